@@ -141,9 +141,9 @@ def all_of(number: float | str | None, words: str, *, start: bool = False) -> st
         words: What it counts, as for :func:`many`.
         start: Whether a sentence begins with it.
     """
-    told = many(number, words)
-    told = f"the only{told[1:]}" if told.startswith("1 ") else f"all {told}"
-    return told[0].upper() + told[1:] if start else told
+    text = many(number, words)
+    text = f"the only{text[1:]}" if text.startswith("1 ") else f"all {text}"
+    return text[0].upper() + text[1:] if start else text
 
 
 def _singular(word: str) -> str:

@@ -49,14 +49,14 @@ def loadcheck_run(
             options.setdefault("results", Path(wanted))
         options.setdefault("results", tmp_path / "results")
         result = loadcheck.run_sync(found, **options)
-        told = [result.headline]
+        lines = [result.headline]
         if wanted is not None and result.path is not None:
             name = _OTHERS.sub("-", request.node.nodeid).strip("-")
             place = Path(wanted) / f"{name[-150:]}-{result.id}.html"
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(result.html())
-            told.append(f"report: {place}")
-        request.node.add_report_section("call", "loadcheck", "\n".join(told))
+            lines.append(f"report: {place}")
+        request.node.add_report_section("call", "loadcheck", "\n".join(lines))
         return result
 
     return run

@@ -74,10 +74,18 @@ def forwards(tree: ast.Module) -> bool:
     )
 
 
+def imports_for_types(tree: ast.Module) -> bool:
+    """Return whether a module imports something for annotations alone."""
+    names = (part for part in ast.walk(tree) if isinstance(part, ast.Name | ast.Attribute))
+    return any("TYPE_CHECKING" in ast.unparse(each) for each in names)
+
+
 def broken_rules(path: Path) -> Iterator[str]:
     """Yield what a module does that the house does not."""
     tree = ast.parse(path.read_text())
     yield from crowded(tree)
+    if imports_for_types(tree):
+        yield "imports what only a type checker sees: open the circle, or move what needs the type"
     if not forwards(tree):
         return
     if path.name != "__init__.py":
@@ -124,3 +132,15 @@ def test_a_constructor_that_takes_too_much_is_found(text: str, found: list[str])
 )
 def test_a_module_that_only_forwards_is_found(text: str, found: bool) -> None:
     assert forwards(ast.parse(text)) is found
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from a import B", True),
+        ("import typing\nif typing.TYPE_CHECKING:\n    from a import B", True),
+        ("from a import B", False),
+    ],
+)
+def test_an_import_for_types_alone_is_found(text: str, found: bool) -> None:
+    assert imports_for_types(ast.parse(text)) is found

@@ -19,12 +19,12 @@ def main() -> None:
         signal.signal(signal.SIGINT, _leave)
     from loadcheck.cli import exits  # noqa: PLC0415 - slow to import
     from loadcheck.cli.app import call  # noqa: PLC0415
-    from loadcheck.cli.exits import Exit, guarded, interruptible  # noqa: PLC0415
+    from loadcheck.cli.exits import Exit, interruptible, run_command  # noqa: PLC0415
 
     signal.signal(signal.SIGINT, given)
     exits.install()
     interruptible()
-    sys.exit(guarded(call) or Exit.PASS)
+    sys.exit(run_command(call) or Exit.PASS)
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:

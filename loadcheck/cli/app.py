@@ -22,8 +22,7 @@ from loadcheck.cli.init import EPILOG as INIT_EPILOG
 from loadcheck.cli.init import init
 from loadcheck.cli.plan import plan, preflight
 from loadcheck.cli.results import export, list_results, report, show
-from loadcheck.cli.run import reconcile, run, shard
-from loadcheck.cli.web import PortAfterWeb
+from loadcheck.cli.run import PortAfterWeb, reconcile, run, shard
 from loadcheck.errors import Problem
 from loadcheck.secrets import without_userinfo
 

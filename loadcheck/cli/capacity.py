@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from loadcheck.cli.exits import print_problem
 from loadcheck.cli.overrides import (
     EnvFile,
     Force,
@@ -35,19 +36,12 @@ from loadcheck.cli.overrides import (
     WorkersOption,
     labelled,
     overrides,
-    placed,
-    read_scenario,
+    resolve_output,
     shared,
 )
-from loadcheck.cli.plan import Yes, approve_search
-from loadcheck.cli.web import Linger, MetricsPort, Open, Web, finish, live_page
-
-if TYPE_CHECKING:
-    from loadcheck.web import LivePage
-
-_REDRAW_S = 0.5
-
-Watch = Callable[[Any], Coroutine[Any, Any, None]]
+from loadcheck.cli.plan import Yes
+from loadcheck.cli.run import Linger, MetricsPort, Open, Web
+from loadcheck.errors import Problem
 
 
 def capacity(
@@ -118,16 +112,16 @@ def capacity(
     Each rate is probed by a run of its own. The result states whether the target or loadcheck
     itself was the limit.
     """
-    from functools import partial  # noqa: PLC0415  # imports here keep --help quick
-
-    import anyio  # noqa: PLC0415
+    import anyio  # noqa: PLC0415  # imports here keep --help quick
 
     from loadcheck import scenario as scenarios  # noqa: PLC0415
-    from loadcheck.cli.exits import print_problem  # noqa: PLC0415
+    from loadcheck.cli import terminal  # noqa: PLC0415
     from loadcheck.cli.outputs import Reports  # noqa: PLC0415
-    from loadcheck.errors import Problem  # noqa: PLC0415
+    from loadcheck.cli.web import SearchView, finish, live_page  # noqa: PLC0415
     from loadcheck.pipeline.capacity import Options, search  # noqa: PLC0415
+    from loadcheck.pipeline.prepare import read_scenario  # noqa: PLC0415
     from loadcheck.pipeline.shards import Workers  # noqa: PLC0415
+    from loadcheck.verify import Verdict  # noqa: PLC0415
 
     environment = scenarios.environment(env_file)
     changes = overrides(sets, sources, servers, strict=strict)
@@ -143,8 +137,8 @@ def capacity(
         environment=environment,
     )
     if consent:
-        approve_search(loaded, yes=yes)
-    directory, file = placed(output)
+        terminal.approve_search(loaded, yes=yes)
+    directory, file = resolve_output(output)
     options = Options(
         results=directory,
         output=file,
@@ -158,7 +152,7 @@ def capacity(
         Reports(page, junit, markdown, result=file, replace=force) as reports,
         live_page(web, metrics_port, linger, opened=opened, quiet=quiet) as served,
     ):
-        view = _View(served, quiet=quiet)
+        view = SearchView(served, quiet=quiet)
         searched = anyio.run(
             partial(search, loaded, options, view), backend_options={"use_uvloop": True}
         )
@@ -172,7 +166,13 @@ def capacity(
         finally:
             _print(searched, reports.written, as_json=as_json, quiet=quiet)
     reports.check()
-    raise typer.Exit(_exit(searched.interrupted, searched.inconsistent, document["verdict"]))
+    raise typer.Exit(
+        terminal.exit_of(
+            consistent=Verdict.FAIL if searched.inconsistent else None,
+            verdict=Verdict(document["verdict"]),
+            interrupted=searched.interrupted,
+        )
+    )
 
 
 def _print(searched: Any, also: Sequence[Path], *, as_json: bool, quiet: bool) -> None:
@@ -229,95 +229,3 @@ def _amount(written: str) -> str:
 
 def _number(value: float) -> str:
     return f"{value:.0f}" if value.is_integer() else repr(value)
-
-
-def _exit(interrupted: bool, inconsistent: bool, verdict: str) -> int:
-    from loadcheck.cli.exits import Exit  # noqa: PLC0415
-
-    if interrupted:
-        return Exit.INTERRUPTED
-    if verdict == "pass":
-        return Exit.PASS
-    if verdict == "unknown":
-        return Exit.UNKNOWN
-    return Exit.INCONSISTENT if inconsistent else Exit.THRESHOLD
-
-
-class _View:
-    """Shows a search on stderr: a line a probe, and on a terminal one that is drawn over.
-
-    Args:
-        served: The page of the search, if there is one.
-        quiet: Whether to show nothing.
-
-    Attributes:
-        notes: What is to be said of the metrics that probes send, each once.
-    """
-
-    def __init__(self, served: LivePage | None, *, quiet: bool) -> None:
-        from loadcheck.cli.exits import Screen  # noqa: PLC0415
-        from loadcheck.pipeline.target import metrics_settings  # noqa: PLC0415
-
-        self._quiet = quiet
-        self._served = served
-        self._metrics = metrics_settings(os.environ)
-        self.notes: dict[str, None] = {}
-        self._screen = Screen(sys.stderr)
-
-    def watch(self, number: int, rate: float, /) -> Watch:
-        """Return what shows a probe while it goes on."""
-        from loadcheck.report import otel as telemetry  # noqa: PLC0415
-        from loadcheck.report.capacity import copies  # noqa: PLC0415
-
-        async def show(progress: Any) -> None:
-            import anyio  # noqa: PLC0415
-
-            from loadcheck.cli import terminal  # noqa: PLC0415
-            from loadcheck.report import live  # noqa: PLC0415
-
-            if self._quiet or not terminal.is_drawable(sys.stderr):
-                return
-            try:
-                while True:
-                    columns, _ = terminal.size(sys.stderr)
-                    row = live.probe_line(number, copies(rate), progress, columns - 1)
-                    self._screen.show(f"\r{row}\x1b[K")
-                    await anyio.sleep(_REDRAW_S)
-            finally:
-                self._screen.show("\r\x1b[K")
-
-        shown: Watch = show
-        if self._served is not None:
-            shown = self._served.with_page(shown, f"probe {number} at {copies(rate)}")
-        if self._metrics is None and self._served is None:
-            return shown
-        sending = shown if self._metrics is None else telemetry.with_metrics(shown, self._metrics)
-
-        async def noted(progress: Any) -> None:
-            try:
-                await sending(progress)
-            finally:
-                self.notes |= dict.fromkeys(progress.notes)
-
-        return noted
-
-    def show_probe(self, probe: Mapping[str, Any], /) -> None:
-        """Show what a probe has come to."""
-        from loadcheck.report.capacity import copies, probe_line, probe_row  # noqa: PLC0415
-
-        if self._served is not None:
-            row = probe_row(probe)
-            self._served.probed([row.number, copies(row.rate), row.verdict, row.reason])
-        if not self._quiet:
-            self._screen.show(f"{probe_line(probe)}\n")
-
-    def interrupted(self, signals: int, /) -> None:
-        """Say what happens now that a signal has come, and what another one does."""
-        if signals > 1:
-            self._screen.show("Interrupted again: saving what is known.\n")
-        else:
-            self._screen.show("Interrupted: waiting for the count. Ctrl-C again: save at once.\n")
-
-    def settle(self) -> None:
-        """Wait until everything is on the screen."""
-        self._screen.settle()

@@ -9,11 +9,13 @@ import re
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
+from loadcheck.cli.exits import Exit
 from loadcheck.cli.overrides import (
     AsJson,
     EnvFile,
@@ -25,11 +27,11 @@ from loadcheck.cli.overrides import (
     Strict,
     named_sources,
     overrides,
-    read_scenario,
     scenario_files,
 )
 from loadcheck.documents.files import is_folder
-from loadcheck.errors import Problem
+from loadcheck.errors import InputError, Problem, WorkflowError, printable
+from loadcheck.secrets import cover
 
 _DOCUMENTS = (".yml", ".yaml", ".json")
 _ARAZZO: Final = re.compile(rb"^[\"'{\s]*arazzo[\"']?\s*:", re.MULTILINE)
@@ -85,10 +87,8 @@ def check(
         _lint(file, sources, strict=strict, consent=consent, style=style)
         return
     from loadcheck import scenario as scenarios  # noqa: PLC0415  # imports here keep --help quick
-    from loadcheck.cli.exits import Exit  # noqa: PLC0415
     from loadcheck.cli.terminal import width, write_json  # noqa: PLC0415
-    from loadcheck.errors import InputError  # noqa: PLC0415
-    from loadcheck.pipeline.prepare import thresholds_together  # noqa: PLC0415
+    from loadcheck.pipeline.prepare import read_scenario, thresholds_together  # noqa: PLC0415
     from loadcheck.pipeline.preview import preview  # noqa: PLC0415
     from loadcheck.report import preview as report  # noqa: PLC0415
     from loadcheck.report.preview import FORMATS  # noqa: PLC0415
@@ -127,8 +127,6 @@ def _documents(folder: Path) -> list[Path]:
     Raises:
         InputError: The folder has more files than anybody would want to have linted.
     """
-    from loadcheck.errors import InputError  # noqa: PLC0415
-
     found, paths, files = [], [], 0
     # what goes away while it is looked at, or may not be read, is no document to be linted
     for here, folders, names in os.walk(folder):
@@ -158,13 +156,8 @@ def _head(path: Path) -> bytes:
 def _lint(
     file: Path, sources: list[str] | None, *, strict: bool, consent: bool, style: Format
 ) -> None:
-    from functools import partial  # noqa: PLC0415
-
-    from loadcheck.cli.exits import Exit  # noqa: PLC0415
-    from loadcheck.errors import WorkflowError, printable  # noqa: PLC0415
     from loadcheck.pipeline.prepare import fetch  # noqa: PLC0415
     from loadcheck.report.preview import FORMATS  # noqa: PLC0415
-    from loadcheck.secrets import cover  # noqa: PLC0415
     from loadcheck.workflow.compile import lint  # noqa: PLC0415
 
     files = _documents(file) if is_folder(file) else [file]
@@ -184,8 +177,8 @@ def _lint(
         )
         problems += found
         if style is Format.TEXT:
-            told = printable(cover(f"{document}: {_counted(found)}"))
-            sys.stdout.write(f"{FORMATS[style](found)}{told}\n")
+            line = printable(cover(f"{document}: {_counted(found)}"))
+            sys.stdout.write(f"{FORMATS[style](found)}{line}\n")
     if style is not Format.TEXT:
         sys.stdout.write(FORMATS[style](problems))
     elif is_folder(file):

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterator
+from functools import partial
+from typing import Annotated
 
 import typer
 
+from loadcheck.cli.exits import Exit
 from loadcheck.cli.overrides import EnvFile, Json, Result
-from loadcheck.errors import InputError, Problem, many
-
-if TYPE_CHECKING:
-    from loadcheck.pipeline.deletion import Outline
-
-_SHOWN = 400
-_YES = frozenset({"y", "yes"})
+from loadcheck.documents import parse_duration
+from loadcheck.errors import InputError, Problem, many, printable
 
 
 def delete(
@@ -52,16 +50,12 @@ def delete(
     results file, under ids that no other run has. Progress is kept in that
     file: the same command goes on where it was left off, asks how far the
     service is, and counts in the end. What was deleted cannot be had back.
-    Of a mix, named as it was to --output or by its id, flow by flow.
+    Of a mix, named as it was to --output, by its id or its folder, flow by flow.
     """
-    from functools import partial  # noqa: PLC0415  # imports here keep --help quick
-
-    import anyio  # noqa: PLC0415
+    import anyio  # noqa: PLC0415  # imports here keep --help quick
 
     from loadcheck import scenario as scenarios  # noqa: PLC0415
-    from loadcheck.cli.exits import Exit  # noqa: PLC0415
-    from loadcheck.cli.terminal import write_json  # noqa: PLC0415
-    from loadcheck.documents import parse_duration  # noqa: PLC0415
+    from loadcheck.cli.terminal import agreed, width, write_json  # noqa: PLC0415
     from loadcheck.pipeline import deletion  # noqa: PLC0415
     from loadcheck.pipeline.reconcile import ReconcileOptions  # noqa: PLC0415
     from loadcheck.result.catalogue import run_files  # noqa: PLC0415
@@ -74,8 +68,14 @@ def delete(
         raise InputError(Problem(key="--wait", message=f"found {wait!r}", remedy=remedy)) from None
     options = ReconcileOptions(consent=consent, server=server, env=scenarios.environment(env_file))
 
-    def ask(outline: Outline) -> bool:
-        _say(outline, dry_run=dry_run)
+    def ask(outline: deletion.Outline) -> bool:
+        would, users = (
+            "Would delete" if dry_run else "About to delete",
+            many(outline.users, "users"),
+        )
+        sys.stderr.write(f"{would} {users} of run {outline.run_id} ({outline.name})\n")
+        for label, text in deletion.lines(outline):
+            sys.stderr.writelines(_laid_out(label, text, width()))
         if dry_run:
             return False
         if yes:
@@ -83,16 +83,12 @@ def delete(
         if not sys.stdin.isatty():
             message = "deleting cannot be undone, and there is no terminal to ask on"
             raise InputError(Problem(key="--yes", message=message, remedy="add --yes to say so"))
-        sys.stderr.write(
-            f"Delete these {many(outline.users, 'users')}? They cannot be had back. [y/N] "
-        )
-        sys.stderr.flush()
-        return sys.stdin.readline().strip().lower() in _YES
+        return agreed(f"Delete these {many(outline.users, 'users')}? They cannot be had back.")
 
     files = run_files(result)
     sections, verdicts = {}, []
     for file in files:
-        work = partial(deletion.delete, file, options, ask, told, wait_s=wait_s)
+        work = partial(deletion.delete, file, options, ask, _show_progress, wait_s=wait_s)
         done = anyio.run(work, backend_options={"use_uvloop": True})
         sections[str(file)] = done.section or {}
         skipped = done.section is None and dry_run
@@ -105,7 +101,7 @@ def delete(
     raise typer.Exit(codes.get(worst(verdicts), Exit.UNKNOWN))
 
 
-def told(done: int, batches: int) -> None:
+def _show_progress(done: int, batches: int) -> None:
     """Write how far the requests are: over and over on a terminal, now and then elsewhere."""
     last = done == batches
     if sys.stderr.isatty():
@@ -117,19 +113,9 @@ def told(done: int, batches: int) -> None:
         sys.stderr.write(f"{done:,} of {many(batches, 'requests')}\n")
 
 
-def _say(outline: Outline, *, dry_run: bool) -> None:
-    from loadcheck.cli.terminal import width  # noqa: PLC0415
-    from loadcheck.errors import printable  # noqa: PLC0415
-    from loadcheck.pipeline.deletion import lines  # noqa: PLC0415
-
-    would = "Would delete" if dry_run else "About to delete"
-    users = "user" if outline.users == 1 else "users"
-    sys.stderr.write(
-        f"{would} {outline.users:,} {users} of run {outline.run_id} ({outline.name})\n"
-    )
-    for label, text in lines(outline):
-        for number, line in enumerate(text.split("\n")):
-            shown = printable(line)
-            room = max(20, width() - 14)
-            cut = f"{shown[: room - 1]}…" if len(shown) > room and number else shown
-            sys.stderr.write(f"  {label if not number else '':<11} {cut}\n")
+def _laid_out(label: str, text: str, width: int) -> Iterator[str]:
+    for number, line in enumerate(text.split("\n")):
+        shown = printable(line)
+        room = max(20, width - 14)
+        cut = f"{shown[: room - 1]}…" if len(shown) > room and number else shown
+        yield f"  {label if not number else '':<11} {cut}\n"

@@ -6,16 +6,11 @@ import errno
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
 from loadcheck.errors import InputError, Problem, SaveError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from loadcheck.emulator.config import EmulatorConfig
 
 
 def emulate(
@@ -91,11 +86,25 @@ def emulate(
     serves. SIGTERM ends it.
     """
     from loadcheck.emulator.commit import JournalError, JournalWriteError  # noqa: PLC0415  # keeps --help quick
+    from loadcheck.emulator.config import ConfigError, parse  # noqa: PLC0415
     from loadcheck.emulator.standalone import Keeping, greeting, serve  # noqa: PLC0415
 
     keys = {"api_key": api_key, "secret_key": secret_key, "preset": fault}
-    given = {name: key for name, key in keys.items() if key is not None}
-    checked = _checked(config, given)
+    table, lines = _read(config)
+    table |= {name: key for name, key in keys.items() if key is not None}
+    try:
+        checked = parse(table)
+    except ConfigError as error:
+        raise InputError(
+            Problem(
+                message=problem.message,
+                file="" if config is None else str(config),
+                line=lines.get(problem.path),
+                key=problem.path,
+                remedy=problem.remedy,
+            )
+            for problem in sorted(error.problems, key=lambda found: lines.get(found.path) or 0)
+        ) from None
 
     def ready(url: str) -> None:
         sys.stdout.write(greeting(checked, url))
@@ -129,25 +138,13 @@ def _kept(*files: Path | None) -> str:
     return ", ".join(option for option, file in options if file is not None)
 
 
-def _checked(path: Path | None, given: Mapping[str, str]) -> EmulatorConfig:
+def _read(path: Path | None) -> tuple[dict[str, Any], dict[str, int | None]]:
+    """Return what a file says, and the line of each key; nothing without a file."""
     from loadcheck.documents.document import dotted  # noqa: PLC0415
     from loadcheck.documents.toml import read  # noqa: PLC0415
-    from loadcheck.emulator.config import ConfigError, parse  # noqa: PLC0415
 
-    written = None if path is None else read(path, str(path))
-    table = {} if written is None else written.plain()
-    try:
-        return parse({**table, **given})
-    except ConfigError as error:
-        walked = () if written is None else written.walk()
-        lines = {dotted(place): node.place.line for place, node in walked}
-        raise InputError(
-            Problem(
-                message=problem.message,
-                file="" if path is None else str(path),
-                line=lines.get(problem.path),
-                key=problem.path,
-                remedy=problem.remedy,
-            )
-            for problem in sorted(error.problems, key=lambda found: lines.get(found.path) or 0)
-        ) from None
+    if path is None:
+        return {}, {}
+    written = read(path, str(path))
+    lines = {dotted(place): node.place.line for place, node in written.walk()}
+    return written.plain(), lines

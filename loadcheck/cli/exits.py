@@ -25,13 +25,10 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ParamSpec, TextIO
+from typing import ParamSpec, TextIO
 
 from loadcheck.errors import InputError, LoadcheckError, Problem, SaveError, printable
 from loadcheck.secrets import cover
-
-if TYPE_CHECKING:
-    from loadcheck.verify import Verdict
 
 _P = ParamSpec("_P")
 
@@ -67,25 +64,6 @@ MEANINGS = {
 """What each exit code means."""
 
 
-def exit_of(*, consistent: Verdict | None, verdict: Verdict, interrupted: bool) -> Exit:
-    """Return the exit code of a run, or of asking again about one.
-
-    Args:
-        consistent: What the counts prove; None if they were not asked for.
-        verdict: What everything together proves.
-        interrupted: Whether a signal ended it early.
-    """
-    from loadcheck import verify  # noqa: PLC0415  # keeps --help quick
-
-    if interrupted:
-        return Exit.INTERRUPTED
-    if verdict is verify.Verdict.PASS:
-        return Exit.PASS
-    if verdict is verify.Verdict.UNKNOWN:
-        return Exit.UNKNOWN
-    return Exit.INCONSISTENT if consistent is verify.Verdict.FAIL else Exit.THRESHOLD
-
-
 def interruptible() -> None:
     """Let a signal that asks to end do what Ctrl-C does, also for the first process of a container.
 
@@ -112,7 +90,7 @@ def acknowledged(command: Callable[_P, None]) -> Callable[_P, None]:
     return said
 
 
-def guarded(command: Callable[[], object]) -> int:
+def run_command(command: Callable[[], object]) -> int:
     """Call a command and turn what it raises into words on stderr and an exit code."""
     try:
         command()

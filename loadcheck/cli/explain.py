@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import enum
 import sys
-import textwrap
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+
+from loadcheck.errors import InputError, Problem, did_you_mean
 
 
 class Kind(enum.StrEnum):
@@ -57,9 +57,6 @@ def schema(
     sys.stdout.buffer.write(data)
 
 
-if TYPE_CHECKING:
-    from loadcheck.cli.reference import Entry
-
 _WIDEST = 80
 
 
@@ -95,7 +92,6 @@ def explain(
     Without a name, list all there is.
     """
     from loadcheck.cli import reference, terminal  # noqa: PLC0415  # keeps --help quick
-    from loadcheck.errors import InputError, Problem, did_you_mean  # noqa: PLC0415
 
     if grafana:
         from loadcheck.report.metrics import dashboard  # noqa: PLC0415
@@ -107,64 +103,12 @@ def explain(
         return
     color, width = terminal.has_color(sys.stdout), min(terminal.width(), _WIDEST)
     if not name:
-        sys.stdout.write(_listed(list(reference.entries()), width))
+        sys.stdout.write(reference.names(width))
         return
     found = reference.find(name)
     if not found:
         near = did_you_mean(name, reference.words())
         remedy = near if near.startswith("did you mean") else "see loadcheck explain"
         raise InputError(Problem(message=f'nothing is called "{name}"', remedy=remedy))
-    below = [entry for entry in reference.entries() if entry.kind == "key"]
-    texts = [_text(entry, below, color=color, width=width) for entry in found]
+    texts = [reference.text(entry, color=color, width=width) for entry in found]
     sys.stdout.write("\n".join(texts))
-
-
-def _text(entry: Entry, keys: Sequence[Entry], *, color: bool, width: int) -> str:
-    name = f"\x1b[1m{entry.name}\x1b[0m" if color else entry.name
-    lines = [f"{name}  ({entry.kind})", *_wrapped(entry.says, "  ", width)]
-    for label, text in entry.rows:
-        head = f"  {label:<9} "
-        lines += textwrap.wrap(
-            text, width, initial_indent=head, subsequent_indent=" " * len(head)
-        ) or [head]
-    if entry.kind == "key":
-        inner = [
-            each for each in keys if each.name.startswith((f"{entry.name}.", f"{entry.name}["))
-        ]
-        names = [each.name.removeprefix(entry.name).lstrip("[].") for each in inner]
-        own = [each for each in names if "." not in each.replace(">.", ">")]
-        if own:
-            lines += _wrapped(f"its keys: {', '.join(dict.fromkeys(own))}", "  ", width)
-    if entry.sample is not None:
-        from loadcheck.scenario.schema import SERVICE  # noqa: PLC0415
-
-        lines += ["", *_wrapped(entry.sample.says, "  ", width), ""]
-        lines += [f"    {line}".rstrip() for line in entry.sample.toml.splitlines()]
-        lines += ["", *_wrapped(SERVICE, "  ", width)]
-    return "\n".join(lines) + "\n"
-
-
-def _wrapped(text: str, indent: str, width: int) -> list[str]:
-    return textwrap.wrap(
-        text, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
-    )
-
-
-def _listed(entries: Sequence[Entry], width: int) -> str:
-    """Return all names: the keys by table, the rest by kind."""
-    groups: dict[str, list[str]] = {}
-    for entry in entries:
-        table, dot, rest = entry.name.partition(".")
-        plural = {"key": "keys at the top", "check": "checks", "term": "terms"}
-        group = plural.get(entry.kind, f"{entry.kind}s")
-        if entry.kind == "key" and table == "target" and "." in rest:
-            continue  # the emulator's limits and faults: explain target.faults
-        if entry.kind == "key" and dot:
-            group, name = f"[{table.removesuffix('[]')}]", rest
-        else:
-            name = entry.name
-        groups.setdefault(group, []).append(name)
-    lines = []
-    for group, names in groups.items():
-        lines += [group, *_wrapped(", ".join(names), "  ", width)]
-    return "\n".join(lines) + "\n"

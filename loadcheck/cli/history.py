@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import enum
-import re
 import sys
-from collections.abc import Sequence
 from contextlib import nullcontext
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from loadcheck.cli.compare import as_share
+from loadcheck.cli.exits import Exit, print_problem
 from loadcheck.cli.overrides import (
     AsJson,
     Force,
@@ -22,14 +22,10 @@ from loadcheck.cli.overrides import (
     Tolerance,
     Verdicts,
     WithLabels,
+    resolve_output,
     result_files,
 )
-
-if TYPE_CHECKING:
-    from loadcheck.result.catalogue import Wanted
-
-_AGE = re.compile(r"([0-9]{1,6})\s*([smhdw])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+from loadcheck.errors import InputError, Problem, ResultFileError, many
 
 
 class Format(enum.StrEnum):
@@ -92,12 +88,10 @@ def trend(
     Exit codes: 0, 2 if no change could be told (too few runs, unreadable files), 4 with
     --fail-on-change if a figure's last change is for the worse.
     """
-    from loadcheck.cli.compare import as_share  # noqa: PLC0415  # imports here keep --help quick
-    from loadcheck.cli.exits import Exit, print_problem  # noqa: PLC0415
-    from loadcheck.cli.outputs import format_of, laid_out, write_out  # noqa: PLC0415
+    from loadcheck.cli.outputs import format_of, laid_out, write_out  # noqa: PLC0415  # imports here keep --help quick
     from loadcheck.compare.history import read_history, result_paths  # noqa: PLC0415
     from loadcheck.compare.trend import trend as trend_of  # noqa: PLC0415
-    from loadcheck.errors import Problem, ResultFileError, many  # noqa: PLC0415
+    from loadcheck.result.catalogue import wanted  # noqa: PLC0415
     from loadcheck.result.store import ResultFile  # noqa: PLC0415
 
     orders = [label for label in labels or () if "=" not in label]
@@ -176,9 +170,8 @@ def prune(
     stays names. Comparisons and trends go by age only; pages and other files are not touched.
     """
     from loadcheck.cli import terminal  # noqa: PLC0415  # imports here keep --help quick
-    from loadcheck.cli.exits import Exit, print_problem  # noqa: PLC0415
     from loadcheck.compare import prune as pruning  # noqa: PLC0415
-    from loadcheck.errors import InputError, Problem  # noqa: PLC0415
+    from loadcheck.result.catalogue import instant, wanted  # noqa: PLC0415
 
     if age is None and keep is None and not labels:
         remedy = "say --older-than AGE, --keep N or --label NAME=VALUE; --dry-run only shows"
@@ -201,29 +194,16 @@ def prune(
         sys.stdout.write(f"{what} would be removed\n" if number else "nothing to remove\n")
         return
     sys.stdout.flush()
-    if not yes and not _agreed(f"Remove {what}? [y/N] "):
+    if not yes and not sys.stdin.isatty():
+        message = "nobody can be asked: standard input is no terminal"
+        raise InputError(Problem(message=message, remedy="add --yes, or --dry-run"))
+    if not yes and not terminal.agreed(f"Remove {what}?"):
         sys.stderr.write("nothing was removed\n")
         raise typer.Exit(Exit.PASS)
     gone, troubles = pruning.remove(found)
     sys.stdout.write(f"removed {len(gone)} of {what}\n")
     for trouble in troubles:
         print_problem(Problem(message=trouble, severity="warning"))
-
-
-def _agreed(question: str) -> bool:
-    """Return whether the user says yes.
-
-    Raises:
-        InputError: There is nobody to ask.
-    """
-    from loadcheck.errors import InputError, Problem  # noqa: PLC0415  # keeps --help quick
-
-    if not sys.stdin.isatty():
-        message = "nobody can be asked: standard input is no terminal"
-        raise InputError(Problem(message=message, remedy="add --yes, or --dry-run"))
-    sys.stderr.write(question)
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def merge(
@@ -253,9 +233,7 @@ def merge(
     overlap. Mixes, named as they were to --output or by their ids, are merged flow by flow.
     """
     from loadcheck.cli import terminal  # noqa: PLC0415  # imports here keep --help quick
-    from loadcheck.cli.exits import exit_of  # noqa: PLC0415
-    from loadcheck.cli.outputs import naming, spare  # noqa: PLC0415
-    from loadcheck.cli.overrides import placed  # noqa: PLC0415
+    from loadcheck.cli.outputs import error_naming, spare  # noqa: PLC0415
     from loadcheck.pipeline.merge import Part  # noqa: PLC0415
     from loadcheck.pipeline.merge import merge as merged_of  # noqa: PLC0415
     from loadcheck.result.catalogue import run_files  # noqa: PLC0415
@@ -268,68 +246,23 @@ def merge(
         merge_flows(named, output, replace=force, as_json=as_json, quiet=quiet)
     parts = []
     for path in files:
-        with naming(path):
+        with error_naming(path):
             parts.append(Part(file=str(path), document=read(path)))
     merged = merged_of(parts)
     document = merged.document
-    folder, file = placed(output)
+    folder, file = resolve_output(output)
     if file is None:
         began = datetime.fromisoformat(document["run"]["started_at"])
         name = str(document["scenario"].get("name", "merged"))
         file = folder / default_name(name, began, document["run"]["id"])
-    spare(file, files)
+    spare(file, files, "merged")
     with ResultFile(file, replace=force) as place:
         place.save(document)
     terminal.print_run(document, file, also=(), unsaved=None, as_json=as_json, quiet=quiet)
     raise typer.Exit(
-        exit_of(
+        terminal.exit_of(
             consistent=merged.consistent,
             verdict=merged.verdict,
             interrupted=document["run"]["interrupted"],
         )
     )
-
-
-def wanted(
-    labels: Sequence[str] | None = None,
-    names: Sequence[str] | None = None,
-    since: str | None = None,
-    verdicts: Sequence[str] | None = None,
-) -> Wanted:
-    """Return which runs the options choose.
-
-    Raises:
-        InputError: An instant is none.
-    """
-    from loadcheck.result.catalogue import Wanted  # noqa: PLC0415  # imports here keep --help quick
-
-    pairs = [label.partition("=") for label in labels or ()]
-    return Wanted(
-        labels=[(name, value if equals else None) for name, equals, value in pairs],
-        scenarios=frozenset(names or ()),
-        verdicts=frozenset(verdicts or ()),
-        since=instant(since, "--since") if since is not None else "",
-    )
-
-
-def instant(text: str, option: str) -> str:
-    """Return an instant, or how long ago it was, as results files write instants.
-
-    Raises:
-        InputError: It is neither.
-    """
-    from loadcheck.errors import InputError, Problem  # noqa: PLC0415  # keeps --help quick
-
-    age = _AGE.fullmatch(text.strip())
-    try:
-        if age is not None:
-            found = datetime.now(UTC) - timedelta(**{_UNITS[age[2]]: int(age[1])})
-        else:
-            found = datetime.fromisoformat(text.strip())
-            found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
-    except (ValueError, OverflowError):
-        remedy = "expected 2026-11-26, 2026-11-26T08:00, or an age: 90m, 12h, 7d, 4w"
-        raise InputError(
-            Problem(key=option, message=f'"{text}" is no instant', remedy=remedy)
-        ) from None
-    return found.isoformat(timespec="milliseconds").replace("+00:00", "Z")

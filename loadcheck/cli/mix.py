@@ -1,35 +1,39 @@
-"""``run``, ``reconcile`` and ``merge`` of mixes: a report of each flow, a line for all together."""
+"""Commands for mixes: a report of each flow, a line for all together."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 import anyio
 import typer
 
 from loadcheck.cli import terminal
-from loadcheck.cli.exits import exit_of
-from loadcheck.cli.outputs import Reports, naming, spare
-from loadcheck.cli.overrides import placed
+from loadcheck.cli.outputs import Reports, error_naming, laid_out, spare
+from loadcheck.cli.overrides import resolve_output
 from loadcheck.cli.web import finish
+from loadcheck.compare import Stored, compare
+from loadcheck.compare.trend import baseline
+from loadcheck.documents.files import exists
 from loadcheck.errors import Problem, ResultFileError
 from loadcheck.pipeline import Options
 from loadcheck.pipeline.labels import new_id
 from loadcheck.pipeline.merge import Part, flows_together, merge
-from loadcheck.pipeline.mix import retold, run_mix
+from loadcheck.pipeline.mix import judge_again, run_mix
 from loadcheck.pipeline.reconcile import ReconcileOptions, reconcile_run
 from loadcheck.report import otel as telemetry
 from loadcheck.report.otel import Settings
-from loadcheck.result.store import ResultFile, default_name, of_flow, read
+from loadcheck.result.store import ResultFile, default_name, encoded, of_flow, read
 from loadcheck.scenario.model import Scenario
 from loadcheck.verify import worst
-from loadcheck.web import LivePage, Watch
+from loadcheck.verify.progress import Watch
+from loadcheck.web import LivePage
 
 
 def run_flows(
@@ -72,7 +76,7 @@ def run_flows(
         finish(served, *(flow.document for flow in finished.flows))
         documents = [flow.document for flow in finished.flows]
         paths = [None if flow.unsaved else flow.path for flow in finished.flows]
-        _tell(reports, documents, paths, as_json=as_json, quiet=quiet)
+        _report(reports, documents, paths, as_json=as_json, quiet=quiet)
     for flow in finished.flows:
         if flow.fault is not None:
             raise flow.fault
@@ -82,7 +86,7 @@ def run_flows(
     for made in reports:
         made.check()
     raise typer.Exit(
-        exit_of(
+        terminal.exit_of(
             consistent=finished.consistent,
             verdict=finished.verdict,
             interrupted=finished.interrupted,
@@ -108,7 +112,7 @@ def _reports(
     return made
 
 
-def _tell(
+def _report(
     reports: Sequence[Reports],
     documents: Sequence[Mapping[str, Any]],
     paths: Sequence[Path | None],
@@ -151,13 +155,13 @@ def reconcile_flows(
             anyio.run(partial(reconcile_run, file, options), backend_options={"use_uvloop": True})
             for file in files
         ]
-        documents, verdict = retold([each.document for each in asked])
+        documents, verdict = judge_again([each.document for each in asked])
         for document, each in zip(documents, asked, strict=True):
             if each.unsaved is None:
                 with ResultFile(each.path, replace=True) as file:
                     file.save(document)
         paths = [None if each.unsaved else each.path for each in asked]
-        _tell(reports, documents, paths, as_json=as_json, quiet=quiet)
+        _report(reports, documents, paths, as_json=as_json, quiet=quiet)
     for each in asked:
         if each.unsaved is not None:
             terminal.offer(each.document, each.path)
@@ -165,7 +169,7 @@ def reconcile_flows(
     for made in reports:
         made.check()
     consistent = worst(each.consistent for each in asked)
-    raise typer.Exit(exit_of(consistent=consistent, verdict=verdict, interrupted=False))
+    raise typer.Exit(terminal.exit_of(consistent=consistent, verdict=verdict, interrupted=False))
 
 
 def merge_flows(
@@ -184,7 +188,7 @@ def merge_flows(
     parts: dict[str, list[Part]] = {}
     hidden: set[str] = set()
     for path in (path for files in mixes for path in files):
-        with naming(path):
+        with error_naming(path):
             document = read(path)
         mix = document.get("mix") or {}
         parts.setdefault(str(mix.get("flow", "")), []).append(
@@ -200,15 +204,15 @@ def merge_flows(
     merged = [merge(each) for each in parts.values()]
     id_ = new_id()
     made = [{**m.document, "mix": {"id": id_, **m.document["mix"]}} for m in merged]
-    documents, verdict = retold(made, flows_together(made), hidden)
-    folder, whole = placed(output)
+    documents, verdict = judge_again(made, flows_together(made), hidden)
+    folder, whole = resolve_output(output)
     began = datetime.fromisoformat(documents[0]["run"]["started_at"])
     with ExitStack() as stack:
         files = []
         for each in documents:
             name = default_name(str(each["scenario"]["name"]), began, each["run"]["id"])
             path = folder / name if whole is None else of_flow(whole, each["mix"]["flow"])
-            spare(path, [path for files in mixes for path in files])
+            spare(path, [path for files in mixes for path in files], "merged")
             files.append(stack.enter_context(ResultFile(path, replace=replace)))
         for file, each in zip(files, documents, strict=True):
             file.save(each)
@@ -216,8 +220,125 @@ def merge_flows(
         names = {each["mix"]["flow"]: None for each in documents}
         reports = _reports(stack, nothing, names, replace)
         paths = [file.path for file in files]
-        _tell(reports, documents, paths, as_json=as_json, quiet=quiet)
+        _report(reports, documents, paths, as_json=as_json, quiet=quiet)
     known = [each.consistent for each in merged if each.consistent is not None]
     interrupted = any(each["run"]["interrupted"] for each in documents)
     consistent = worst(known) if known else None
-    raise typer.Exit(exit_of(consistent=consistent, verdict=verdict, interrupted=interrupted))
+    raise typer.Exit(
+        terminal.exit_of(consistent=consistent, verdict=verdict, interrupted=interrupted)
+    )
+
+
+_TOGETHER = "together"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """How mixes are compared, as options say.
+
+    Attributes:
+        tolerance: Relative changes up to this size count as none.
+        baseline_from: Directory in which each flow's base is looked for; None: it is named.
+        allow_missing: Whether there may be no base.
+        force: Whether to compare what differs in scenario or target, and to write over files.
+        kind: Format of the output: text, markdown or json.
+    """
+
+    tolerance: float
+    baseline_from: Path | None
+    allow_missing: bool
+    force: bool
+    kind: str
+
+
+_Groups: TypeAlias = dict[str, tuple[list[Stored], list[Stored]]]
+"""By the name of the flow, or "together", the runs of the base and those of the candidate."""
+
+
+def compare_flows(
+    mixes: Mapping[Path, Sequence[Path]],
+    sides: tuple[Sequence[Path], Sequence[Path]],
+    how: Comparison,
+    output: Path | None,
+) -> NoReturn:
+    """Compare mixes flow by flow, and together; print or save that and exit.
+
+    Args:
+        mixes: The files of the flows of each mix, by how it was named.
+        sides: Those of the base and those of the candidate.
+        how: What options say.
+        output: Where it goes; None: to standard output.
+
+    Raises:
+        ResultFileError: Only some of them are mixes, or they have not the same flows.
+    """
+    as_json = how.kind == "json"
+    groups = _groups(mixes, sides, how)
+    if output is not None:
+        for name, pair in groups.items():
+            inputs = [Path(each.file) for side in pair for each in side]
+            spare(of_flow(output, name) if as_json else output, inputs, "compared")
+    made = {
+        name: compare(base, candidate, tolerance=how.tolerance, force=how.force)
+        for name, (base, candidate) in groups.items()
+    }
+    verdicts = [each["verdict"] for name, each in made.items() if groups[name][0]]
+    verdict = next((v for v in ("worse", "unsure", "better") if v in verdicts), "same")
+    texts = {
+        name: laid_out(each, how.kind, to_terminal=output is None) for name, each in made.items()
+    }
+    if output is None:
+        whole = {"verdict": verdict, "flows": made, "together": made.pop(_TOGETHER, None)}
+        sys.stdout.buffer.write(encoded(whole) if as_json else b"\n".join(texts.values()))
+        raise typer.Exit(terminal.exit_of_comparison(verdict))
+    files = {output: b"\n".join(texts.values())}
+    if as_json:
+        files = {of_flow(output, name): text for name, text in texts.items()}
+    with ExitStack() as stack:
+        claimed = [stack.enter_context(ResultFile(f, replace=how.force)) for f in files]
+        for file, text in zip(claimed, files.values(), strict=True):
+            file.write(text)
+    raise typer.Exit(terminal.exit_of_comparison(verdict))
+
+
+def _groups(
+    mixes: Mapping[Path, Sequence[Path]],
+    sides: tuple[Sequence[Path], Sequence[Path]],
+    how: Comparison,
+) -> _Groups:
+    """Return what is compared with what."""
+    single = [path for path, files in mixes.items() if files == [path]]
+    there = [path for path in single if exists(path)]
+    if there:
+        message = "is of one flow, and a mix is compared with a mix"
+        remedy = "name the mix, or the flow's own results file on both sides"
+        raise ResultFileError(Problem(file=str(there[0]), message=message, remedy=remedy))
+    bases, candidates = sides
+    if how.allow_missing:
+        bases = [path for path in bases if path not in single]
+    stored: dict[Path, dict[str, Stored]] = {}
+    for path in (*bases, *candidates):
+        flows = [Stored(file=str(file), document=read(file)) for file in mixes[path]]
+        stored[path] = {str(each.document["mix"]["flow"]): each for each in flows}
+    last = candidates[-1]
+    for path, found in stored.items():
+        if found.keys() != stored[last].keys():
+            message = f"has the flows {', '.join(found)}, but {last} {', '.join(stored[last])}"
+            remedy = "compare the files of the flows that both have"
+            raise ResultFileError(Problem(file=str(path), message=message, remedy=remedy))
+    groups: _Groups = {
+        name: ([stored[path][name] for path in bases], [stored[path][name] for path in candidates])
+        for name in stored[last]
+    }
+    if how.baseline_from is not None:
+        for name, (_, candidate) in groups.items():
+            paths = [Path(each.file) for each in candidate]
+            base = baseline(how.baseline_from, paths, optional=how.allow_missing)
+            groups[name] = ([Stored(file=str(p), document=read(p)) for p in base], candidate)
+        return groups
+
+    def whole(path: Path) -> Stored:
+        flows = [each.document for each in stored[path].values()]
+        return Stored(file=str(path), document=flows_together(flows))
+
+    return {**groups, _TOGETHER: ([*map(whole, bases)], [*map(whole, candidates)])}

@@ -8,32 +8,30 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace as changed
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import Any, Self, TypeVar
 
-if TYPE_CHECKING:
-    from loadcheck.result.store import ResultFile
+import orjson
+
+from loadcheck.cli.terminal import has_color, width
+from loadcheck.errors import Problem, ResultFileError, SaveError
+from loadcheck.report import comparison, trend
+from loadcheck.result import kind_of
+from loadcheck.result.schema_others import SCHEMAS
+from loadcheck.result.store import ResultFile, encoded, read_any
 
 _F = TypeVar("_F", bound=enum.StrEnum)
 
 
-def stored(path: Path) -> dict[str, Any]:
+def read_document(path: Path) -> dict[str, Any]:
     """Return the document of a run, a capacity search, a comparison or a trend.
 
     Raises:
         ResultFileError: It is missing, truncated, of something else, or of a later version.
     """
-    from loadcheck.result.schema_others import SCHEMAS  # noqa: PLC0415
-    from loadcheck.result.store import read_any  # noqa: PLC0415  # imports here keep --help quick
-
     return read_any(path, SCHEMAS)
 
 
-def kind_of(document: Mapping[str, Any]) -> str:
-    """Return "result", "capacity", "comparison" or "trend"."""
-    return str(document["schema"]).removeprefix("loadcheck.").partition("/")[0]
-
-
-def place(data: bytes, path: Path, *, of: Path | Sequence[Path], replace: bool) -> None:
+def write_file(data: bytes, path: Path, *, of: Path | Sequence[Path], replace: bool) -> None:
     """Write a file in one step.
 
     Args:
@@ -46,9 +44,6 @@ def place(data: bytes, path: Path, *, of: Path | Sequence[Path], replace: bool) 
         ResultFileError: It must not be written.
         SaveError: It cannot be written.
     """
-    from loadcheck.errors import Problem, ResultFileError  # noqa: PLC0415  # keeps --help quick
-    from loadcheck.result.store import ResultFile  # noqa: PLC0415
-
     if any(is_same(path, each) for each in ([of] if isinstance(of, Path) else of)):
         message = "is the result itself, which is not written over"
         raise ResultFileError(
@@ -68,8 +63,6 @@ def format_of(output: Path | None, formats: type[_F]) -> _F:
 def laid_out(document: Mapping[str, Any], kind: str, *, to_terminal: bool) -> bytes:
     """Return a comparison or a trend as json, html, markdown, or text with colours if need be."""
     if kind == "json":
-        from loadcheck.result.store import encoded  # noqa: PLC0415  # imports here keep --help quick
-
         return encoded(document)
     if kind == "html":
         from loadcheck.report.html import page  # noqa: PLC0415
@@ -79,9 +72,6 @@ def laid_out(document: Mapping[str, Any], kind: str, *, to_terminal: bool) -> by
         from loadcheck.report.export import FORMATS  # noqa: PLC0415
 
         return FORMATS[kind_of(document)][kind](document).encode()
-    from loadcheck.cli.terminal import has_color, width  # noqa: PLC0415
-    from loadcheck.report import comparison, trend  # noqa: PLC0415
-
     shown = trend.text if kind_of(document) == "trend" else comparison.text
     return shown(document, color=to_terminal and has_color(sys.stdout), width=width()).encode()
 
@@ -124,9 +114,6 @@ class Reports:
         result: Path | None,
         replace: bool,
     ) -> None:
-        from loadcheck.errors import Problem, ResultFileError  # noqa: PLC0415  # keeps --help quick
-        from loadcheck.result.store import ResultFile  # noqa: PLC0415
-
         self.written: list[Path] = []
         self.failed: list[Problem] = []
         self._files: dict[str, ResultFile] = {}
@@ -159,12 +146,8 @@ class Reports:
         """Write them all: one that cannot be written keeps no other from it."""
         if not self._files:
             return
-        import orjson  # noqa: PLC0415  # imports here keep --help quick
-
-        from loadcheck.errors import SaveError  # noqa: PLC0415
         from loadcheck.report.export import FORMATS  # noqa: PLC0415
         from loadcheck.report.html import page  # noqa: PLC0415
-        from loadcheck.result.store import encoded  # noqa: PLC0415
 
         # the same as from the file: what is hidden there is hidden here
         saved = orjson.loads(encoded(document))
@@ -185,8 +168,6 @@ class Reports:
         Raises:
             SaveError: Why.
         """
-        from loadcheck.errors import SaveError  # noqa: PLC0415  # keeps --help quick
-
         if self.failed:
             raise SaveError(self.failed)
 
@@ -199,28 +180,25 @@ def is_same(path: Path, other: Path) -> bool:
         return False
 
 
-def spare(output: Path, inputs: Sequence[Path]) -> None:
-    """Refuse to write over what is merged, whatever ``--force`` says.
+def spare(output: Path, inputs: Sequence[Path], used: str) -> None:
+    """Refuse to write over what is merged or compared, whatever ``--force`` says.
 
     Raises:
         ResultFileError: It would be written over.
     """
-    from loadcheck.errors import Problem, ResultFileError  # noqa: PLC0415  # keeps --help quick
-
     if any(is_same(output, path) for path in inputs):
-        message, remedy = "is one of the results merged", "choose another --output"
+        message = f"is one of the results {used}, which are not written over"
+        remedy = "choose another --output"
         raise ResultFileError(Problem(file=str(output), message=message, remedy=remedy))
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
+def error_naming(path: Path) -> Iterator[None]:
     """Add a file's name to what is said of its content.
 
     Raises:
         ResultFileError: What the block raised, with the name.
     """
-    from loadcheck.errors import ResultFileError  # noqa: PLC0415  # keeps --help quick
-
     try:
         yield
     except ResultFileError as error:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
@@ -74,9 +74,6 @@ def _fitting(folder: Path, prefix: str, begun: str, suffixes: tuple[str, ...]) -
         *(f"{prefix}{path.name}/" for path in names if path.is_dir()),
     ]
 
-
-if TYPE_CHECKING:
-    from loadcheck.scenario.model import Scenario
 
 _URL = re.compile(r"https?://", re.IGNORECASE)
 
@@ -239,20 +236,6 @@ WithLabels = Annotated[
 ]
 
 
-def read_scenario(
-    path: Path, changes: Sequence[str], *, profile: str, environment: Mapping[str, str]
-) -> Scenario:
-    """Return a scenario as the options change it; passwords in its URLs are secrets from now on.
-
-    Raises:
-        ScenarioError: Something in it, or among the changes, cannot be used.
-    """
-    from loadcheck import scenario as scenarios  # noqa: PLC0415  # imports here keep --help quick
-    from loadcheck.pipeline.prepare import hide_passwords  # noqa: PLC0415
-
-    return hide_passwords(scenarios.load(path, overrides=changes, profile=profile, env=environment))
-
-
 def overrides(
     sets: Sequence[str] | None,
     sources: Sequence[str] | None,
@@ -341,7 +324,7 @@ def shared(workers: str | None, prefixes: Sequence[str] | None) -> list[str]:
     return changes
 
 
-def placed(output: Path | None) -> tuple[Path, Path | None]:
+def resolve_output(output: Path | None) -> tuple[Path, Path | None]:
     """Return the directory and the file that ``--output`` means; None: a file of any name."""
     if output is not None and (is_folder(output) or str(output).endswith("/")):
         return output, None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from functools import partial
+from typing import Annotated
 
 import typer
 
+from loadcheck.cli.exits import Exit
 from loadcheck.cli.overrides import (
     EnvFile,
     Fetching,
@@ -21,9 +23,9 @@ from loadcheck.cli.overrides import (
     Strict,
     WorkersOption,
     overrides,
-    read_scenario,
     shared,
 )
+from loadcheck.errors import InputError, printable
 
 _MARKS = {"ok": "ok     ", "wrong": "WRONG  ", "unknown": "?      "}
 
@@ -52,16 +54,13 @@ def preflight(
 
     Exit code 1: something is wrong, told as what it is. What cannot be seen has a question mark.
     """
-    from functools import partial  # noqa: PLC0415  # imports here keep --help quick
-
-    import anyio  # noqa: PLC0415
+    import anyio  # noqa: PLC0415  # imports here keep --help quick
 
     from loadcheck import pipeline  # noqa: PLC0415
     from loadcheck import scenario as scenarios  # noqa: PLC0415
     from loadcheck.cli import terminal  # noqa: PLC0415
-    from loadcheck.cli.exits import Exit  # noqa: PLC0415
-    from loadcheck.errors import printable  # noqa: PLC0415
     from loadcheck.pipeline import preflight as flights  # noqa: PLC0415
+    from loadcheck.pipeline.prepare import read_scenario  # noqa: PLC0415
 
     loaded = read_scenario(
         scenario,
@@ -78,18 +77,10 @@ def preflight(
         terminal.write_json(found)
     else:
         for check in found["checks"]:
-            told = printable(f"{_MARKS[check['state']]}{check['name']:<14} {check['told']}")
-            sys.stdout.write(f"{told}\n")
+            line = printable(f"{_MARKS[check['state']]}{check['name']:<14} {check['told']}")
+            sys.stdout.write(f"{line}\n")
     raise typer.Exit(Exit.INCONSISTENT if found["state"] == "wrong" else Exit.PASS)
 
-
-if TYPE_CHECKING:
-    from loadcheck.scenario.model import Scenario
-
-_MOST_S = 10.0
-"""So long a control user is waited for before a run; the run itself waits longer."""
-_TOLD_ONLY = ("project", "deduplication")
-"""What a slow service cannot be told apart from, and what the run's own counts show."""
 
 Yes = Annotated[
     bool, typer.Option("--yes", "-y", help="With --live: do not ask whether the plan is approved.")
@@ -130,8 +121,8 @@ def plan(
     """
     from loadcheck import scenario as scenarios  # noqa: PLC0415  # imports here keep --help quick
     from loadcheck.cli import terminal  # noqa: PLC0415
-    from loadcheck.errors import InputError  # noqa: PLC0415
     from loadcheck.pipeline import plan as plans  # noqa: PLC0415
+    from loadcheck.pipeline.prepare import read_scenario  # noqa: PLC0415
     from loadcheck.report import plan as report  # noqa: PLC0415
 
     loaded = read_scenario(
@@ -148,124 +139,3 @@ def plan(
     problems = plans.refused(loaded, made)
     if problems and not force_limits:
         raise InputError(problems)
-
-
-def approve(
-    scenario: Scenario, *, seed: int | None, yes: bool, digest: str | None, forced: bool
-) -> tuple[str | None, dict[str, int]]:
-    """Have the plan of a run that leaves this machine approved.
-
-    Asked on a terminal, else ``yes`` or the digest says so. What stays on this machine needs no
-    approval.
-
-    Returns:
-        The digest, where nothing needed approval the one that was given; and what was sent and
-        asked by the look at keys and servers before the run.
-
-    Raises:
-        ConsentError: It was not approved; nothing was sent.
-        InputError: It breaks a limit of the service.
-    """
-    from loadcheck.cli import terminal  # noqa: PLC0415  # imports here keep --help quick
-    from loadcheck.errors import InputError  # noqa: PLC0415
-    from loadcheck.pipeline import plan as plans  # noqa: PLC0415
-    from loadcheck.report import plan as report  # noqa: PLC0415
-
-    made = plans.plan(scenario, seed=seed, consent=True)
-    if not made["leaves_this_machine"]:
-        return digest, {}
-    problems = plans.refused(scenario, made)
-    if problems and not forced:
-        raise InputError(problems)
-    if digest is None:
-        sys.stderr.write(report.text(made, width=terminal.width()))
-        confirm(yes=yes, what="Run this plan?", digest=made["digest"])
-    elif digest.lower() != made["digest"]:
-        return digest, {}  # the run refuses it, before anything is sent
-    return str(made["digest"]), _preflight(scenario, seed=seed)
-
-
-def _preflight(scenario: Scenario, *, seed: int | None) -> dict[str, int]:
-    """See by one control user whether keys and servers are right, before thousands are sent.
-
-    Returns what was sent and asked.
-
-    A service that is slow to count is not held up for that: then the run itself tells.
-
-    Raises:
-        InputError: Something is wrong; nothing but the control user was sent.
-    """
-    import anyio  # noqa: PLC0415  # imports here keep --help quick
-
-    from loadcheck import pipeline  # noqa: PLC0415
-    from loadcheck.errors import InputError, Problem  # noqa: PLC0415
-    from loadcheck.pipeline import preflight as flights  # noqa: PLC0415
-
-    within_s = min(_MOST_S, scenario.verify.deadline_s)
-    options = pipeline.Options(consent=True, seed=seed)
-
-    async def fly() -> dict[str, Any]:
-        return await flights.preflight(scenario, options, within_s=within_s, optional=True)
-
-    found = anyio.run(fly, backend_options={"use_uvloop": True})
-    wrong = [each for each in found["checks"] if each["state"] == "wrong"]
-    for each in wrong:
-        if each["name"] in _TOLD_ONLY:
-            sys.stderr.write(f"warning: preflight: {each['name']}: {each['told']}\n")
-    problems = [
-        Problem(
-            message=f"preflight: {each['name']}: {each['told']}",
-            remedy="nothing but a control user was sent; see loadcheck preflight",
-        )
-        for each in wrong
-        if each["name"] not in _TOLD_ONLY
-    ]
-    if problems:
-        raise InputError(problems)
-    spent: dict[str, int] = found["spent"]
-    return spent
-
-
-def approve_search(scenario: Scenario, *, yes: bool) -> None:
-    """Have a search for capacity approved that leaves this machine.
-
-    It has no plan beside where it goes and how much it may send: what holds is what it finds out.
-
-    Raises:
-        ConsentError: It was not approved; nothing was sent.
-    """
-    from loadcheck.pipeline import plan as plans  # noqa: PLC0415  # imports here keep --help quick
-
-    away = [each for each in plans.plan(scenario, consent=True)["destinations"] if each["away"]]
-    if not away:
-        return
-    most = scenario.capacity.budget_events
-    number = "any number of" if most is None else f"up to {most:,}"
-    places = ", ".join(
-        f"{each['origin']} ({each['region']})" if each["region"] else each["origin"]
-        for each in away
-    )
-    sys.stderr.write(f"The search sends {number} events to {places}\n")
-    confirm(yes=yes, what="Search?")
-
-
-def confirm(*, yes: bool, what: str, digest: str = "") -> None:
-    """Ask on a terminal whether to go on; elsewhere ``yes`` must have said so.
-
-    Raises:
-        ConsentError: The answer is no, or there is nobody to ask; nothing was sent.
-    """
-    from loadcheck.errors import ConsentError, Problem  # noqa: PLC0415
-
-    if yes:
-        return
-    remedy = "add --yes to say that it may"
-    if digest:
-        remedy += f", or --plan {digest} to say that exactly this may"
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        message = "nobody has approved the plan, and there is no terminal to ask at"
-        raise ConsentError(Problem(message=message, remedy=remedy))
-    sys.stderr.write(f"{what} [y/N] ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
-        raise ConsentError(Problem(message="the plan was not approved: nothing was sent"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -267,3 +268,55 @@ def _samples() -> list[str]:
 
 def _code(text: str) -> str:
     return f"`{text}`"
+
+
+def text(entry: Entry, *, color: bool, width: int) -> str:
+    """Return what there is to say of one thing, for a terminal."""
+    name = f"\x1b[1m{entry.name}\x1b[0m" if color else entry.name
+    lines = [f"{name}  ({entry.kind})", *_wrapped(entry.says, "  ", width)]
+    for label, says in entry.rows:
+        head = f"  {label:<9} "
+        lines += textwrap.wrap(
+            says, width, initial_indent=head, subsequent_indent=" " * len(head)
+        ) or [head]
+    if entry.kind == "key":
+        within = (f"{entry.name}.", f"{entry.name}[")
+        inner = [path.removeprefix(entry.name) for path in keys(KEYS) if path.startswith(within)]
+        own = [
+            each
+            for each in (path.lstrip("[].") for path in inner)
+            if "." not in each.replace(">.", ">")
+        ]
+        if own:
+            lines += _wrapped(f"its keys: {', '.join(dict.fromkeys(own))}", "  ", width)
+    if entry.sample is not None:
+        lines += ["", *_wrapped(entry.sample.says, "  ", width), ""]
+        lines += [f"    {line}".rstrip() for line in entry.sample.toml.splitlines()]
+        lines += ["", *_wrapped(SERVICE, "  ", width)]
+    return "\n".join(lines) + "\n"
+
+
+def _wrapped(text: str, indent: str, width: int) -> list[str]:
+    return textwrap.wrap(
+        text, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+    )
+
+
+def names(width: int) -> str:
+    """Return all names: the keys by table, the rest by kind."""
+    groups: dict[str, list[str]] = {}
+    for entry in entries():
+        table, dot, rest = entry.name.partition(".")
+        plural = {"key": "keys at the top", "check": "checks", "term": "terms"}
+        group = plural.get(entry.kind, f"{entry.kind}s")
+        if entry.kind == "key" and table == "target" and "." in rest:
+            continue  # the emulator's limits and faults: explain target.faults
+        if entry.kind == "key" and dot:
+            group, name = f"[{table.removesuffix('[]')}]", rest
+        else:
+            name = entry.name
+        groups.setdefault(group, []).append(name)
+    lines = []
+    for group, members in groups.items():
+        lines += [group, *_wrapped(", ".join(members), "  ", width)]
+    return "\n".join(lines) + "\n"

@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from loadcheck.cli.history import wanted
 from loadcheck.cli.overrides import (
     Force,
     Into,
@@ -21,6 +20,8 @@ from loadcheck.cli.overrides import (
     WithLabels,
     result_files,
 )
+from loadcheck.errors import Problem, ResultFileError, printable_json
+from loadcheck.result import kind_of
 
 
 def show(
@@ -29,7 +30,7 @@ def show(
 ) -> None:
     """Show a stored result again: of a run, a capacity search or a comparison."""
     from loadcheck.cli import terminal  # noqa: PLC0415
-    from loadcheck.cli.outputs import kind_of, laid_out, stored  # noqa: PLC0415
+    from loadcheck.cli.outputs import laid_out, read_document  # noqa: PLC0415
     from loadcheck.report import capacity  # noqa: PLC0415
     from loadcheck.result.catalogue import run_files  # noqa: PLC0415
 
@@ -37,7 +38,7 @@ def show(
     if others:
         _show_flows([result, *others], as_json=as_json)
         return
-    document = stored(result)
+    document = read_document(result)
     color = terminal.has_color(sys.stdout)
     if as_json:
         terminal.write_json(document)
@@ -55,18 +56,18 @@ def show(
 def _show_flows(files: Sequence[Path], *, as_json: bool) -> None:
     """Show what came of each flow of a mix, and of all together."""
     from loadcheck.cli import terminal  # noqa: PLC0415  # imports here keep --help quick
-    from loadcheck.cli.outputs import stored  # noqa: PLC0415
+    from loadcheck.cli.outputs import read_document  # noqa: PLC0415
 
-    documents = [stored(file) for file in files]
+    documents = [read_document(file) for file in files]
     for file, document in [] if as_json else zip(files, documents, strict=True):
         apart = {**document, "mix": {**document["mix"], "together": {}}}
         terminal.print_summary(apart, paths=[file], stream=sys.stdout)
         sys.stdout.write("\n")
-    told = documents[0]["mix"].get("together")
-    if as_json and not told:
+    whole = documents[0]["mix"].get("together")
+    if as_json and not whole:
         terminal.write_json({"flows": {each["mix"]["flow"]: each for each in documents}})
-    elif told:
-        terminal.print_together(documents, told["verdict"], as_json=as_json, quiet=False)
+    elif whole:
+        terminal.print_together(documents, whole["verdict"], as_json=as_json, quiet=False)
 
 
 class Sort(enum.StrEnum):
@@ -111,9 +112,8 @@ def list_results(
     import orjson  # noqa: PLC0415  # imports here keep --help quick
 
     from loadcheck.cli.terminal import has_color, shown_path, width  # noqa: PLC0415
-    from loadcheck.errors import printable_json  # noqa: PLC0415
     from loadcheck.report import listing  # noqa: PLC0415
-    from loadcheck.result.catalogue import entries, ordered  # noqa: PLC0415
+    from loadcheck.result.catalogue import entries, ordered, wanted  # noqa: PLC0415
 
     chosen = wanted(labels, names, since, verdicts)
     every = entries(directory, listing.cause)
@@ -170,7 +170,7 @@ def report(
     The page is self-contained: the verdict first, then charts and tables. Of several results, such
     as those of one pipeline, it has an overview and then the report of each.
     """
-    from loadcheck.cli.outputs import naming, place, stored  # noqa: PLC0415  # imports here keep --help quick
+    from loadcheck.cli.outputs import error_naming, read_document, write_file  # noqa: PLC0415  # imports here keep --help quick
     from loadcheck.cli.terminal import shown_path  # noqa: PLC0415
     from loadcheck.report.html import content, render  # noqa: PLC0415
     from loadcheck.report.pages.run import several_page  # noqa: PLC0415
@@ -179,8 +179,8 @@ def report(
     documents, pages = [], []
     named, results = results, [file for result in results for file in run_files(result)]
     for result in results:
-        with naming(result):
-            documents.append(stored(result))
+        with error_naming(result):
+            documents.append(read_document(result))
             pages.append(content(documents[-1]))
     if len(pages) == 1:
         data, path = render(pages[0]), results[0].with_suffix(".html")
@@ -189,7 +189,7 @@ def report(
         if len(named) == 1:  # a mix
             path = results[0].with_name(f"{named[0].stem}.html")
     path = output or path
-    place(data, path, of=results, replace=force)
+    write_file(data, path, of=results, replace=force)
     sys.stdout.write(f"{shown_path(path)}\n")
 
 
@@ -227,8 +227,7 @@ def export(
     force: Force = False,
 ) -> None:
     """Convert a stored result to the format of another tool."""
-    from loadcheck.cli.outputs import kind_of, naming, place, stored, write_out  # noqa: PLC0415  # imports here keep --help quick
-    from loadcheck.errors import Problem, ResultFileError  # noqa: PLC0415
+    from loadcheck.cli.outputs import error_naming, read_document, write_file, write_out  # noqa: PLC0415  # imports here keep --help quick
     from loadcheck.report.export import FORMATS  # noqa: PLC0415
     from loadcheck.result.catalogue import run_files  # noqa: PLC0415
     from loadcheck.result.store import of_flow  # noqa: PLC0415
@@ -241,16 +240,16 @@ def export(
         )
         raise ResultFileError(Problem(file=str(result), message=message, remedy=remedy))
     for file in files:
-        document = stored(file)
+        document = read_document(file)
         formats = FORMATS[kind_of(document)]
         if kind not in formats:
             message = f"is the file of a {_NAMES[kind_of(document)]}, which has no {kind}"
             remedy = f"expected one of {', '.join(formats)}"
             raise ResultFileError(Problem(file=str(file), message=message, remedy=remedy))
-        with naming(file):
+        with error_naming(file):
             data = formats[kind](document).encode()
         if output is None:
             write_out(data, None)
         else:
             path = output if len(files) == 1 else of_flow(output, document["mix"]["flow"])
-            place(data, path, of=file, replace=force)
+            write_file(data, path, of=file, replace=force)

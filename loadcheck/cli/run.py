@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated
+from functools import partial
+from typing import Annotated
 
 import typer
+from typer.core import TyperCommand
 
 from loadcheck.cli.overrides import (
     EnvFile,
@@ -33,12 +35,57 @@ from loadcheck.cli.overrides import (
     WorkersOption,
     labelled,
     overrides,
-    placed,
-    read_scenario,
+    resolve_output,
     shared,
 )
-from loadcheck.cli.plan import ForceLimits, PlanDigest, Yes, approve
-from loadcheck.cli.web import Linger, MetricsPort, Open, Web, finish, live_page
+from loadcheck.cli.plan import ForceLimits, PlanDigest, Yes
+
+ANY_PORT = "any"
+Web = Annotated[
+    str | None,
+    typer.Option(
+        "--web",
+        metavar="[=PORT]",
+        help="Show the run on a page while it goes on, and its report at the same address; "
+        "without a port at any that is free.",
+        show_default=False,
+    ),
+]
+Open = Annotated[bool, typer.Option("--open", help="Open that page in a browser.")]
+Linger = Annotated[
+    str | None,
+    typer.Option(
+        "--web-linger",
+        metavar="TIME",
+        help="Serve the finished report, and the last metrics, for so long, e.g. 10m; 0: end with "
+        "the run. Ctrl-C ends it earlier.",
+        show_default="until Ctrl-C on a terminal, else 0",
+    ),
+]
+MetricsPort = Annotated[
+    str | None,
+    typer.Option(
+        "--metrics-port",
+        metavar="[HOST:]PORT",
+        help="Serve metrics for Prometheus at /metrics while the run goes on, on loopback unless "
+        "a host is named. Dashboard: loadcheck explain --grafana.",
+        show_default=False,
+    ),
+]
+
+
+class PortAfterWeb(TyperCommand):
+    """Lets ``--web`` stand without a port: what follows it is a port only if it is a number."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]  # typer's context is click's
+        """Write the port that was left out."""
+        written: list[str] = []
+        for place, arg in enumerate(args):
+            follows = args[place + 1] if place + 1 < len(args) else ""
+            written.append(
+                f"--web={ANY_PORT}" if arg == "--web" and not follows.isdecimal() else arg
+            )
+        return super().parse_args(ctx, written)
 
 
 def reconcile(
@@ -68,15 +115,13 @@ def reconcile(
 ) -> None:
     """Query the service again about a stored run, even one that was killed; update its verdict.
 
-    A mix, named as it was to --output or by its id, is asked about flow by flow, and judged again.
+    A mix, named as it was to --output, by its id or its folder, is asked about flow by flow, and
+    judged again.
     """
-    from functools import partial  # noqa: PLC0415  # imports here keep --help quick
-
-    import anyio  # noqa: PLC0415
+    import anyio  # noqa: PLC0415  # imports here keep --help quick
 
     from loadcheck import scenario as scenarios  # noqa: PLC0415
     from loadcheck.cli import terminal  # noqa: PLC0415
-    from loadcheck.cli.exits import exit_of  # noqa: PLC0415
     from loadcheck.cli.outputs import Reports  # noqa: PLC0415
     from loadcheck.pipeline.reconcile import ReconcileOptions, reconcile_run  # noqa: PLC0415
     from loadcheck.result.catalogue import run_files  # noqa: PLC0415
@@ -112,7 +157,9 @@ def reconcile(
                 quiet=quiet,
             )
     reports.check()
-    raise typer.Exit(exit_of(consistent=asked.consistent, verdict=asked.verdict, interrupted=False))
+    raise typer.Exit(
+        terminal.exit_of(consistent=asked.consistent, verdict=asked.verdict, interrupted=False)
+    )
 
 
 def shard() -> None:
@@ -120,10 +167,6 @@ def shard() -> None:
     from loadcheck.pipeline.shards.shard import main  # noqa: PLC0415  # keeps --help quick
 
     raise typer.Exit(main())
-
-
-if TYPE_CHECKING:
-    from loadcheck.pipeline.session import Watch
 
 
 def run(
@@ -157,18 +200,18 @@ def run(
     force_limits: ForceLimits = False,
 ) -> None:
     """Run a scenario: send its load, then verify that everything arrived."""
-    from functools import partial  # noqa: PLC0415  # imports here keep --help quick
-
-    import anyio  # noqa: PLC0415
+    import anyio  # noqa: PLC0415  # imports here keep --help quick
 
     from loadcheck import pipeline  # noqa: PLC0415
     from loadcheck import scenario as scenarios  # noqa: PLC0415
     from loadcheck.cli import terminal  # noqa: PLC0415
-    from loadcheck.cli.exits import exit_of  # noqa: PLC0415
     from loadcheck.cli.outputs import Reports  # noqa: PLC0415
+    from loadcheck.cli.web import finish, live_page  # noqa: PLC0415
+    from loadcheck.pipeline.prepare import read_scenario  # noqa: PLC0415
     from loadcheck.pipeline.shards import Workers  # noqa: PLC0415
     from loadcheck.pipeline.target import metrics_settings  # noqa: PLC0415
     from loadcheck.report import otel as telemetry  # noqa: PLC0415
+    from loadcheck.verify.progress import Watch  # noqa: PLC0415
 
     environment = scenarios.environment(env_file)
     changes = overrides(sets, sources, servers, strict=strict)
@@ -178,10 +221,12 @@ def run(
         profile=profile,
         environment=environment,
     )
-    directory, file = placed(output)
+    directory, file = resolve_output(output)
     approved, flown = plan, dict[str, int]()
     if consent:
-        approved, flown = approve(loaded, seed=seed, yes=yes, digest=plan, forced=force_limits)
+        approved, flown = terminal.approve(
+            loaded, seed=seed, yes=yes, digest=plan, forced=force_limits
+        )
     options = pipeline.Options(
         results=directory,
         output=file,
@@ -247,7 +292,7 @@ def run(
         )
     judgement = finished.judgement
     raise typer.Exit(
-        exit_of(
+        terminal.exit_of(
             consistent=judgement.consistent,
             verdict=judgement.verdict,
             interrupted=finished.interrupted,

@@ -1,4 +1,4 @@
-"""What commands print, and where: results on stdout, everything else on stderr."""
+"""What commands print and ask, and their exit codes: results on stdout, all else on stderr."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from loadcheck.cli.exits import Screen
-from loadcheck.errors import ResultFileError, printable
+from loadcheck.cli.exits import Exit, Screen
+from loadcheck.errors import ConsentError, InputError, Problem, ResultFileError, printable
 from loadcheck.report import headline, live, terminal
 from loadcheck.result.store import encoded, save_elsewhere
+from loadcheck.scenario.model import Scenario
 from loadcheck.secrets import cover
-from loadcheck.verify import lasts
+from loadcheck.verify import Verdict, lasts
 
 _REDRAW_S = 0.25
 _LINE_S = 2.0
@@ -59,8 +60,8 @@ def print_summary(document: Mapping[str, Any], *, paths: Sequence[Path], stream:
 
 def print_headline(document: Mapping[str, Any], *, paths: Sequence[Path], stream: TextIO) -> None:
     """Print the verdict in one line, and the files that it is in."""
-    told = [headline.line(document), *map(shown_path, paths)]
-    stream.write("  ".join(told) + "\n")
+    parts = [headline.line(document), *map(shown_path, paths)]
+    stream.write("  ".join(parts) + "\n")
 
 
 def print_run(
@@ -154,7 +155,7 @@ async def _plain(run: live.Running, *, every_s: float, quiet: bool = False, name
     try:
         while True:
             await run.wait(every_s)
-            news, seen = live.told(run, seen), len(run.news)
+            news, seen = live.news_since(run, seen), len(run.news)
             for each in () if quiet else news:
                 screen.show(f"{each}\n")
             if run.signals != heard:
@@ -199,3 +200,154 @@ class Drawn:
         up = f"\x1b[{lines}A\r" if lines else ""
         drawn = "".join(f"{row}\x1b[K\n" for row in rows)
         return f"{up}{drawn}\x1b[J" if up or rows else ""
+
+
+def exit_of(*, consistent: Verdict | None, verdict: Verdict, interrupted: bool) -> Exit:
+    """Return the exit code of a run, or of asking again about one.
+
+    Args:
+        consistent: What the counts prove; None if they were not asked for.
+        verdict: What everything together proves.
+        interrupted: Whether a signal ended it early.
+    """
+    if interrupted:
+        return Exit.INTERRUPTED
+    if verdict is Verdict.PASS:
+        return Exit.PASS
+    if verdict is Verdict.UNKNOWN:
+        return Exit.UNKNOWN
+    return Exit.INCONSISTENT if consistent is Verdict.FAIL else Exit.THRESHOLD
+
+
+_MOST_S = 10.0
+"""So long a control user is waited for before a run; the run itself waits longer."""
+
+
+_WARNINGS = ("project", "deduplication")
+"""Checks that only warn: a slow service looks the same, or the run's own counts show it."""
+
+
+def approve(
+    scenario: Scenario, *, seed: int | None, yes: bool, digest: str | None, forced: bool
+) -> tuple[str | None, dict[str, int]]:
+    """Have the plan of a run that leaves this machine approved.
+
+    Asked on a terminal, else ``yes`` or the digest says so. What stays on this machine needs no
+    approval.
+
+    Returns:
+        The digest, where nothing needed approval the one that was given; and what was sent and
+        asked by the look at keys and servers before the run.
+
+    Raises:
+        ConsentError: It was not approved; nothing was sent.
+        InputError: It breaks a limit of the service.
+    """
+    from loadcheck.pipeline import plan as plans  # noqa: PLC0415  # show and list do without
+    from loadcheck.report import plan as report  # noqa: PLC0415
+
+    made = plans.plan(scenario, seed=seed, consent=True)
+    if not made["leaves_this_machine"]:
+        return digest, {}
+    problems = plans.refused(scenario, made)
+    if problems and not forced:
+        raise InputError(problems)
+    if digest is None:
+        sys.stderr.write(report.text(made, width=width()))
+        confirm(yes=yes, what="Run this plan?", digest=made["digest"])
+    elif digest.lower() != made["digest"]:
+        return digest, {}  # the run refuses it, before anything is sent
+    return str(made["digest"]), _preflight(scenario, seed=seed)
+
+
+def _preflight(scenario: Scenario, *, seed: int | None) -> dict[str, int]:
+    """See by one control user whether keys and servers are right, before thousands are sent.
+
+    Returns what was sent and asked.
+
+    A service that is slow to count is not held up for that: then the run itself tells.
+
+    Raises:
+        InputError: Something is wrong; nothing but the control user was sent.
+    """
+    import anyio  # noqa: PLC0415  # show and list do without
+
+    from loadcheck import pipeline  # noqa: PLC0415
+    from loadcheck.pipeline import preflight as flights  # noqa: PLC0415
+
+    within_s = min(_MOST_S, scenario.verify.deadline_s)
+    options = pipeline.Options(consent=True, seed=seed)
+
+    async def fly() -> dict[str, Any]:
+        return await flights.preflight(scenario, options, within_s=within_s, optional=True)
+
+    found = anyio.run(fly, backend_options={"use_uvloop": True})
+    wrong = [each for each in found["checks"] if each["state"] == "wrong"]
+    for each in wrong:
+        if each["name"] in _WARNINGS:
+            sys.stderr.write(f"warning: preflight: {each['name']}: {each['told']}\n")
+    problems = [
+        Problem(
+            message=f"preflight: {each['name']}: {each['told']}",
+            remedy="nothing but a control user was sent; see loadcheck preflight",
+        )
+        for each in wrong
+        if each["name"] not in _WARNINGS
+    ]
+    if problems:
+        raise InputError(problems)
+    spent: dict[str, int] = found["spent"]
+    return spent
+
+
+def approve_search(scenario: Scenario, *, yes: bool) -> None:
+    """Have a search for capacity approved that leaves this machine.
+
+    It has no plan beside where it goes and how much it may send: what holds is what it finds out.
+
+    Raises:
+        ConsentError: It was not approved; nothing was sent.
+    """
+    from loadcheck.pipeline import plan as plans  # noqa: PLC0415  # show and list do without
+
+    away = [each for each in plans.plan(scenario, consent=True)["destinations"] if each["away"]]
+    if not away:
+        return
+    most = scenario.capacity.budget_events
+    number = "any number of" if most is None else f"up to {most:,}"
+    places = ", ".join(
+        f"{each['origin']} ({each['region']})" if each["region"] else each["origin"]
+        for each in away
+    )
+    sys.stderr.write(f"The search sends {number} events to {places}\n")
+    confirm(yes=yes, what="Search?")
+
+
+def confirm(*, yes: bool, what: str, digest: str = "") -> None:
+    """Ask on a terminal whether to go on; elsewhere ``yes`` must have said so.
+
+    Raises:
+        ConsentError: The answer is no, or there is nobody to ask; nothing was sent.
+    """
+    if yes:
+        return
+    remedy = "add --yes to say that it may"
+    if digest:
+        remedy += f", or --plan {digest} to say that exactly this may"
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        message = "nobody has approved the plan, and there is no terminal to ask at"
+        raise ConsentError(Problem(message=message, remedy=remedy))
+    if not agreed(what):
+        raise ConsentError(Problem(message="the plan was not approved: nothing was sent"))
+
+
+def agreed(question: str) -> bool:
+    """Return whether the user, who sits at a terminal, says yes."""
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
+def exit_of_comparison(verdict: str) -> Exit:
+    """Return the exit code of a comparison."""
+    return {"worse": Exit.REGRESSION, "unsure": Exit.UNKNOWN}.get(verdict, Exit.PASS)

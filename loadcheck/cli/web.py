@@ -1,67 +1,31 @@
-"""The options of the page of a run, and of its metrics, and what they come to."""
+"""The page of a run or a search while it goes on, and its metrics, as options ask for them."""
 
 from __future__ import annotations
 
 import math
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Any
 
-import typer
-from typer.core import TyperCommand
+import anyio
 
+from loadcheck.cli import terminal
+from loadcheck.cli.exits import Screen
+from loadcheck.cli.run import ANY_PORT
+from loadcheck.documents import parse_duration
 from loadcheck.errors import InputError, Problem
+from loadcheck.pipeline.target import metrics_settings
+from loadcheck.report import live
+from loadcheck.report import otel as telemetry
+from loadcheck.report.capacity import copies, probe_line, probe_row
+from loadcheck.result.store import encoded
+from loadcheck.verify.progress import Watch
+from loadcheck.web import LOOPBACK, Address, LivePage
 
-if TYPE_CHECKING:
-    from loadcheck.web import Address, LivePage
-
-_ANY = "any"
 _MOST_PORT = 65535
-
-Web = Annotated[
-    str | None,
-    typer.Option(
-        "--web",
-        metavar="[=PORT]",
-        help="Show the run on a page while it goes on, and its report at the same address; "
-        "without a port at any that is free.",
-        show_default=False,
-    ),
-]
-Open = Annotated[bool, typer.Option("--open", help="Open that page in a browser.")]
-Linger = Annotated[
-    str | None,
-    typer.Option(
-        "--web-linger",
-        metavar="TIME",
-        help="Serve the finished report, and the last metrics, for so long, e.g. 10m; 0: end with "
-        "the run. Ctrl-C ends it earlier.",
-        show_default="until Ctrl-C on a terminal, else 0",
-    ),
-]
-MetricsPort = Annotated[
-    str | None,
-    typer.Option(
-        "--metrics-port",
-        metavar="[HOST:]PORT",
-        help="Serve metrics for Prometheus at /metrics while the run goes on, on loopback unless "
-        "a host is named. Dashboard: loadcheck explain --grafana.",
-        show_default=False,
-    ),
-]
-
-
-class PortAfterWeb(TyperCommand):
-    """Lets ``--web`` stand without a port: what follows it is a port only if it is a number."""
-
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]  # typer's context is click's
-        """Write the port that was left out."""
-        written: list[str] = []
-        for place, arg in enumerate(args):
-            follows = args[place + 1] if place + 1 < len(args) else ""
-            written.append(f"--web={_ANY}" if arg == "--web" and not follows.isdecimal() else arg)
-        return super().parse_args(ctx, written)
+_REDRAW_S = 0.5
 
 
 @contextmanager
@@ -91,8 +55,6 @@ def live_page(
     if page is None and metrics is None:
         yield None
         return
-    from loadcheck.web import LivePage  # noqa: PLC0415  # keeps --help quick
-
     with LivePage(page, metrics) as served:
         if served.url:
             sys.stderr.write(f"live: {served.url}\n")
@@ -113,22 +75,16 @@ def live_page(
 def finish(served: LivePage | None, *documents: Mapping[str, Any]) -> None:
     """Have the finished report shown, if a page is served."""
     if served is not None:
-        from loadcheck.result.store import encoded  # noqa: PLC0415  # keeps --help quick
-
         served.finish(*map(encoded, documents))
 
 
 def _page(web: str | None) -> Address | None:
-    from loadcheck.web import Address  # noqa: PLC0415  # keeps --help quick
-
     if web is None:
         return None
-    return Address(option="--web", port=0 if web == _ANY else _port("--web", web))
+    return Address(option="--web", port=0 if web == ANY_PORT else _port("--web", web))
 
 
 def _metrics(given: str | None) -> Address | None:
-    from loadcheck.web import LOOPBACK, Address  # noqa: PLC0415  # keeps --help quick
-
     if given is None:
         return None
     host, _, port = given.rpartition(":")
@@ -154,8 +110,6 @@ def _stay_s(linger: str | None) -> float:
     """
     if linger is None:
         return math.inf if sys.stderr.isatty() and sys.stdin.isatty() else 0.0
-    from loadcheck.documents import parse_duration  # noqa: PLC0415
-
     if linger.isascii() and linger.isdecimal():
         return float(linger)
     try:
@@ -164,3 +118,71 @@ def _stay_s(linger: str | None) -> float:
         message = f'"{linger}" is no duration'
         problem = Problem(key="--web-linger", message=message, remedy="expected e.g. 30s or 10m")
         raise InputError(problem) from None
+
+
+class SearchView:
+    """Shows a search on stderr: a line a probe, and on a terminal one that is drawn over.
+
+    Args:
+        served: The page of the search, if there is one.
+        quiet: Whether to show nothing.
+
+    Attributes:
+        notes: What is to be said of the metrics that probes send, each once.
+    """
+
+    def __init__(self, served: LivePage | None, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._served = served
+        self._metrics = metrics_settings(os.environ)
+        self.notes: dict[str, None] = {}
+        self._screen = Screen(sys.stderr)
+
+    def watch(self, number: int, rate: float, /) -> Watch:
+        """Return what shows a probe while it goes on."""
+
+        async def show(progress: Any) -> None:
+            if self._quiet or not terminal.is_drawable(sys.stderr):
+                return
+            try:
+                while True:
+                    columns, _ = terminal.size(sys.stderr)
+                    row = live.probe_line(number, copies(rate), progress, columns - 1)
+                    self._screen.show(f"\r{row}\x1b[K")
+                    await anyio.sleep(_REDRAW_S)
+            finally:
+                self._screen.show("\r\x1b[K")
+
+        shown: Watch = show
+        if self._served is not None:
+            shown = self._served.with_page(shown, f"probe {number} at {copies(rate)}")
+        if self._metrics is None and self._served is None:
+            return shown
+        sending = shown if self._metrics is None else telemetry.with_metrics(shown, self._metrics)
+
+        async def noted(progress: Any) -> None:
+            try:
+                await sending(progress)
+            finally:
+                self.notes |= dict.fromkeys(progress.notes)
+
+        return noted
+
+    def show_probe(self, probe: Mapping[str, Any], /) -> None:
+        """Show what a probe has come to."""
+        if self._served is not None:
+            row = probe_row(probe)
+            self._served.probed([row.number, copies(row.rate), row.verdict, row.reason])
+        if not self._quiet:
+            self._screen.show(f"{probe_line(probe)}\n")
+
+    def interrupted(self, signals: int, /) -> None:
+        """Say what happens now that a signal has come, and what another one does."""
+        if signals > 1:
+            self._screen.show("Interrupted again: saving what is known.\n")
+        else:
+            self._screen.show("Interrupted: waiting for the count. Ctrl-C again: save at once.\n")
+
+    def settle(self) -> None:
+        """Wait until everything is on the screen."""
+        self._screen.settle()

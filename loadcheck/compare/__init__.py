@@ -58,7 +58,7 @@ def compare(
     found = [evidence(run.document, cut) for run, cut in zip(runs, intervals, strict=True)]
     shown = [_run(run, cut) for run, cut in zip(runs, intervals, strict=True)]
     sides = found[: len(base)], found[len(base) :]
-    figures = _figures([*sides[0], *sides[1]]) if base else []
+    figures = list(dict.fromkeys(figure for each in found for figure in each)) if base else []
     judged = [
         judge(
             figure,
@@ -146,11 +146,6 @@ _GO_ON = "these runs cannot be compared; --force does it all the same"
 
 def _shown(value: Any) -> str:
     return "not given" if value is None else f'"{value}"'
-
-
-def _figures(runs: Sequence[Mapping[Figure, Evidence]]) -> list[Figure]:
-    """Return every figure of any run, in the order of the first that has it."""
-    return list(dict.fromkeys(figure for run in runs for figure in run))
 
 
 def _of(run: Mapping[Figure, Evidence], figure: Figure) -> Evidence:

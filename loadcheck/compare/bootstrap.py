@@ -75,8 +75,10 @@ class Spread:
         short = len(alike) / number
         rho = (rho + short) / max(1 - 3 * short, _LEAST_SHARE) + _CAUTION / math.sqrt(number)
         rho = min(max(rho, 0.0), _HIGHEST_CORRELATION)
-        hidden_ = sum(size * hidden(rho, size, length) for size, length in self.stages)
-        return self.shown * math.sqrt(hidden_ / sum(size for size, _ in self.stages))
+        inflation = sum(
+            size * autocorrelation_inflation(rho, size, length) for size, length in self.stages
+        )
+        return self.shown * math.sqrt(inflation / sum(size for size, _ in self.stages))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +179,7 @@ def correlation(level: Floats, strata: Ints) -> float:
     return float((centred[:-1] * centred[1:])[neighbours].sum()) / spread if spread else 0.0
 
 
-def hidden(rho: float, size: int, length: int) -> float:
+def autocorrelation_inflation(rho: float, size: int, length: int) -> float:
     """Return by what factor the variance of a mean is higher than blocks show.
 
     Args:

@@ -61,13 +61,13 @@ def differences(first: Document, other: Document, file: str) -> list[Difference]
     return sorted(found, key=lambda one: not one.matters)
 
 
-def identity(told: Mapping[str, Any]) -> tuple[str, ...]:
+def identity(values: Mapping[str, Any]) -> tuple[str, ...]:
     """Return what makes a run comparable: others that have the same differ in nothing of weight.
 
     Args:
-        told: Its facts.
+        values: Its facts.
     """
-    return tuple(sorted(f"{key}={value!r}" for key, value in told.items() if _matters(key)))
+    return tuple(sorted(f"{key}={value!r}" for key, value in values.items() if _matters(key)))
 
 
 def unfinished(document: Document) -> str:

@@ -13,7 +13,7 @@ from loadcheck.compare import figures
 from loadcheck.compare.figures import Figure, facts, identity, unfinished
 from loadcheck.errors import Problem, ResultFileError
 from loadcheck.measure.histogram import Histogram
-from loadcheck.result import Document
+from loadcheck.result import Document, kind_of
 from loadcheck.result.store import read_unchecked
 
 _Z = 1.96
@@ -140,11 +140,11 @@ def read_past(path: Path) -> Past | None:
         ResultFileError: It cannot be read, or lacks what a results file has.
     """
     document = read_unchecked(path)
-    kind = str(document["schema"]).removeprefix("loadcheck.").partition("/")[0]
+    kind = kind_of(document)
     if kind not in _KINDS:
         return None
     try:
-        run, told = document["run"], dict(facts(document))
+        run, known = document["run"], dict(facts(document))
         unused = unfinished(document)
         if not unused and document["verdict"] == "unknown":
             unused = "its verdict is unknown"
@@ -159,8 +159,8 @@ def read_past(path: Path) -> Past | None:
             scenario=str(document["scenario"].get("name", "")),
             verdict=str(document["verdict"]),
             labels={str(n): str(v) for n, v in (document.get("labels") or {}).items()},
-            identity=(kind, *identity(told)),
-            facts=told,
+            identity=(kind, *identity(known)),
+            facts=known,
             unused=unused,
             figures={key: one for key, one in measured.items() if math.isfinite(one.value)},
             mix=str((document.get("mix") or {}).get("id") or ""),
@@ -217,7 +217,7 @@ def _step(name: str, step: Document) -> Iterator[tuple[Figure, Range]]:
     time = "service_time" if step["response_time"] is None else "response_time"
     times = step[time]
     number = times["count"]
-    told = {
+    values = {
         key: percentile
         for key, percentile in figures.PERCENTILES.items()
         if round(number * (1 - percentile / 100), 6) >= figures.FEWEST_BEYOND
@@ -225,14 +225,16 @@ def _step(name: str, step: Document) -> Iterator[tuple[Figure, Range]]:
     # the samples of those ranks that the percentile of all there could have been lies between
     reach = {
         key: _Z * math.sqrt(percentile * (100 - percentile) / number)
-        for key, percentile in told.items()
+        for key, percentile in values.items()
     }
-    edges = [edge for key in told for edge in (told[key] - reach[key], told[key] + reach[key])]
+    edges = [
+        edge for key in values for edge in (values[key] - reach[key], values[key] + reach[key])
+    ]
     ends: list[float | None] = []
     if edges:
         histogram = Histogram.decode(times["hdr"])
         ends = histogram.percentiles_ms([min(max(edge, 0.0), 100.0) for edge in edges])
-    for place, key in enumerate(told):
+    for place, key in enumerate(values):
         value = times[f"{key}_ms"]
         if value is not None:
             low, high = ends[2 * place : 2 * place + 2]

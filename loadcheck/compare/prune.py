@@ -12,6 +12,7 @@ from loadcheck.compare.history import Past, read_past, result_paths
 from loadcheck.compare.trend import since_last_change
 from loadcheck.documents.files import is_folder
 from loadcheck.errors import InputError, Problem, ResultFileError
+from loadcheck.result import kind_of
 from loadcheck.result.store import ResultFile, in_progress, read_unchecked
 
 _EXAMPLE = "example"
@@ -69,7 +70,7 @@ def plan(directory: Path, criteria: Criteria) -> Plan:
     named = {
         str(run.get("id"))
         for document in staying
-        if _kind(document) == "comparison"
+        if kind_of(document) == "comparison"
         for side in ("base", "candidate")
         for run in document.get(side) or ()
         if isinstance(run, dict)
@@ -112,13 +113,9 @@ def _read(directory: Path) -> tuple[dict[Path, Past], dict[Path, Mapping[str, An
             document = read_unchecked(path)
         except ResultFileError:
             continue
-        if _kind(document) in _WRITTEN:
+        if kind_of(document) in _WRITTEN:
             others[path] = document
     return runs, others
-
-
-def _kind(document: Mapping[str, Any]) -> str:
-    return str(document["schema"]).removeprefix("loadcheck.").partition("/")[0]
 
 
 def _is_chosen(document: Mapping[str, Any], criteria: Criteria) -> bool:

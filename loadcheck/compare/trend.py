@@ -22,7 +22,7 @@ from loadcheck.compare.changes import (
     require_ruptures,
 )
 from loadcheck.compare.figures import Figure
-from loadcheck.compare.history import Past, read_history, read_past
+from loadcheck.compare.history import Past, read_history, read_past, result_paths
 from loadcheck.errors import InputError, Problem, ResultFileError
 from loadcheck.result.schema_others import TREND, ended
 
@@ -91,7 +91,7 @@ def trend(
     }
 
 
-def baseline(directory: Path, paths: Sequence[Path], candidates: Sequence[Path]) -> list[Path]:
+def baseline(directory: Path, candidates: Sequence[Path], *, optional: bool = False) -> list[Path]:
     """Return the runs of a directory that candidates are to be compared with.
 
     Those are the ones that can be compared with the first candidate, are not candidates
@@ -99,14 +99,24 @@ def baseline(directory: Path, paths: Sequence[Path], candidates: Sequence[Path])
     the newest 30 of them at most.
 
     Args:
-        directory: Where they are, for messages.
-        paths: The files in it.
+        directory: Where they are.
         candidates: Files of the candidate.
+        optional: Whether there may be none.
 
     Raises:
         ResultFileError: There is none, or a candidate cannot be read.
         InputError: ``ruptures`` is not installed.
     """
+    try:
+        return _baseline(directory, candidates)
+    except ResultFileError:
+        if optional:
+            return []
+        raise
+
+
+def _baseline(directory: Path, candidates: Sequence[Path]) -> list[Path]:
+    paths = result_paths([directory])
     news = [run for run in map(read_past, candidates) if run is not None]
     if not news:
         return []
@@ -215,8 +225,8 @@ def _history(
     enough = usable >= FEWEST_RUNS
     if enough:
         found = _aligned(find_changes(_series(figures, runs), tolerance, seed))
-    told = [_figure(figure, runs, found[figure.key], enough=enough) for figure in figures]
-    target = [figure for figure in told if figure["about"] == "target"]
+    rows = [_figure(figure, runs, found[figure.key], enough=enough) for figure in figures]
+    target = [figure for figure in rows if figure["about"] == "target"]
     words = {figure["word"] for figure in target}
     verdict = next((word for word in ("worse", "better") if word in words), "same")
     return {
@@ -237,7 +247,7 @@ def _history(
             for run in runs
         ],
         "changes": _events(target, runs),
-        "figures": told,
+        "figures": rows,
     }
 
 
@@ -272,7 +282,7 @@ def _figure(
     figure: Figure, runs: Sequence[Past], changes: Changes, *, enough: bool
 ) -> dict[str, Any]:
     ranges = [run.figures.get(figure) for run in runs]
-    told = [
+    points = [
         {
             "run": point.index,
             "kind": point.kind,
@@ -288,7 +298,7 @@ def _figure(
     ]
     return {
         **figure.named(),
-        "word": (told[-1]["word"] if told else "same") if enough else "unsure",
+        "word": (points[-1]["word"] if points else "same") if enough else "unsure",
         "values": [None if one is None else one.value for one in ranges],
         "low": [None if one is None else one.low for one in ranges],
         "high": [None if one is None else one.high for one in ranges],
@@ -296,7 +306,7 @@ def _figure(
         "level": changes.level,
         "level_low": changes.low,
         "level_high": changes.high,
-        "changes": told,
+        "changes": points,
     }
 
 

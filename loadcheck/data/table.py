@@ -522,7 +522,10 @@ class _JsonTable:
         self.rows = self._blocks.rows
 
     def read(self, indexes: Iterable[int]) -> list[Mapping[str, Any]]:
-        return [orjson.loads(line) for line in self._blocks.read(indexes, _lines)]
+        return [
+            orjson.loads(line)
+            for line in self._blocks.read(indexes, lambda data: data.split(b"\n"))
+        ]
 
     def column(self, name: str) -> Column:
         column = Column(lambda row: row.get(name), lambda row: orjson.dumps(row.get(name)))
@@ -561,10 +564,6 @@ class _JsonTable:
     def _refused(self, message: str, place: int) -> DataError:
         remedy = "expected a JSON object in every line"
         return DataError(message, remedy, line_at(self._blocks.descriptor, place))
-
-
-def _lines(data: bytes) -> list[bytes]:
-    return data.split(b"\n")
 
 
 def _is_blank(descriptor: int, place: int) -> bool:

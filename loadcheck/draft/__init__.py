@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,14 +20,21 @@ from urllib.parse import quote, urlsplit
 
 from loadcheck import scenario as scenarios
 from loadcheck.documents.document import Document
-from loadcheck.documents.files import exists, is_folder
 from loadcheck.documents.toml import as_toml
 from loadcheck.draft import texts
 from loadcheck.draft.choose import Choice, Wishes, choose
 from loadcheck.draft.operations import candidates, open_description
 from loadcheck.draft.recorded import Recorded, as_source, describe
 from loadcheck.draft.requests import DraftRequests, draft_requests, snake
-from loadcheck.errors import ConsentError, DraftError, InputError, Problem, did_you_mean
+from loadcheck.errors import (
+    ConsentError,
+    DraftError,
+    InputError,
+    Problem,
+    did_you_mean,
+    many,
+    printable,
+)
 from loadcheck.load.transport.routes import is_loopback
 from loadcheck.pipeline.prepare import fetch, hide_passwords
 from loadcheck.pipeline.preview import preview
@@ -36,94 +42,6 @@ from loadcheck.secrets import Redactor, without_userinfo
 from loadcheck.workflow.description.loader import Source
 from loadcheck.workflow.description.openapi import DescriptionError, split_base
 from loadcheck.workflow.exchange import Origin
-
-
-def write_all(folder: Path, files: Mapping[str, bytes], examine: Callable[[Path], None]) -> None:
-    """Write files into a folder, which is made if it is not there.
-
-    Args:
-        folder: The folder.
-        files: Name → content.
-        examine: Is called with a folder beside it that holds the files; what it raises ends it all.
-
-    Raises:
-        DraftError: One of the files is there already, or cannot be written; nothing was changed.
-    """
-    place = folder.resolve()  # beside "." and ".." as well
-    made = _with_parents(folder, place)
-    try:
-        _refuse_present(folder, files)
-        stage = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
-        try:
-            for name, content in files.items():
-                (stage / name).write_bytes(content)
-            examine(stage)
-            _move(stage, folder, files)
-        finally:
-            shutil.rmtree(stage, ignore_errors=True)
-    except OSError as error:
-        _remove(made)
-        raise _unwritable(folder, error) from error
-    except BaseException:
-        _remove(made)
-        raise
-
-
-def _with_parents(folder: Path, place: Path) -> list[Path]:
-    """Make the folders above one, and return those that were not there, the deepest first."""
-    missing = [each for each in place.parents if not exists(each)]
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        _remove(missing)
-        raise _unwritable(folder, error) from error
-    return missing
-
-
-def _remove(folders: list[Path]) -> None:
-    for each in folders:
-        try:
-            each.rmdir()
-        except OSError:
-            return  # somebody else has put something into it
-
-
-def _refuse_present(folder: Path, files: Mapping[str, bytes]) -> None:
-    if exists(folder) and not is_folder(folder):
-        message, remedy = "is there and is no folder", "name another one: --into FOLDER"
-        raise DraftError(Problem(message=message, file=str(folder), remedy=remedy))
-    present = [name for name in files if os.path.lexists(folder / name)]
-    if present:
-        remedy = "nothing is written over: move it away, or write elsewhere: --into FOLDER"
-        raise DraftError(
-            Problem(message="is there already", file=str(folder / name), remedy=remedy)
-            for name in present
-        )
-
-
-def _move(stage: Path, folder: Path, files: Mapping[str, bytes]) -> None:
-    """Give the files their names; a link does not replace what has appeared meanwhile."""
-    new = not exists(folder)
-    folder.mkdir(exist_ok=True)
-    done: list[Path] = []
-    try:
-        for name in files:
-            (folder / name).hardlink_to(stage / name)
-            done.append(folder / name)
-    except OSError:
-        for path in done:
-            path.unlink(missing_ok=True)
-        if new:
-            _remove([folder])
-        raise
-
-
-def _unwritable(folder: Path, error: OSError) -> DraftError:
-    file = str(error.filename2 or folder) if isinstance(error, FileExistsError) else str(folder)
-    reason = str(error.strerror or error).lower()
-    remedy = "write elsewhere: --into FOLDER"
-    return DraftError(Problem(message=f"cannot be written: {reason}", file=file, remedy=remedy))
-
 
 _MOST: Final = 40
 """Characters of a name that is made from a title."""
@@ -176,8 +94,8 @@ def read_api(source: str, *, consent: bool) -> Source:
         return open_description(source, partial(fetch, consent=consent))
     except ConsentError as error:
         (problem,) = error.problems
-        told = problem.message.partition(": ")[2].partition(": add")[0]
-        message = f"{without_userinfo(source)} is not read: {told}"
+        reason = problem.message.partition(": ")[2].partition(": add")[0]
+        message = f"{without_userinfo(source)} is not read: {reason}"
         remedy = "add --live to say that it may be, or save it and name the file"
         raise ConsentError(Problem(message=message, remedy=remedy)) from None
 
@@ -224,7 +142,7 @@ def from_description(
         EXAMPLE: texts.environment(_variables(requests), title),
         **copied,
     }
-    told = {
+    purposes = {
         f"{name}.toml": "the scenario: how much, where to, what must hold",
         document: "the workflow: what is sent, and what is asked",
         EXAMPLE: "variables to set" if _variables(requests) else "no variables needed",
@@ -233,7 +151,7 @@ def from_description(
     return Draft(
         name=name,
         files={name: text.encode() for name, text in files.items()},
-        texts=told,
+        texts=purposes,
         variables=_variables(requests),
         choice=choice,
         notes=tuple(requests.notes),
@@ -333,7 +251,7 @@ def write(draft: Draft, folder: Path) -> dict[str, Any]:
                 for problem in error.problems
             ) from None
 
-    write_all(folder, draft.files, examine)
+    texts.write_all(folder, draft.files, examine)
     return shown
 
 
@@ -417,3 +335,43 @@ def _references(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for part in value:
             yield from _references(part)
+
+
+def summary(draft: Draft, folder: Path, shown: Mapping[str, Any]) -> str:
+    """Return what was written, what was found out, and which commands come next.
+
+    Args:
+        draft: The draft.
+        folder: Where it was written to.
+        shown: What ``check`` shows of it.
+    """
+    width = max(len(str(folder / name)) for name in draft.files)
+    lines = ["wrote"]
+    lines += [f"  {folder / name!s:<{width}}  {text}" for name, text in draft.texts.items()]
+    lines += ["", *(f"  {name:<8} {text}" for name, text in _found(draft, shown))]
+    lines += ["", "next"]
+    scenario = shlex.quote(str(folder / draft.scenario))
+    if draft.variables:
+        example, own = (shlex.quote(str(folder / each)) for each in (".env.example", ".env"))
+        lines.append(f"  cp {example} {own}   # and fill it in")
+        lines.append(f"  set -a; . {own if own.startswith('/') else f'./{own}'}; set +a")
+    lines.append(f"  loadcheck run {scenario}{' --live' * shown['leaves_this_machine']}")
+    return "".join(f"{printable(line)}\n" for line in lines)
+
+
+def _found(draft: Draft, shown: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what was found out, for the user to see whether it is right."""
+    choice = draft.choice
+    if choice is not None:
+        yield "sends", f"{choice.ingest.label}, the user's id at {choice.user.at}"
+    if choice is not None and choice.count is not None:
+        yield "counts", f"{choice.count.label}, users at {choice.uniques}"
+        if choice.run is not None:
+            yield "filters", f"by {choice.run[1].at}: only the users of a run are counted"
+        else:
+            yield "filters", "by nothing: others' users cannot be told apart, so that no run can"
+            yield "", "prove that nobody is lost; --run says what the count can filter by"
+    for note in draft.notes:
+        yield "look at", note
+    copies = shown["load"]["copies"]
+    yield "check", f"passed: {many(copies, 'users')}, nothing was sent" if copies else "passed"

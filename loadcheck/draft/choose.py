@@ -5,13 +5,15 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, TypeVar
 
 from loadcheck.documents.document import format_pointer
 from loadcheck.draft import words
 from loadcheck.draft.fields import Field
 from loadcheck.draft.operations import Candidate
 from loadcheck.errors import DraftError, Problem, did_you_mean
+
+_Draft = TypeVar("_Draft")
 
 NOTHING: Final = "none"
 """What ``--count`` says where nothing counts."""
@@ -80,6 +82,32 @@ class UndecidedError(DraftError):
         self.choices = choices
 
 
+def decided(
+    draft_from: Callable[[Wishes], _Draft],
+    wishes: Wishes,
+    ask: Callable[[str, Sequence[tuple[str, str]]], str] | None,
+) -> _Draft:
+    """Draft, and have the user decide what cannot be known.
+
+    Args:
+        draft_from: Makes the draft.
+        wishes: What the user has decided.
+        ask: Returns the answer to a question, one of the choices if there are any; None if nobody
+            can be asked.
+
+    Raises:
+        UndecidedError: Nobody can be asked.
+    """
+    while True:
+        try:
+            return draft_from(wishes)
+        except UndecidedError as error:
+            if ask is None:
+                raise
+            answer = ask(error.problems[0].message, error.choices)
+            wishes = replace(wishes, **{error.option.removeprefix("--"): answer})
+
+
 def choose(found: Sequence[Candidate], wishes: Wishes, source: str) -> Choice:
     """Find out how data goes in and how it is counted.
 
@@ -99,7 +127,7 @@ def choose(found: Sequence[Candidate], wishes: Wishes, source: str) -> Choice:
         return Choice(ingest=ingest, user=user, notes=(note,))
     count = _count(found, ingest, wishes, source)
     if count is ingest:
-        message = f"{ingest.told} cannot both take the data and count the users"
+        message = f"{ingest.label} cannot both take the data and count the users"
         raise DraftError(Problem(message=message, file=source, remedy="name another: --count"))
     run = _run(ingest, count, wishes.run, source)
     choice = Choice(ingest=ingest, user=user, count=count, run=run)
@@ -158,14 +186,14 @@ def _count(found: Sequence[Candidate], ingest: Candidate, wishes: Wishes, source
 def _user(ingest: Candidate, wish: str | None, source: str) -> Field:
     fields = ingest.fields
     if wish is not None:
-        return _field(fields, wish, "--user", f"{ingest.told} of {source}")
+        return _field(fields, wish, "--user", f"{ingest.label} of {source}")
     fitting = [(words.user_score(each), each) for each in fields]
     best = max((score for score, _ in fitting), default=0)
     if not best:
         raise DraftError(
             Problem(
-                message=f"{ingest.told} has no field that looks like a user's id"
-                + _told_fields(fields),
+                message=f"{ingest.label} has no field that looks like a user's id"
+                + _named_fields(fields),
                 file=source,
                 remedy="say which one tells users apart: --user body#/path/to/id",
             )
@@ -180,13 +208,13 @@ def _run(
     if wish == NOTHING:
         return None
     if wish is not None:
-        asked = _field(count.fields, wish, "--run", f"{count.told} of {source}")
+        asked = _field(count.fields, wish, "--run", f"{count.label} of {source}")
         same = [each for each in ingest.fields if words.meaning(each) == words.meaning(asked)]
         if not same:
             raise DraftError(
                 Problem(
-                    message=f'{ingest.told} has no "{asked.name}" that {count.told} could filter by'
-                    + _told_fields(ingest.fields),
+                    message=f'{ingest.label} has no "{asked.name}" that {count.label} could filter'
+                    f" by{_named_fields(ingest.fields)}",
                     file=source,
                     remedy="name one that both have",
                 )
@@ -206,7 +234,7 @@ def _with_answer(choice: Choice, source: str) -> Choice:
     scored = [(words.answer_score(each), each) for each in choice.count.answer]
     best = max((score for score, _ in scored), default=0)
     if best <= 0:
-        message = f"the answer of {choice.count.told} is not described, or has no number of users"
+        message = f"the answer of {choice.count.label} is not described, or has no number of users"
         remedy = "say where in it the number stands: --uniques /path/to/number"
         problem = Problem(message=message, file=source, remedy=remedy)
         raise UndecidedError(problem, "--uniques", ())
@@ -267,8 +295,8 @@ def _field(fields: Sequence[Field], wish: str, option: str, where: str) -> Field
         return fitting[0]
     if fitting:
         choices = [(each.at, each.kind.text) for each in fitting]
-        told = ", ".join(each for each, _ in choices)
-        message = f'{option}: "{wish}" may be {told} in {where}'
+        names = ", ".join(each for each, _ in choices)
+        message = f'{option}: "{wish}" may be {names} in {where}'
         problem = Problem(message=message, remedy=f"say which: {option} {choices[0][0]}")
         raise UndecidedError(problem, option, choices)
     near = did_you_mean(wish, [each.name for each in fields])
@@ -287,7 +315,7 @@ def _best(fitting: list[tuple[int, Candidate]], option: str, does: str, source: 
 
 
 def _undecided(fitting: Sequence[Candidate], option: str, does: str, source: str) -> UndecidedError:
-    names = [each.told for each in fitting]
+    names = [each.label for each in fitting]
     message = f"{len(names)} operations may {does}: {_joined(names)}"
     example = fitting[0].name
     shown = f"'{example}'" if " " in example else example
@@ -317,7 +345,7 @@ def _only(
         "--run": "may tell a run's events from others",
         "--uniques": "may be the number of users",
     }[option]
-    message = f"{len(fitting)} fields of {candidate.told} {what}: "
+    message = f"{len(fitting)} fields of {candidate.label} {what}: "
     message += _joined([each for each, _ in choices])
     problem = Problem(message=message, file=source, remedy=f"say which: {option} '{choices[0][0]}'")
     raise UndecidedError(problem, option, choices)
@@ -330,8 +358,8 @@ def _joined(names: Sequence[str]) -> str:
 
 
 def _listed(begin: str, found: Sequence[Candidate]) -> str:
-    return f"{begin}{_joined([each.told for each in found])}" if found else ""
+    return f"{begin}{_joined([each.label for each in found])}" if found else ""
 
 
-def _told_fields(fields: Sequence[Field]) -> str:
+def _named_fields(fields: Sequence[Field]) -> str:
     return f": it has {_joined([each.at for each in fields])}" if fields else ": it has none at all"

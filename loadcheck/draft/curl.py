@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
 from loadcheck.documents.files import UnreadableError, read_file
-from loadcheck.draft.recorded import FORM, JSON, Recorded
+from loadcheck.draft.choose import Wishes
+from loadcheck.draft.recorded import FORM, JSON, Recorded, path_of
 from loadcheck.errors import DraftError, Problem, did_you_mean
 
 _MOST_BYTES: Final = 10_000_000
@@ -102,6 +103,22 @@ class _Line:
     data: list[str] = field(default_factory=list)
     is_json: bool = False
     get: bool = False
+
+
+def read_lines(lines: Iterable[str], wishes: Wishes) -> tuple[list[Recorded], Wishes]:
+    """Return the requests of curl lines; the first takes the data, the second counts.
+
+    Args:
+        lines: The lines.
+        wishes: What the user has decided, which goes before that.
+
+    Raises:
+        DraftError: One is none, or has an option that is not known.
+    """
+    requests = [read_curl(line) for line in lines]
+    first, second, *_ = [*map(path_of, requests), None, None]
+    ingest, count = wishes.ingest or first, wishes.count or second
+    return requests, replace(wishes, ingest=ingest, count=count)
 
 
 def read_curl(text: str) -> Recorded:

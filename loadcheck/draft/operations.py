@@ -75,7 +75,7 @@ class Candidate:
         return self.operation_id or f"{self.operation.method} {self.operation.path}"
 
     @property
-    def told(self) -> str:
+    def label(self) -> str:
         """Its name and its path, for messages."""
         request = f"{self.operation.method} {self.operation.path}"
         return f"{self.operation_id} ({request})" if self.operation_id else request

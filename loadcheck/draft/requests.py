@@ -101,7 +101,7 @@ class _Writer:
         elif candidate.operation.body_required:
             kind = candidate.content_type or "something"
             self.done.notes.append(
-                f"{candidate.told} wants a body of {kind}, which is for you to write: its payload"
+                f"{candidate.label} wants a body of {kind}, which is for you to write: its payload"
                 " is empty"
             )
             body = ""
@@ -138,7 +138,7 @@ class _Writer:
         choice = self._choice
         if step == "ingest" and each is choice.user:
             return self._own("userId", *_user(each.kind), "Who is counted: one user per copy.")
-        if choice.run is not None and _tells_run(choice.run, step, each):
+        if choice.run is not None and _marks_run(choice.run, step, each):
             text = "Tells this run's events from others'."
             return self._own("runId", "$run.id", "string", text)
         if step == "ingest" and words.plain(each.name) in words.KEYS:
@@ -202,8 +202,8 @@ class _Writer:
         if step == "count" and name in self._constants:
             return self._constants[name]  # counted is what was sent
         if step == "count" and kind.choices:
-            told = [choice for choice in kind.choices if str(choice).lower() in _USERS]
-            return (told or [kind.sample if kind.sample is not MISSING else kind.choices[0]])[0]
+            users = [choice for choice in kind.choices if str(choice).lower() in _USERS]
+            return (users or [kind.sample if kind.sample is not MISSING else kind.choices[0]])[0]
         if step == "count" and kind.sample is MISSING and kind.may_be("string") and not kind.format:
             return self._asked(camel(each.name), each)
         value = _sample(kind)
@@ -247,7 +247,7 @@ class _Writer:
         return each.place, each.name, value
 
 
-def _tells_run(run: tuple[Field, Field], step: str, each: Field) -> bool:
+def _marks_run(run: tuple[Field, Field], step: str, each: Field) -> bool:
     """Return whether a field is the one that tells a run, or one of the same meaning beside it."""
     own = run[0] if step == "ingest" else run[1]
     return each is own or (

@@ -1,18 +1,27 @@
-"""A draft as the texts of its files: the Arazzo document, the scenario, ``.env.example``."""
+"""A draft as the texts of its files: the Arazzo document, the scenario, ``.env.example``.
+
+They are written all together or not at all.
+"""
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable, Mapping
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
 from loadcheck.documents.document import MISSING, format_pointer
+from loadcheck.documents.files import exists, is_folder
 from loadcheck.documents.toml import as_toml
 from loadcheck.draft.choose import Choice
 from loadcheck.draft.operations import Candidate
 from loadcheck.draft.requests import DraftRequests, camel
+from loadcheck.errors import DraftError, Problem
 
 SOURCE: Final = "api"
 """Name of the source description."""
@@ -238,3 +247,90 @@ def environment(variables: Iterable[str], title: str) -> str:
     ]
     lines += [f"{name}=" for name in variables]
     return "\n".join(lines) + "\n"
+
+
+def write_all(folder: Path, files: Mapping[str, bytes], examine: Callable[[Path], None]) -> None:
+    """Write files into a folder, which is made if it is not there.
+
+    Args:
+        folder: The folder.
+        files: Name → content.
+        examine: Is called with a folder beside it that holds the files; what it raises ends it all.
+
+    Raises:
+        DraftError: One of the files is there already, or cannot be written; nothing was changed.
+    """
+    place = folder.resolve()  # beside "." and ".." as well
+    made = _with_parents(folder, place)
+    try:
+        _refuse_present(folder, files)
+        stage = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
+        try:
+            for name, content in files.items():
+                (stage / name).write_bytes(content)
+            examine(stage)
+            _move(stage, folder, files)
+        finally:
+            shutil.rmtree(stage, ignore_errors=True)
+    except OSError as error:
+        _remove(made)
+        raise _unwritable(folder, error) from error
+    except BaseException:
+        _remove(made)
+        raise
+
+
+def _with_parents(folder: Path, place: Path) -> list[Path]:
+    """Make the folders above one, and return those that were not there, the deepest first."""
+    missing = [each for each in place.parents if not exists(each)]
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        _remove(missing)
+        raise _unwritable(folder, error) from error
+    return missing
+
+
+def _remove(folders: list[Path]) -> None:
+    for each in folders:
+        try:
+            each.rmdir()
+        except OSError:
+            return  # somebody else has put something into it
+
+
+def _refuse_present(folder: Path, files: Mapping[str, bytes]) -> None:
+    if exists(folder) and not is_folder(folder):
+        message, remedy = "is there and is no folder", "name another one: --into FOLDER"
+        raise DraftError(Problem(message=message, file=str(folder), remedy=remedy))
+    present = [name for name in files if os.path.lexists(folder / name)]
+    if present:
+        remedy = "nothing is written over: move it away, or write elsewhere: --into FOLDER"
+        raise DraftError(
+            Problem(message="is there already", file=str(folder / name), remedy=remedy)
+            for name in present
+        )
+
+
+def _move(stage: Path, folder: Path, files: Mapping[str, bytes]) -> None:
+    """Give the files their names; a link does not replace what has appeared meanwhile."""
+    new = not exists(folder)
+    folder.mkdir(exist_ok=True)
+    done: list[Path] = []
+    try:
+        for name in files:
+            (folder / name).hardlink_to(stage / name)
+            done.append(folder / name)
+    except OSError:
+        for path in done:
+            path.unlink(missing_ok=True)
+        if new:
+            _remove([folder])
+        raise
+
+
+def _unwritable(folder: Path, error: OSError) -> DraftError:
+    file = str(error.filename2 or folder) if isinstance(error, FileExistsError) else str(folder)
+    reason = str(error.strerror or error).lower()
+    remedy = "write elsewhere: --into FOLDER"
+    return DraftError(Problem(message=f"cannot be written: {reason}", file=file, remedy=remedy))

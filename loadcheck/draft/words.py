@@ -172,8 +172,8 @@ def ingest_score(candidate: Candidate) -> int:
         return -100
     score = _scored(candidate.words, _INGEST)
     score += {"POST": 4, "PUT": 2, "PATCH": -2}.get(method, -8)
-    told = set(words_of(candidate.text))
-    score += sum(1 for word in told if _INGEST.get(word, 0) >= _SURE)
+    present = set(words_of(candidate.text))
+    score += sum(1 for word in present if _INGEST.get(word, 0) >= _SURE)
     return score + max((user_score(field) for field in candidate.fields), default=0)
 
 
@@ -192,8 +192,8 @@ def count_score(candidate: Candidate, ingest: Candidate, *, blind: bool = False)
     if best <= 0 and not (blind and _is_open(candidate.answer)):
         return -100
     score = max(0, best) + _scored(candidate.words, _COUNT) + (2 if method == "GET" else 0)
-    told = set(words_of(candidate.text))
-    score += sum(1 for word in told if _COUNT.get(word, 0) >= _SURE)
+    present = set(words_of(candidate.text))
+    score += sum(1 for word in present if _COUNT.get(word, 0) >= _SURE)
     if any(user_score(field) and field.required for field in candidate.fields):
         score -= 30  # it answers for one user
     if run_fields(ingest, candidate):

@@ -252,7 +252,6 @@ class RollingCounts:
         self._totals[key] = self._totals.get(key, 0) + count
 
 
-_PROJECT = ""
 _MINUTE_MS = 60_000
 _IDS = (("user_id", "users"), ("device_id", "devices"))
 

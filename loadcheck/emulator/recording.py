@@ -103,7 +103,7 @@ class Recorder:
             (name, HIDDEN if name in _NAMES else value)
             for name, value in parse_qsl(request.query.decode("latin-1"), keep_blank_values=True)
         ]
-        told = {
+        entry = {
             "at_ms": self._clock.now_ms(),
             "method": request.method,
             "path": request.path,
@@ -113,7 +113,7 @@ class Recorder:
             "key": key,
             "status": status,
         }
-        line = orjson.dumps(told)
+        line = orjson.dumps(entry)
         # wherever else one stands; what is as short as a word is left
         keys = (self._config.api_key, self._config.secret_key)
         for own in (key for key in keys if len(key) >= _SHORTEST):
@@ -175,11 +175,11 @@ async def replay(
     """
     recorded = list(_recorded(file))
     others: Counter[tuple[int, int]] = Counter()
-    for told in recorded:
-        answer = application(_request(told, config))
+    for entry in recorded:
+        answer = application(_request(entry, config))
         status = (answer if isinstance(answer, Answer) else await answer).status
-        if status != told["status"]:
-            others[told["status"], status] += 1
+        if status != entry["status"]:
+            others[entry["status"], status] += 1
     return len(recorded), others
 
 
@@ -189,23 +189,23 @@ def _recorded(file: Path) -> Iterator[dict[str, Any]]:
     except OSError as error:
         raise JournalError(f"{file}: {error.strerror or error}") from None
     for number, line in enumerate(lines, 1):
-        told: dict[str, Any] = {}
+        entry: dict[str, Any] = {}
         try:
-            told = orjson.loads(line)
-            good = all(isinstance(told[name], kind) for name, kind in _FIELDS.items())
-            good = good and isinstance(told["status"], int)
+            entry = orjson.loads(line)
+            good = all(isinstance(entry[name], kind) for name, kind in _FIELDS.items())
+            good = good and isinstance(entry["status"], int)
         except (orjson.JSONDecodeError, KeyError, TypeError):
             good = False
         if not good:
             if number == len(lines) and number > 1:
                 return  # the emulator was killed while it wrote this one
             raise JournalError(f"{file}:{number}: not a recorded request")
-        yield told
+        yield entry
 
 
-def _request(told: dict[str, Any], config: EmulatorConfig) -> Request:
-    own = told["key"] == "own"
-    body = told["body"].encode()
+def _request(entry: dict[str, Any], config: EmulatorConfig) -> Request:
+    own = entry["key"] == "own"
+    body = entry["body"].encode()
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -213,10 +213,10 @@ def _request(told: dict[str, Any], config: EmulatorConfig) -> Request:
     if isinstance(content, dict) and content.get("api_key") == HIDDEN:
         content["api_key"] = config.api_key if own else HIDDEN
         body = orjson.dumps(content)
-    headers = [(b"content-type", told["type"].encode("latin-1", "replace"))]
-    if told["path"].startswith("/api/") and told["key"] != "none":
+    headers = [(b"content-type", entry["type"].encode("latin-1", "replace"))]
+    if entry["path"].startswith("/api/") and entry["key"] != "none":
         secret = config.secret_key if own else HIDDEN
         pair = base64.b64encode(f"{config.api_key}:{secret}".encode())
         headers.append((b"authorization", b"Basic " + pair))
-    query = told["query"].encode("latin-1", "replace")
-    return Request(told["method"], told["path"], query, headers, body)
+    query = entry["query"].encode("latin-1", "replace")
+    return Request(entry["method"], entry["path"], query, headers, body)

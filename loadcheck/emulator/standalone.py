@@ -272,8 +272,8 @@ async def _serve(
         sys.stderr.write(f"Replayed {_many(number_of, 'request')} of {keeping.replay}.\n")
         for (before, now), times in sorted(others.items()):
             were = "was" if times == 1 else "were"
-            told = f"{times:,} {were} answered with {before} then and with {now} now"
-            sys.stderr.write(f"{told}\n")
+            line = f"{times:,} {were} answered with {before} then and with {now} now"
+            sys.stderr.write(f"{line}\n")
     recorder = None
     if keeping.record is not None or keeping.log:
         log = sys.stderr if keeping.log else None

@@ -302,19 +302,19 @@ class Deletions:
 
     def keep_in(self, journal: Journal) -> None:
         """Take up what a journal has of deletions, and write to it what becomes of them."""
-        for told in journal.deletions():
-            if "rows" in told:
-                self._store.erase(told["rows"])
-                self._jobs[told["job"]].done = True
-            elif "revoked" in told:
-                self._jobs[told["job"]].people.pop(told["revoked"], None)
+        for entry in journal.deletions():
+            if "rows" in entry:
+                self._store.erase(entry["rows"])
+                self._jobs[entry["job"]].done = True
+            elif "revoked" in entry:
+                self._jobs[entry["job"]].people.pop(entry["revoked"], None)
             else:
-                if told["job"] == len(self._jobs):
-                    day = dt.date.fromisoformat(told["day"])
-                    self._jobs.append(_Job(day, told["due_ms"], told["fixed_ms"]))
-                job = self._jobs[told["job"]]
-                job.due_ms, job.fixed_ms = told["due_ms"], told["fixed_ms"]
-                job.people |= {each["amplitude_id"]: each for each in told["people"]}
+                if entry["job"] == len(self._jobs):
+                    day = dt.date.fromisoformat(entry["day"])
+                    self._jobs.append(_Job(day, entry["due_ms"], entry["fixed_ms"]))
+                job = self._jobs[entry["job"]]
+                job.due_ms, job.fixed_ms = entry["due_ms"], entry["fixed_ms"]
+                job.people |= {each["amplitude_id"]: each for each in entry["people"]}
         self._note = journal.note_deletion
 
     def run_due(self) -> None:
@@ -418,9 +418,9 @@ class Deletions:
         self._keep({"job": self._jobs.index(job), "revoked": person})
         return json_answer(200, job.people.pop(person))
 
-    def _keep(self, told: dict[str, Any]) -> None:
+    def _keep(self, entry: dict[str, Any]) -> None:
         try:
-            self._note(told)
+            self._note(entry)
         except JournalWriteError as error:
             raise QueryError(f"cannot be kept: {error}", _BROKEN) from None
 

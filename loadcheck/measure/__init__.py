@@ -11,7 +11,7 @@ import binascii
 import enum
 from abc import abstractmethod
 from array import array
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -53,6 +53,12 @@ class Settled(tuple[Any, ...]):
     """A tuple of what never changes any more: it travels without being looked through again."""
 
     __slots__ = ()
+
+
+def known_sum(values: Iterable[Any]) -> Any:
+    """Return the sum of numbers; None if one of them is None: not known."""
+    found = list(values)
+    return None if None in found else sum(found)
 
 
 Sparse = tuple[bytes, bytes]

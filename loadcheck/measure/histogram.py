@@ -139,7 +139,7 @@ class Histogram(Recorded):
 
     def __getstate__(self) -> tuple[Sparse, int, int, int]:
         self._fold()
-        return pack(self._counts), self._above_range, self._min_ns, self._max_ns
+        return pack(self._counts[: self._used]), self._above_range, self._min_ns, self._max_ns
 
     def __setstate__(self, state: tuple[Sparse, int, int, int]) -> None:
         Histogram.__init__(self)
@@ -199,6 +199,12 @@ class Histogram(Recorded):
             self._buffer = array("q")  # the view has locked the old one against resizing
 
     @property
+    def _used(self) -> int:
+        """How many buckets there are up to the longest sample's: most are for longer ones."""
+        longest_us = -(-self._max_ns // _NS_PER_US)
+        return int(np.searchsorted(layout(SIGNIFICANT_DIGITS).lowest_us, longest_us, side="right"))
+
+    @property
     def count(self) -> int:
         """Samples recorded, those above the range included."""
         self._fold()
@@ -227,30 +233,35 @@ class Histogram(Recorded):
         self._fold()
         return self._counts.copy()
 
-    def percentile_ms(self, percentile: float, since: Counts | None = None) -> float | None:
+    def gain(self, seen: Counts) -> Counts:
+        """Return the counts of the first buckets that were added since, and bring ``seen`` there.
+
+        Args:
+            seen: What :meth:`counts` returned earlier.
+        """
+        self._fold()
+        now, before = self._counts[: self._used], seen[: self._used]
+        gained = now - before
+        before[:] = now
+        return gained
+
+    def percentile_ms(self, percentile: float) -> float | None:
         """Return the duration that ``percentile`` percent of the samples do not exceed, in ms.
 
         Nearest rank, the highest value its bucket stands for, and never above the true maximum.
 
         Args:
             percentile: 0 to 100.
-            since: Bucket counts taken earlier; only what came after them is looked at.
 
         Returns:
             None if there is no sample.
         """
-        return self.percentiles_ms([percentile], since)[0]
+        return self.percentiles_ms([percentile])[0]
 
-    def percentiles_ms(
-        self, percentiles: Sequence[float], since: Counts | None = None
-    ) -> list[float | None]:
+    def percentiles_ms(self, percentiles: Sequence[float]) -> list[float | None]:
         """Return several percentiles at once, as :meth:`percentile_ms` gives each."""
         self._fold()
-        buckets = layout(SIGNIFICANT_DIGITS)
-        # most buckets are for longer durations than there are: leave them out
-        used = int(np.searchsorted(buckets.lowest_us, -(-self._max_ns // _NS_PER_US), side="right"))
-        counts = self._counts[:used] if since is None else self._counts[:used] - since[:used]
-        above = self._above_range if since is None else 0
+        counts, above = self._counts[: self._used], self._above_range
         return percentiles_of(counts, percentiles, max_ns=self._max_ns, above_range=above)
 
     def encode(self) -> str:
@@ -308,7 +319,7 @@ def percentiles_of(
         max_ns: The longest sample.
         above_range: Samples longer than the range holds.
     """
-    filled = np.flatnonzero(counts)
+    filled = np.flatnonzero(counts != 0)
     reached = np.cumsum(counts[filled])
     within = int(reached[-1]) if filled.size else 0
     total = within + above_range

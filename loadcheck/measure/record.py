@@ -14,7 +14,7 @@ from pyroaring import BitMap
 
 from loadcheck.measure import Ledger, Outcome, Recorded, bitmap
 from loadcheck.measure.grid import Grid, OutcomeCounts
-from loadcheck.measure.histogram import Histogram
+from loadcheck.measure.histogram import Histogram, percentiles_of
 from loadcheck.measure.intervals import BUFFERED, Delays, StepTimes, Tally
 from loadcheck.measure.timeline import Stalls, Timeline
 from loadcheck.workflow.exchange import Exchange, Failure
@@ -557,12 +557,10 @@ class Record(Recorded):
 
     def close_second(self, second: int) -> None:
         """Write the timeline's row of a second that has passed."""
-        times, lateness = self._seen_times, self._seen_lateness
-        p50_ms, p99_ms, max_ms = self._times.percentiles_ms((50, 99, 100), times)
-        lateness_p99_ms = self.lateness.percentile_ms(99, lateness)
-        self._seen_times, self._seen_lateness = self._times.counts(), self.lateness.counts()
-        keeps = self.timeline.keeps_samples
-        samples = (self._seen_times - times, self._seen_lateness - lateness) if keeps else ()
+        times, lateness = self._times, self.lateness
+        samples = times.gain(self._seen_times), lateness.gain(self._seen_lateness)
+        p50_ms, p99_ms, max_ms = percentiles_of(samples[0], (50, 99, 100), max_ns=times.max_ns)
+        (lateness_p99_ms,) = percentiles_of(samples[1], (99,), max_ns=lateness.max_ns)
         self.timeline.close_second(
             second,
             {

@@ -121,14 +121,15 @@ class Stalls(Recorded):
         lost = np.interp(ends, edges, totals) - np.interp(begins, edges, totals)
         return lost.astype(np.int64) if lost.any() else None
 
-    def __getstate__(self) -> tuple[tuple[int, ...], tuple[Pause, ...]]:
-        return tuple(self._edges), tuple(self.pauses)
+    def __getstate__(self) -> tuple[bytes, tuple[Pause, ...]]:
+        return self._edges.tobytes(), tuple(self.pauses)
 
-    def __setstate__(self, state: tuple[tuple[int, ...], tuple[Pause, ...]]) -> None:
+    def __setstate__(self, state: tuple[bytes, tuple[Pause, ...]]) -> None:
         Stalls.__init__(self)
         edges, pauses = state
-        self._edges = array("q", edges)
-        lengths = np.array(edges[1::2], dtype=np.int64) - np.array(edges[0::2], dtype=np.int64)
+        self._edges.frombytes(edges)
+        begins, ends = np.frombuffer(edges, dtype=np.int64).reshape(-1, 2).T
+        lengths = ends - begins
         lost_ns = np.cumsum(lengths)
         self._totals = array("q", np.stack((lost_ns - lengths, lost_ns)).T.ravel().tolist())
         self.pauses = list(pauses)
@@ -144,7 +145,9 @@ class Stalls(Recorded):
             else:
                 edges += (begin_ns, end_ns)
         merged = Stalls()
-        merged.__setstate__((tuple(edges), tuple(sorted([*self.pauses, *other.pauses]))))
+        merged.__setstate__(
+            (array("q", edges).tobytes(), tuple(sorted([*self.pauses, *other.pauses])))
+        )
         return merged
 
 

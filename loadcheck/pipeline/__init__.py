@@ -26,7 +26,7 @@ from loadcheck.pipeline import deletion, warnings
 from loadcheck.pipeline import plan as plans
 from loadcheck.pipeline.labels import new_run, with_facts
 from loadcheck.pipeline.prepare import compile_scenario
-from loadcheck.pipeline.session import CompletedRun, RunContext, RunSession, Watch
+from loadcheck.pipeline.session import CompletedRun, RunContext, RunSession
 from loadcheck.pipeline.shards import Workers, open_workers
 from loadcheck.pipeline.shards.coordinator import ShardedEngine
 from loadcheck.pipeline.target import (
@@ -42,6 +42,7 @@ from loadcheck.result.store import ResultFile, default_name
 from loadcheck.scenario.model import Scenario
 from loadcheck.secrets import redactor
 from loadcheck.verify.compiled import CompiledScenario
+from loadcheck.verify.progress import Watch
 from loadcheck.verify.query_client import QueryChannel
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -49,14 +49,14 @@ def with_data(
         except DataError as error:
             key = f"data.{file.name}.file"
             # the line is one of the data file: it is the file that has to be mended
-            told = Problem(
+            problem = Problem(
                 message=error.message,
                 file=str(file.path),
                 line=error.line,
                 key=key,
                 remedy=error.remedy,
             )
-            problems.append(told)
+            problems.append(problem)
             continue
         problems += _unknown_types(scenario, file, table.names)
         problems += _unknown_columns(scenario, file, table.names)
@@ -150,11 +150,11 @@ def user_problems(scenario: Scenario, run: Run, plan: Plan, ingest: StepPlan) ->
     files = {word.split(".")[1]: word for word in uses if word.startswith("$data.")}
     if uses & _IDENTITY or any(UNIQUE + word in uses for word in drawn) or not (drawn or files):
         return []
-    told = [_same_cell(scenario, run, word) for word in files.values()]
-    if files and not all(told):
+    same = [_same_cell(scenario, run, word) for word in files.values()]
+    if files and not all(same):
         return []
     word = next(iter(files.values()), None) or min(drawn)
-    message = next(filter(None, told), "two copies may draw the same user id")
+    message = next(filter(None, same), "two copies may draw the same user id")
     remedy = "ids of their own: [users] id, $copy.userId, or a file whose rows are taken once"
     return [scenario.problem(_place_of(scenario, word), message, remedy)]
 

@@ -24,11 +24,11 @@ from pyroaring import BitMap
 from loadcheck.errors import InputError, LoadcheckError, many
 from loadcheck.load.transport.httpx_ import httpx_transport
 from loadcheck.pipeline.exported import content_type, fill_body, fill_path, inputs_of
-from loadcheck.pipeline.reconcile import ReconcileOptions, people_of, restored, set_up
+from loadcheck.pipeline.reconcile import ReconcileOptions, people_of, reopened, restored, set_up
 from loadcheck.pipeline.session import CompletedRun
 from loadcheck.report.words import clock
 from loadcheck.result import document as documents
-from loadcheck.result.store import ResultFile, read
+from loadcheck.result.store import ResultFile
 from loadcheck.scenario.model import Deletion
 from loadcheck.secrets import redactor
 from loadcheck.verify import Verdict
@@ -113,11 +113,11 @@ class Deleted:
 
 
 Ask = Callable[[Outline], bool]
-Tell = Callable[[int, int], None]
+OnProgress = Callable[[int, int], None]
 
 
 async def delete(
-    path: Path, options: ReconcileOptions, ask: Ask, tell: Tell, *, wait_s: float = 0.0
+    path: Path, options: ReconcileOptions, ask: Ask, on_progress: OnProgress, *, wait_s: float = 0.0
 ) -> Deleted:
     """Delete the users of a stored run, or go on where that was left off.
 
@@ -125,17 +125,14 @@ async def delete(
         path: Its results file.
         options: What a user says beside it.
         ask: Whether to go on, asked before anything is changed.
-        tell: Told batches done and in all.
+        on_progress: Called with batches done and in all.
         wait_s: How long to wait for the service's jobs.
 
     Raises:
         InputError: It cannot, or must not, be done; nothing was deleted.
         DeletionError: The service refused to go on.
     """
-    read(path)  # before a place is made for what may be no results file
-    with ResultFile(path, replace=True) as file:
-        document = read(path)
-        document["run"].pop("in_progress", None)  # it is we who write it now
+    with reopened(path) as (file, document):
         compiled = restored(path, document, options, what="requests to delete the run's users")
 
         def save() -> None:
@@ -143,7 +140,7 @@ async def delete(
 
         async with set_up(compiled):
             try:
-                return await remove(compiled, document, save, ask, tell, wait_s=wait_s)
+                return await remove(compiled, document, save, ask, on_progress, wait_s=wait_s)
             except LoadcheckError as error:  # as it is: not in a group
                 failed = error
         raise failed
@@ -190,8 +187,10 @@ async def at_end(
                     why = str(error)
             around.cancel_scope.cancel()
         if why:
-            told = redactor(compiled.secrets).text(f"The users of the run are not deleted: {why}.")
-            document["warnings"] = [*document["warnings"], told]
+            warning = redactor(compiled.secrets).text(
+                f"The users of the run are not deleted: {why}."
+            )
+            document["warnings"] = [*document["warnings"], warning]
             with contextlib.suppress(InputError):
                 save()
     return replace(finished, document=document)
@@ -215,7 +214,7 @@ async def remove(
     document: dict[str, Any],
     save: Callable[[], None],
     ask: Ask,
-    tell: Tell,
+    on_progress: OnProgress,
     *,
     wait_s: float = 0.0,
 ) -> Deleted:
@@ -225,7 +224,7 @@ async def remove(
     async with httpx_transport(compiled.asking) as transport:
         work = _Work(compiled, deletion, parts, transport.send)
         try:
-            return await _with_consent(work, document, save, ask, tell, wait_s=wait_s)
+            return await _with_consent(work, document, save, ask, on_progress, wait_s=wait_s)
         except LoadcheckError as error:  # as it is: not in a group
             failed = error
     raise failed
@@ -236,7 +235,7 @@ async def _with_consent(
     document: dict[str, Any],
     save: Callable[[], None],
     ask: Ask,
-    tell: Tell,
+    on_progress: OnProgress,
     *,
     wait_s: float,
 ) -> Deleted:
@@ -266,7 +265,7 @@ async def _with_consent(
 
     keep()
     if section["phase"] == "begun":
-        await work.request_all(section, keep, tell)
+        await work.request_all(section, keep, on_progress)
     await work.conclude(section, wait_s)
     keep()
     return Deleted(section=section, verdict=Verdict(section["verdict"]), says=_sentence(section))
@@ -483,7 +482,6 @@ class _Work:
         self.deletion = deletion
         self._send = send
         self._spec = spec
-        self._run_id = compiled.run.id
         self._integer = compiled.scenario.user_ids.integer
         self._inputs: dict[str, str] = {}
         self._client = QueryClient(
@@ -562,7 +560,7 @@ class _Work:
         return f"{request.method} {request.url}\n{body}".rstrip()
 
     async def request_all(
-        self, section: dict[str, Any], keep: Callable[[], None], tell: Tell
+        self, section: dict[str, Any], keep: Callable[[], None], on_progress: OnProgress
     ) -> None:
         """Ask for every batch that was not asked for yet.
 
@@ -570,7 +568,7 @@ class _Work:
             DeletionError: One was refused.
         """
         due = [(part, batch) for part in self.parts for batch in range(part.batches)]
-        tell(section["done"], len(due))
+        on_progress(section["done"], len(due))
         for number, (part, batch) in enumerate(due[section["done"] :], section["done"] + 1):
             exchange = await self._ask_for(part, batch)
             why = _refusal(exchange)
@@ -586,7 +584,7 @@ class _Work:
                 section["jobs"].append(job)
             section |= {"done": number, "error": None}
             keep()
-            tell(number, len(due))
+            on_progress(number, len(due))
             if number < len(due):
                 await anyio.sleep(self.deletion.every_s)
         section["phase"] = "requested"
@@ -711,9 +709,9 @@ def all_done(states: Iterable[tuple[str, Any]], days: Collection[str], done: str
         days: Those that matter; empty: all that have jobs.
         done: The state that a job ends in.
     """
-    told = list(states)
-    ours = [state for day, state in told if day in days or not days]
-    return {day for day, _ in told} >= set(days) and all(state == done for state in ours)
+    known = list(states)
+    ours = [state for day, state in known if day in days or not days]
+    return {day for day, _ in known} >= set(days) and all(state == done for state in ours)
 
 
 def _at(query: str, exchange: Exchange) -> list[Any]:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -265,18 +266,6 @@ def _refused(status: int, said: str) -> InputError:
     )
 
 
-def compare_archive(compiled: CompiledScenario, ledger: Ledger, *paths: Path) -> Compared:
-    """Compare an export, in one page or several, with what was sent.
-
-    Raises:
-        InputError: It cannot be read.
-    """
-    pages = Pages(compiled, ledger)
-    for path in paths:
-        pages.read(path)
-    return pages.result()
-
-
 class Pages:
     """Compares an export with what was sent, page by page.
 
@@ -364,11 +353,11 @@ class Pages:
 
     def _compare(self, path: Path) -> tuple[int, bytes]:
         """Return how many events a page has, and what tells it from others."""
-        marker, told, events, event = self._run_id.encode(), hashlib.blake2b(), 0, None
+        marker, digest, events, event = self._run_id.encode(), hashlib.blake2b(), 0, None
         for event in self._layout.events(path, marker, alone=self._alone):
             events += 1
             if self._export.paged:
-                told.update(orjson.dumps(event))
+                digest.update(orjson.dumps(event))
             found = self._of_run(event)
             if found != self._run_id:
                 if self._alone:
@@ -386,7 +375,7 @@ class Pages:
                 raise ExportError(f"two pages of the export end with {last!r}: it would never end")
             self._last = last
         self._offset += events
-        return events, told.digest()
+        return events, digest.digest()
 
     def _goes_on(self, events: int, digest: bytes) -> bool:
         token, following = self._layout.next, self._export.next
@@ -602,16 +591,7 @@ def export_to_json(found: Compared, name: Callable[[int], str], due: SendTimes) 
         name: The user id of a copy, by its number.
         due: When copies were sent.
     """
-
-    def copy(number: int) -> dict[str, Any]:
-        second = due.second(number)
-        return {
-            "user_id": name(number),
-            "copy": number // due.uploads,
-            "second": second,
-            "sent_at": due.clock(second),
-        }
-
+    copy = partial(due.copy, name)
     shown = sorted(found.duplicated.items())[:MOST_SHOWN]
     return {
         "events": found.events,

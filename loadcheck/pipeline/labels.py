@@ -186,11 +186,11 @@ def git_facts(environment: Mapping[str, str]) -> dict[str, str]:
     # no lock is taken, no program of the repository's configuration is started
     environment = {**environment, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
     status = ("status", "--porcelain=v2", "--branch", "--untracked-files=no")
-    told = _git(*status, environment=environment, within_s=_GIT_S)
-    if told is None:
+    output = _git(*status, environment=environment, within_s=_GIT_S)
+    if output is None:
         commit = _git("rev-parse", "HEAD", environment=environment, within_s=_COMMIT_S)
         return _usable({"commit": (commit or "").strip()})
-    lines = told.splitlines()
+    lines = output.splitlines()
     facts = dict(line[2:].split(" ", 1) for line in lines if line.startswith("# "))
     commit, branch = facts.get("branch.oid", ""), facts.get("branch.head", "")
     if not commit or commit == "(initial)":

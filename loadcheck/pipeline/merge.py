@@ -18,7 +18,7 @@ import numpy as np
 from pyroaring import BitMap
 
 from loadcheck.errors import Problem, ResultFileError, all_of
-from loadcheck.measure import Ledger
+from loadcheck.measure import Ledger, known_sum
 from loadcheck.measure.histogram import HIGHEST_US, Histogram
 from loadcheck.measure.intervals import decode, encode
 from loadcheck.measure.record import WORKFLOW
@@ -95,20 +95,21 @@ def merge(parts: Sequence[Part]) -> Merged:
         raise ResultFileError(problems)
     parts = sorted(parts, key=lambda part: part.began)
     every = [part.document for part in parts]
-    first, offsets = every[0], _offsets(parts)
+    first = every[0]
+    # by the clocks of the machines
+    offsets = [(part.began - parts[0].began).total_seconds() for part in parts]
     ledgers = [*_renumbered(every)]
     copies = {
         name: sum(each["copies"][name] for each in every)
         for name in ("started", "skipped", "acknowledged", "rejected", "indeterminate")
     }
-    planned = [each["copies"]["planned"] for each in every]
     left_out: list[str] = []
     made: dict[str, Any] = {
         "schema": SCHEMA,
         "verdict": "unknown",
         "run": _run(parts, offsets),
         "labels": dict(set.intersection(*(set(each.get("labels", {}).items()) for each in every))),
-        "copies": {"planned": None if None in planned else sum(planned), **copies},
+        "copies": {"planned": known_sum(each["copies"]["planned"] for each in every), **copies},
         "ledger": reduce(add, ledgers).to_json(),
         "timeline": _timeline(every, offsets),
         "load": _load(parts, offsets, copies["started"]),
@@ -134,7 +135,7 @@ def merge(parts: Sequence[Part]) -> Merged:
     others = [one.verdict for one in findings if one.check in OWN_CHECKS]
     others += [Verdict(one["verdict"]) for one in judged]
     verdict = overall(consistent, others)
-    told = [warning for each in every for warning in each["warnings"]]
+    warnings = [warning for each in every for warning in each["warnings"]]
     said = _alignment(parts, offsets)
     said += [
         f'data.{name} has order = "once", and several runs read the same file: its rows were used '
@@ -147,18 +148,18 @@ def merge(parts: Sequence[Part]) -> Merged:
         "verdict": verdict.value,
         "thresholds": judged,
         "findings": [one.to_json() for one in findings],
-        "warnings": [*said, *dict.fromkeys(told)],
+        "warnings": [*said, *dict.fromkeys(warnings)],
     }
     return Merged(document=made, consistent=consistent, verdict=verdict)
 
 
 def _mix(every: Sequence[Document]) -> dict[str, Any]:
     """Return which flow of a mix all runs are; nothing if they are none, or not the same."""
-    told = [
+    mixes = [
         {n: v for n, v in (each.get("mix") or {}).items() if n not in ("id", "together")}
         for each in every
     ]
-    return {"mix": told[0]} if told[0] and all(each == told[0] for each in told) else {}
+    return {"mix": mixes[0]} if mixes[0] and all(each == mixes[0] for each in mixes) else {}
 
 
 def _absent(every: Iterable[Document], kept: Iterable[str]) -> list[str]:
@@ -247,9 +248,9 @@ def _apart(parts: Sequence[Part]) -> Iterator[Problem]:
         other = dict(_flat(part.document))
         for key in dict.fromkeys([*mine, *other]):
             if mine.get(key) != other.get(key):
-                told = f"is {other.get(key, 'not given')}, but {mine.get(key, 'not given')}"
+                difference = f"is {other.get(key, 'not given')}, but {mine.get(key, 'not given')}"
                 remedy = "results of different loads are compared, not merged"
-                message = f"{told} in {first.file}"
+                message = f"{difference} in {first.file}"
                 yield Problem(file=part.file, key=key, message=message[:300], remedy=remedy)
         for name in _different(first.document, part.document):
             if not _is_once(first.document, name):
@@ -306,11 +307,6 @@ def _flat(document: Document) -> Iterator[tuple[str, Any]]:
     yield from walk("", document["scenario"])
 
 
-def _offsets(parts: Sequence[Part]) -> list[float]:
-    """Return how long after the first one each load began, by the clocks of the machines."""
-    return [(part.began - parts[0].began).total_seconds() for part in parts]
-
-
 def _alignment(parts: Sequence[Part], offsets: Sequence[float]) -> list[str]:
     names = ", ".join(
         f"{part.file} after {offset:.1f} s" for part, offset in zip(parts, offsets, strict=True)
@@ -332,7 +328,6 @@ def _run(parts: Sequence[Part], offsets: Sequence[float]) -> dict[str, Any]:
     errors = [
         f"{p.file}: {run['error']}" for p, run in zip(parts, runs, strict=True) if run["error"]
     ]
-    numbers = [run.get("copies") for run in runs]
     return {
         "id": new_id(),
         "phase": "complete",
@@ -346,7 +341,7 @@ def _run(parts: Sequence[Part], offsets: Sequence[float]) -> dict[str, Any]:
         "baseline": None,
         "start_day": min(run["start_day"] for run in runs),
         "end_day": max(run["end_day"] for run in runs),
-        "copies": None if None in numbers else sum(numbers),
+        "copies": known_sum(run.get("copies") for run in runs),
         "scenario_file": runs[0].get("scenario_file", ""),
         "profile": runs[0].get("profile"),
         "merged": [
@@ -382,18 +377,18 @@ def _timeline(every: Sequence[Document], offsets: Sequence[float]) -> dict[str, 
     made: dict[str, list[Any]] = {"second": list(range(rows))}
     for name in (*COUNTS, *LEVELS, *FIGURES):
         column: list[Any] = [0 if name in COUNTS else None] * rows
-        told = [0] * rows
+        known = [0] * rows
         for each, shift in zip(every, shifts, strict=True):
             for row, value in enumerate(each["timeline"].get(name, ()), start=shift):
                 if value is None:
                     continue
-                told[row] += 1
+                known[row] += 1
                 column[row] = value if column[row] is None else column[row] + value
         if name in FIGURES:  # percentiles of several cannot be added
-            column = [value if told[row] == 1 else None for row, value in enumerate(column)]
+            column = [value if known[row] == 1 else None for row, value in enumerate(column)]
         if name == "uniques":  # of some alone it would seem that users disappear
             column = [
-                value if told[row] == len(every) else None for row, value in enumerate(column)
+                value if known[row] == len(every) else None for row, value in enumerate(column)
             ]
         made[name] = column
     return made
@@ -403,7 +398,6 @@ def _load(parts: Sequence[Part], offsets: Sequence[float], started: int) -> dict
     every = [part.document["load"] for part in parts]
     duration_s = max(o + part.length_s for part, o in zip(parts, offsets, strict=True))
     asked = [each["asked_rate"] for each in every]
-    peaks = [each["peak_rate"] for each in every]
     asked_rate = None
     if None not in asked and duration_s:
         lengths = [part.length_s for part in parts]
@@ -411,7 +405,7 @@ def _load(parts: Sequence[Part], offsets: Sequence[float], started: int) -> dict
     reached = started / duration_s if duration_s else 0.0
     return {
         "asked_rate": asked_rate,
-        "peak_rate": None if None in peaks else sum(peaks),
+        "peak_rate": known_sum(each["peak_rate"] for each in every),
         "reached_rate": reached,
         "reached_ratio": reached / asked_rate if asked_rate else None,
         "duration_s": duration_s,
@@ -476,15 +470,11 @@ def _consistency(every: Sequence[Document]) -> dict[str, Any]:
     """Return bounds that hold of all users: those of each run are its own."""
     seen = [each["consistency"] for each in every]
 
-    def total(name: str) -> int | None:
-        values = [each.get(name) for each in seen]
-        return None if None in values else sum(values)
-
     waited = [each["waited_s"] for each in seen if each["waited_s"] is not None]
     overtaken = {each.get("overtaken") for each in seen}
     return {
         "checked": all(each.get("checked", True) for each in seen),
-        **{name: total(name) for name in _COUNTED},
+        **{name: known_sum(each.get(name) for each in seen) for name in _COUNTED},
         "settled": all(each["settled"] for each in seen),
         "overtaken": overtaken.pop() if len(overtaken) == 1 else None,
         "waited_s": min(waited, default=None),
@@ -738,10 +728,12 @@ def _thresholds(parts: Sequence[Part], made: Document) -> Iterator[dict[str, Any
                 judged = replace(judged, verdict=Verdict(verdicts.pop()))
         if unsure:
             judged = replace(judged, verdict=Verdict.UNKNOWN)
-        yield _told(judged, threshold, each)
+        yield _threshold_section(judged, threshold, each)
 
 
-def _told(judged: Judged, threshold: ParsedThreshold, each: Sequence[Document]) -> dict[str, Any]:
+def _threshold_section(
+    judged: Judged, threshold: ParsedThreshold, each: Sequence[Document]
+) -> dict[str, Any]:
     delays = [stored["own_delay_ms"] for stored in each if stored["own_delay_ms"] is not None]
     return {
         **judged.to_json(),

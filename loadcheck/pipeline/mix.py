@@ -22,6 +22,7 @@ from loadcheck.load.engine import loop_waiting
 from loadcheck.load.monitor import raise_open_file_limit
 from loadcheck.load.pacer import max_requests
 from loadcheck.load.runner import Begin
+from loadcheck.measure import known_sum
 from loadcheck.measure.histogram import Histogram
 from loadcheck.measure.record import WORKFLOW, StageSpan
 from loadcheck.pipeline import (
@@ -39,7 +40,7 @@ from loadcheck.pipeline.merge import ALL_FLOWS, MergedFigures
 from loadcheck.pipeline.once import SharedSteps, alike
 from loadcheck.pipeline.prepare import thresholds_together
 from loadcheck.pipeline.reconcile import COUNTED, OWN_CHECKS
-from loadcheck.pipeline.session import CUT_SHORT, CompletedRun, RunContext, Watch
+from loadcheck.pipeline.session import CUT_SHORT, CompletedRun, RunContext
 from loadcheck.pipeline.target import addressed, emulator_for
 from loadcheck.result.document import histogram
 from loadcheck.result.store import ResultFile, default_name, of_flow
@@ -49,6 +50,7 @@ from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.figures import MixFigures, RunFigures
 from loadcheck.verify.metrics import Measured, Metric, MetricNames
 from loadcheck.verify.naming import UserNames
+from loadcheck.verify.progress import Watch
 from loadcheck.verify.query_client import QueryBudget
 from loadcheck.verify.thresholds import (
     Aborted,
@@ -302,8 +304,8 @@ class _Whole:
             found = self._rule.look(self._figures(flows), elapsed_s)
             if found is not None and found.judged is not None:
                 threshold = found.judged.threshold
-                told = replace(threshold, check=_told(threshold.check))
-                self.aborted = replace(found, judged=replace(found.judged, threshold=told))
+                named = replace(threshold, check=_named(threshold.check))
+                self.aborted = replace(found, judged=replace(found.judged, threshold=named))
         return self.aborted
 
     def join(self, place: int, now: Callable[[], RunFigures]) -> Callable[[], Sequence[Judged]]:
@@ -335,7 +337,7 @@ class _Whole:
             # what was still under way may have brought the figure back within the limit
             judged = [
                 {**stopped.to_json(), "expression": each["expression"]}
-                if stopped.threshold.check == _told(each["expression"])
+                if stopped.threshold.check == _named(each["expression"])
                 and each["verdict"] != "fail"
                 else each
                 for each in judged
@@ -346,7 +348,7 @@ class _Whole:
         return MixFigures(flows=flows, steps=self._steps, same_users=self.same_users)
 
 
-def _told(expression: str) -> str:
+def _named(expression: str) -> str:
     """Return what a threshold of all flows is called among those of one."""
     return f"together: {expression}"
 
@@ -382,23 +384,21 @@ def _judged(
     checked = [flow.judgement.consistent for flow in flows]
     known = [each for each in checked if each is not None]
     consistent = worst(known) if known else None
-    judged = whole.judge([flow.figures for flow in flows])
-    others = [
-        *(flow.judgement.verdict for flow in flows),
-        *(Verdict(one["verdict"]) for one in judged),
-    ]
-    verdict = overall(consistent, others)
-    told = together([flow.document for flow in flows]) | {"verdict": verdict.value}
-    told |= measured_together([flow.figures for flow in flows]) | {"thresholds": judged}
-    if whole.same_users:  # each flow has counted them
-        told["consistency"] |= dict.fromkeys(("uniques", "lower", "upper"))
+    figures = [flow.figures for flow in flows]
+    section, verdict = _section(
+        [flow.document for flow in flows],
+        measured_together(figures),
+        whole.judge(figures),
+        consistent,
+        same_users=whole.same_users,
+    )
     saved = []
     for flow, once in zip(flows, shared, strict=True):
         document = {
             **flow.document,
-            "run": {**flow.document["run"], **once.told()},
+            "run": {**flow.document["run"], **once.summary()},
             "warnings": [*flow.document["warnings"], *once.notes],
-            "mix": {**flow.document["mix"], "together": told},
+            "mix": {**flow.document["mix"], "together": section},
         }
         if flow.unsaved is None:
             # what could not be added is on the terminal; the flow's own result is there
@@ -409,6 +409,31 @@ def _judged(
                 file.save(document)
         saved.append(replace(flow, document=document))
     return CompletedMix(flows=saved, consistent=consistent, verdict=verdict)
+
+
+def _section(
+    documents: Sequence[Mapping[str, Any]],
+    measured: Mapping[str, Any],
+    thresholds: Sequence[Mapping[str, Any]],
+    consistent: Verdict | None,
+    *,
+    same_users: bool,
+) -> tuple[dict[str, Any], Verdict]:
+    """Return what flows come to together, as the results files hold it, and the verdict.
+
+    Args:
+        documents: The flows' results.
+        measured: Rates and times of all together, as far as they are known.
+        thresholds: What must hold of all together, as judged.
+        consistent: What the counts of all prove; None if they were not asked for.
+        same_users: Whether they send for the same users, whom each flow has counted then.
+    """
+    judged = [Verdict(each["verdict"]) for each in (*documents, *thresholds)]
+    verdict = overall(consistent, judged)
+    section = {**together(documents), **measured}
+    if same_users:
+        section["consistency"] |= dict.fromkeys(("uniques", "lower", "upper"))
+    return section | {"verdict": verdict.value, "thresholds": [*thresholds]}, verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -422,7 +447,7 @@ class _Sums:
         """Return the figure; None if it is not known of each."""
         if metric.name == "uniques" and self.same_users:
             return None
-        total = _sum(_counted(document, metric.name) for document in self.documents)
+        total = known_sum(_counted(document, metric.name) for document in self.documents)
         return Measured.exactly(total)
 
 
@@ -434,7 +459,7 @@ def _counted(document: Mapping[str, Any], name: str) -> Any:
     return exact.get(name, document.get("consistency", {}).get(key))
 
 
-def retold(
+def judge_again(
     documents: Sequence[Mapping[str, Any]],
     whole: Mapping[str, Any] | None = None,
     hidden: Collection[str] = (),
@@ -451,14 +476,12 @@ def retold(
     """
     mix = documents[0]["mix"]
     before: Mapping[str, Any] = mix.get("together") or {}
-    told = {**before, **together(documents)}
+    measured = {name: before[name] for name in ("load", "response_time") if name in before}
     ids = [str((each["scenario"].get("users") or {}).get("id", "{run}")) for each in documents]
     same_users = any("{run}" not in id_ for id_ in ids)
-    if same_users:  # each flow has counted them
-        told["consistency"] |= dict.fromkeys(("uniques", "lower", "upper"))
     if whole is not None:
         load = {name: whole["load"][name] for name in ("reached_rate", "duration_s")}
-        told |= {"load": load, "response_time": whole["steps"][ALL_FLOWS]["response_time"]}
+        measured = {"load": load, "response_time": whole["steps"][ALL_FLOWS]["response_time"]}
     stored = {each["expression"]: each for each in before.get("thresholds", ())}
     words = MetricNames(steps=[WORKFLOW], together=True)
     counts = _Sums(documents, same_users)
@@ -478,10 +501,8 @@ def retold(
             again = replace(again, verdict=Verdict.UNKNOWN)
         judged.append(again.to_json())
     consistent = worst(_consistent(each) for each in documents)
-    flows = [Verdict(each["verdict"]) for each in documents]
-    verdict = overall(consistent, [*flows, *(Verdict(each["verdict"]) for each in judged)])
-    told |= {"verdict": verdict.value, "thresholds": judged}
-    return [{**each, "mix": {**each["mix"], "together": told}} for each in documents], verdict
+    section, verdict = _section(documents, measured, judged, consistent, same_users=same_users)
+    return [{**each, "mix": {**each["mix"], "together": section}} for each in documents], verdict
 
 
 class _NoFigures:
@@ -502,11 +523,11 @@ _SEEN = ("uniques", "totals", "lower", "upper", "lost_at_least", "duplicated", "
 
 def together(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the sums of several flows' results; None where one of them does not know."""
-    copies = {name: _sum(each["copies"].get(name) for each in documents) for name in _COUNTS}
+    copies = {name: known_sum(each["copies"].get(name) for each in documents) for name in _COUNTS}
     seen = [each.get("consistency", {}) for each in documents]
     return {
         "copies": copies,
-        "consistency": {name: _sum(each.get(name) for each in seen) for name in _SEEN},
+        "consistency": {name: known_sum(each.get(name) for each in seen) for name in _SEEN},
     }
 
 
@@ -523,11 +544,6 @@ def measured_together(flows: Sequence[RunFigures]) -> dict[str, Any]:
         },
         "response_time": histogram(reduce(add, times, Histogram())),
     }
-
-
-def _sum(values: Any) -> int | None:
-    found = list(values)
-    return None if None in found else sum(found)
 
 
 class Gate:

@@ -300,7 +300,7 @@ class SharedSteps:
         if self.ended and made:  # else the set-up failed before there was anything to take away
             self._note(f"the tear-down failed: {self.ended}")
 
-    def told(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
         """Return what the results file says of them."""
         found: dict[str, Any] = {}
         if self._setup is not None:
@@ -336,7 +336,7 @@ class SharedSteps:
             self.failed += bool(why) and (ended or not self.runs)
             # what half a set-up has made is for the tear-down to take away
             if not why or not self.runs:
-                shared.take({**shared.values, **outputs}, run.beside())
+                shared.take({**shared.values, **outputs}, run.passed())
         if why:
             return why
         self.runs += 1
@@ -364,14 +364,14 @@ class SharedSteps:
             async with httpx_transport(part.transport) as transport:
                 success = await self._drive(run, transport, asked)
         last = asked[-1] if asked else None
-        self._compiled.run.shared.hide(run.outputs(), run.beside())
+        self._compiled.run.shared.hide(run.outputs(), run.passed())
         if success is None:
             step = f" behind the step {part.plan.steps[last.request.step].step_id}" if last else ""
             return f"it was not over within {part.wanted.timeout_s:g} s{step}"
         if success:
             return ""
         unsent = "; ".join(part.plan.unsent)
-        why = self._told(part.plan, last) if last is not None and not last.success else unsent
+        why = self._failure(part.plan, last) if last is not None and not last.success else unsent
         return why or unsent or "none of its steps could be run"
 
     async def _drive(self, run: Once, transport: HttpxTransport, asked: list[Exchange]) -> bool:
@@ -389,15 +389,15 @@ class SharedSteps:
                 exchange = await transport.send(effect)
                 asked.append(exchange)
 
-    def _told(self, plan: Plan, exchange: Exchange) -> str:
+    def _failure(self, plan: Plan, exchange: Exchange) -> str:
         """Return what a step that failed was answered, without anything that may be a secret."""
         step = plan.steps[exchange.request.step]
         hidden = redactor(self._compiled.secrets)
-        told = f"the step {step.step_id} ({step.method} {step.origin}{step.path})"
-        told += f" was answered {exchange.status}: " if exchange.status else ": "
-        told += exchange.reason or "it failed"
-        body = _without_telling(exchange.body)
-        return hidden.text(f"{told}; the answer: {body}" if body else told)
+        text = f"the step {step.step_id} ({step.method} {step.origin}{step.path})"
+        text += f" was answered {exchange.status}: " if exchange.status else ": "
+        text += exchange.reason or "it failed"
+        body = _masked_beginning(exchange.body)
+        return hidden.text(f"{text}; the answer: {body}" if body else text)
 
 
 def alike(flows: Sequence[CompiledScenario]) -> list[SharedSteps]:
@@ -416,14 +416,14 @@ def _wish(compiled: CompiledScenario) -> str:
     steps = {step.step_id for part in compiled.once for step in part.plan.steps}
     with run.shared.assumed():
         inputs = [sorted(part.plan.inputs(0, 0).items()) for part in compiled.once]
-    told = (
+    parts = (
         replace(scenario.workflow, id=None),
         scenario.target,
         [replace(part.wanted, inputs={}) for part in compiled.once],
         [edit for edit in scenario.overlay if edit.step in steps],
         inputs,
     )
-    return repr(told).replace(run.id, "")
+    return repr(parts).replace(run.id, "")
 
 
 def _used_by_all(flows: Sequence[CompiledScenario]) -> SharedPlan | None:
@@ -449,7 +449,7 @@ def _names_run(compiled: CompiledScenario) -> bool:
     )
 
 
-def _without_telling(body: bytes) -> str:
+def _masked_beginning(body: bytes) -> str:
     """Return the begin of an answer, without the values of members that are called secrets."""
     try:
         text = orjson.dumps(_masked(orjson.loads(body))).decode()

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 from loadcheck.documents.files import noting
 from loadcheck.errors import InputError, Problem
+from loadcheck.measure import known_sum
 from loadcheck.pipeline import warnings
 from loadcheck.pipeline.labels import new_run
 from loadcheck.pipeline.once import SharedSteps, alike
@@ -284,8 +285,8 @@ def _range(least: float | None, most: float | None) -> dict[str, float | None]:
 def _sent(compiled: CompiledScenario) -> dict[str, Any]:
     """Return users, events, requests and bytes; equal bounds where they are exact."""
     load, scenario = compiled.scenario.load, compiled.scenario
-    told, together = people(compiled), load.copies_per_request
-    users, events, copies = told["users"], told["events"], compiled.planned
+    counted, together = people(compiled), load.copies_per_request
+    users, events, copies = counted["users"], counted["events"], compiled.planned
     # time may end a closed load before its copies do
     cut = isinstance(load, ClosedLoad) and load.duration_s is not None
     sizes = request_sizes(compiled)
@@ -309,7 +310,7 @@ def _sent(compiled: CompiledScenario) -> dict[str, Any]:
         if steps is not None
         else _range(0 if cut else runs or 0, None),
         "bytes": {"least": 0 if cut else least or 0, "usual": usual, "most": most},
-        "user_events": told["user_events"],
+        "user_events": counted["user_events"],
         "request_bytes": max(sizes.bodies),
         "peak": {
             "events_per_s": None if peak is None else peak * load.events_per_copy,
@@ -611,13 +612,13 @@ def require_guard(compiled: Sequence[CompiledScenario], reached: Iterable[Destin
     scenario = compiled[0].scenario
     if scenario.guard == Guard():
         return
-    told = [people(each) for each in compiled]
+    sizes = [people(each) for each in compiled]
     rates = [None if each.pacer is None else each.pacer.peak_rate for each in compiled]
     problems = guard_problems(
         scenario,
-        users=_total([each["users"] for each in told]),
-        events=_total([each["events"] for each in told]),
-        peak_rate=_total(rates),
+        users=known_sum([each["users"] for each in sizes]),
+        events=known_sum([each["events"] for each in sizes]),
+        peak_rate=known_sum(rates),
         hosts=_hosts(reached),
     )
     if problems:
@@ -646,10 +647,6 @@ def require_guarded_search(compiled: CompiledScenario) -> None:
 
 def _hosts(reached: Iterable[Destination]) -> list[str]:
     return sorted({urlsplit(each.origin).hostname or "" for each in reached})
-
-
-def _total(numbers: Sequence[Any]) -> Any:
-    return None if None in numbers else sum(numbers)
 
 
 def _another(found: str) -> Problem:

@@ -45,16 +45,16 @@ class Check:
     Attributes:
         name: What it is about.
         state: What came of it.
-        told: The same in words, and what to do.
+        message: The same in words, and what to do.
     """
 
     name: str
     state: State
-    told: str
+    message: str
 
     def to_json(self) -> dict[str, str]:
         """Return it as JSON."""
-        return {"name": self.name, "state": self.state, "told": self.told}
+        return {"name": self.name, "state": self.state, "told": self.message}
 
 
 async def preflight(
@@ -112,15 +112,15 @@ async def _surrounded(compiled: CompiledScenario, flight: _Flight) -> list[Check
     try:
         why = await shared.set_up()
         if why:
-            checks.append(Check(name="setup", state="wrong", told=why))
+            checks.append(Check(name="setup", state="wrong", message=why))
         else:
-            told = f"the set-up {compiled.setup.wanted.workflow} succeeded"
-            checks += [Check(name="setup", state="ok", told=told), *await flight.run()]
+            message = f"the set-up {compiled.setup.wanted.workflow} succeeded"
+            checks += [Check(name="setup", state="ok", message=message), *await flight.run()]
     finally:
         with anyio.CancelScope(shield=True):
             await shared.tear_down()
     if shared.ended:
-        checks.append(Check(name="teardown", state="wrong", told=shared.ended))
+        checks.append(Check(name="teardown", state="wrong", message=shared.ended))
     return checks
 
 
@@ -153,8 +153,10 @@ class _Flight:
             return regions
         if not self._filtered:
             # whoever is sent would be counted as one of the run's, and never be told from them
-            told = "not sent: the query has no $run.id, and would count a control user with the run"
-            unsent = Check(name="upload", state="unknown", told=told)
+            message = (
+                "not sent: the query has no $run.id, and would count a control user with the run"
+            )
+            unsent = Check(name="upload", state="unknown", message=message)
             answered = self._answered(await self._ask("uniques"))
             return [*regions, unsent, answered, self._clock(), self._days()]
         sent = await self._upload()
@@ -205,11 +207,11 @@ class _Flight:
     def _taken(self, exchange: Exchange | None) -> Check:
         origin = str(self._ingest.origin)
         if exchange is None:
-            told = f"{self._ingest.step_id} was not sent: a step before it failed"
-            return Check(name="upload", state="wrong", told=told)
+            message = f"{self._ingest.step_id} was not sent: a step before it failed"
+            return Check(name="upload", state="wrong", message=message)
         if exchange.success:
-            return Check(name="upload", state="ok", told=f"{origin} took the control user")
-        return Check(name="upload", state="wrong", told=_why(exchange, origin, "API key"))
+            return Check(name="upload", state="ok", message=f"{origin} took the control user")
+        return Check(name="upload", state="wrong", message=_why(exchange, origin, "API key"))
 
     def _neither(self) -> Check | None:
         """Say where keys may belong that no side knows; None if only one does not, or no region."""
@@ -219,8 +221,8 @@ class _Flight:
         unknown = {exchange.request.step for exchange, _ in self._heard if _is_unknown(exchange)}
         if here is None or not others or len(unknown) < _SIDES:
             return None
-        told = f"neither side knows the keys, and both were asked in {here}: are they of "
-        return Check(name="region", state="wrong", told=f"{told}{' or '.join(others)}?")
+        message = f"neither side knows the keys, and both were asked in {here}: are they of "
+        return Check(name="region", state="wrong", message=f"{message}{' or '.join(others)}?")
 
     def _regions(self) -> Iterator[Check]:
         """See that all servers are of one region."""
@@ -230,12 +232,12 @@ class _Flight:
         if not known:
             return
         if len(set(known.values())) > 1:
-            told = ", ".join(f"{host} is in {region}" for host, region in known.items())
+            message = ", ".join(f"{host} is in {region}" for host, region in known.items())
             remedy = "a project lives in one: set [target] servers"
-            yield Check(name="region", state="wrong", told=f"{told}; {remedy}")
+            yield Check(name="region", state="wrong", message=f"{message}; {remedy}")
         else:
-            told = f"all servers are in {next(iter(known.values()))}"
-            yield Check(name="region", state="ok", told=told)
+            message = f"all servers are in {next(iter(known.values()))}"
+            yield Check(name="region", state="ok", message=message)
 
     async def _ask(self, name: Literal["uniques", "totals"]) -> QueryResult:
         counts = self._queries.counts
@@ -249,13 +251,13 @@ class _Flight:
         exchange = self._heard[-1][0]
         origin = str(self._compiled.observer.origin) if self._compiled.observer else ""
         if reply.count("uniques")[0] is not None:
-            told = f"{origin} answers" + (": the other side is the wrong one" if alone else "")
-            return Check(name="query", state="ok", told=told)
+            message = f"{origin} answers" + (": the other side is the wrong one" if alone else "")
+            return Check(name="query", state="ok", message=message)
         if not exchange.success and exchange.reason:
-            told = _why(exchange, origin, "credentials of the query")
+            message = _why(exchange, origin, "credentials of the query")
         else:
-            told = f"{origin}: {reply.count('uniques')[1]}"
-        return Check(name="query", state="wrong", told=told)
+            message = f"{origin}: {reply.count('uniques')[1]}"
+        return Check(name="query", state="wrong", message=message)
 
     async def _look(self) -> list[Check]:
         """Look for the user until it is counted, then send it again."""
@@ -273,34 +275,36 @@ class _Flight:
         if answered.state == "wrong":
             return [answered]
         if not count:
-            told = (
+            message = (
                 f"the control user was taken, and is not counted after {waited_s:.1f} s: the keys "
                 "of upload and query are of different projects, or the service is slower"
             )
-            return [answered, Check(name="project", state="wrong", told=told)]
-        told = f"the control user is counted after {waited_s:.1f} s: both sides are one project"
-        found = Check(name="project", state="ok", told=told)
+            return [answered, Check(name="project", state="wrong", message=message)]
+        message = f"the control user is counted after {waited_s:.1f} s: both sides are one project"
+        found = Check(name="project", state="ok", message=message)
         return [answered, found, await self._repeated()]
 
     async def _repeated(self) -> Check:
         """See whether the same event counts once."""
         name = "deduplication"
         if self._queries.counts.totals is None:
-            return Check(name=name, state="unknown", told="the service counts no events")
+            return Check(name=name, state="unknown", message="the service counts no events")
         again = await self._upload()
         if again.state != "ok":
-            return Check(name=name, state="unknown", told=f"sent again: {again.told}")
+            return Check(name=name, state="unknown", message=f"sent again: {again.message}")
         end_s = time.monotonic() + min(1.0, self._within_s)
         events = None
         while time.monotonic() < end_s:
             events = (await self._ask("totals")).count("totals")[0]
             if events is not None and events > 1:
-                told = f"the same event, sent twice, counts {events} times: retries would show"
-                return Check(name=name, state="wrong", told=told)
+                message = f"the same event, sent twice, counts {events} times: retries would show"
+                return Check(name=name, state="wrong", message=message)
             await anyio.sleep(_PAUSE_S)
         if events != 1:
-            return Check(name=name, state="unknown", told="nobody tells how many events there are")
-        return Check(name=name, state="ok", told="the same event, sent twice, counts once")
+            return Check(
+                name=name, state="unknown", message="nobody tells how many events there are"
+            )
+        return Check(name=name, state="ok", message="the same event, sent twice, counts once")
 
     def _clock(self) -> Check:
         """Hold the clock of this machine against the answers' Date."""
@@ -315,19 +319,19 @@ class _Flight:
             skew_s = heard_s - told_s
             state: State = "ok" if abs(skew_s) <= _SKEW_S else "wrong"
             way = "ahead of" if skew_s > 0 else "behind"
-            told = f"this machine's clock is {abs(skew_s):.0f} s {way} the service's"
+            message = f"this machine's clock is {abs(skew_s):.0f} s {way} the service's"
             if state == "wrong":
-                told += ": events would fall on other days, or be refused; set it (NTP)"
-            return Check(name="clock", state=state, told=told)
-        return Check(name="clock", state="unknown", told="no answer tells the time (Date)")
+                message += ": events would fall on other days, or be refused; set it (NTP)"
+            return Check(name="clock", state=state, message=message)
+        return Check(name="clock", state="unknown", message="no answer tells the time (Date)")
 
     def _days(self) -> Check:
         run = self._compiled.run
-        told = (
+        message = (
             f"no API tells the project's time zone: queries ask for {run.start_day} to "
             f"{run.end_day}, a day more on either side, which is right in every zone"
         )
-        return Check(name="days", state="ok", told=told)
+        return Check(name="days", state="ok", message=message)
 
 
 def _is_unknown(exchange: Exchange) -> bool:

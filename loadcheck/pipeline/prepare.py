@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 
+from loadcheck import scenario as scenarios
 from loadcheck import secrets
 from loadcheck.documents import split_http_url
 from loadcheck.documents.document import MAX_BYTES, dotted
@@ -138,6 +139,17 @@ def _download(url: str, until: float, *, consent: bool) -> bytes:
 
 
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+
+
+def read_scenario(
+    path: Path, changes: Sequence[str], *, profile: str, environment: Mapping[str, str]
+) -> Scenario:
+    """Return a scenario as the options change it; passwords in its URLs are secrets from now on.
+
+    Raises:
+        ScenarioError: Something in it, or among the changes, cannot be used.
+    """
+    return hide_passwords(scenarios.load(path, overrides=changes, profile=profile, env=environment))
 
 
 def hide_passwords(scenario: Scenario) -> Scenario:
@@ -528,7 +540,9 @@ def _choose(
         return candidates[0]
     if wanted is None:
         problem = (
-            scenario.problem(path, f"the workflow has {len(names)} such steps", _one_of(names))
+            scenario.problem(
+                path, f"the workflow has {len(names)} such steps", f"say which: {', '.join(names)}"
+            )
             if names
             else scenario.problem(path, f"the workflow has no {role}", "see loadcheck check")
         )
@@ -540,10 +554,6 @@ def _choose(
     remedy = did_you_mean(wanted, names) if names else f"the workflow has no {role}"
     problems.append(scenario.problem(path, f'"{wanted}" is no {role}', remedy))
     return None
-
-
-def _one_of(names: Sequence[str]) -> str:
-    return "say which: " + ", ".join(names)
 
 
 def _emulator_problems(scenario: Scenario) -> list[Problem]:

@@ -253,7 +253,7 @@ def people(compiled: CompiledScenario) -> dict[str, Any]:
             "user_events": each,
             "sessions": None,
         }
-    told = {
+    repeats = {
         "uploads": round(sessions.uploads.mean, 1),
         "uploads_most": visits.most,
         "gap": _wait(sessions.gap) if visits.most > 1 else None,
@@ -261,14 +261,14 @@ def people(compiled: CompiledScenario) -> dict[str, Any]:
     }
     if copies is None or copies > _MOST_COUNTED:
         user_events = None if sessions.returning else visits.most * each
-        return {"users": None, "events": None, "user_events": user_events, "sessions": told}
+        return {"users": None, "events": None, "user_events": user_events, "sessions": repeats}
     uploads = visits.of_copies(np.arange(copies, dtype=np.int64))
     _, counts = np.unique(visits.users(uploads), return_counts=True)
     return {
         "users": int(counts.size),
         "events": int(uploads.size) * each,
         "user_events": int(counts.max(initial=0)) * each,
-        "sessions": told,
+        "sessions": repeats,
     }
 
 

@@ -11,7 +11,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -53,7 +53,6 @@ from loadcheck.verify.controls import ControlResult
 from loadcheck.verify.evidence import Observation
 from loadcheck.verify.export import Compared
 from loadcheck.verify.metrics import Measured, Metric
-from loadcheck.verify.naming import SendTimes
 from loadcheck.verify.people import People
 from loadcheck.verify.query_client import QueryChannel, Send
 from loadcheck.verify.session import Verification, VerificationResult, moments
@@ -124,7 +123,7 @@ def rejudge(
     *,
     now: str,
     unsaved: int,
-    told: dict[str, Any] | None,
+    export: dict[str, Any] | None,
 ) -> Rejudged:
     """Return the result with what was said last, and its verdict.
 
@@ -134,13 +133,13 @@ def rejudge(
         thresholds: The scenario's.
         now: The present, as the results file has it.
         unsaved: Copies that a killed run may have sent after its last save.
-        told: The comparison event by event, as the results file has it.
+        export: The comparison event by event, as the results file has it.
     """
     verified = settled.verified
     seen = verified.consistency
     findings = verified.findings
     if settled.compared is not None:
-        findings = exact_findings(settled.compared, settled.sent, seen, told)
+        findings = exact_findings(settled.compared, settled.sent, seen, export)
     consistent = worst(finding.verdict for finding in findings)
     kept = [f for f in document.get("findings", ()) if f["check"] in OWN_CHECKS]
     judged = _thresholds(document, thresholds, _Counts(seen, settled.compared))
@@ -165,7 +164,7 @@ def rejudge(
                 "totals": seen.totals,
                 "lost_at_least": seen.lost_at_least,
                 "unsaved": unsaved,
-                "export": told,
+                "export": export,
             },
         ],
     }
@@ -219,9 +218,9 @@ def _so_far(number: int, found: Compared, seen: Consistency) -> int | None:
     return number if number or _lost(found, seen) is not None else None
 
 
-def _named(told: Mapping[str, Any] | None, copies: str) -> str:
+def _named(export: Mapping[str, Any] | None, copies: str) -> str:
     """Say who is the first of those that the results file names."""
-    users = told[copies] if told else []
+    users = export[copies] if export else []
     if not users:
         return ""
     first = users[0]["user_id"]
@@ -234,7 +233,7 @@ def exact_findings(
     found: Compared,
     sent: SentCounts,
     seen: Consistency,
-    told: Mapping[str, Any] | None = None,
+    export: Mapping[str, Any] | None = None,
 ) -> list[Finding]:
     """Return what the comparison event by event says: exact, without ambiguity.
 
@@ -242,7 +241,7 @@ def exact_findings(
         found: The comparison.
         sent: The ledger's numbers.
         seen: What the counts prove, asked for just before.
-        told: The comparison as the results file has it, with names.
+        export: The comparison as the results file has it, with names.
     """
     lost = len(found.lost)
     events = found.duplicated.total()
@@ -264,7 +263,7 @@ def exact_findings(
             "lost",
             lost,
             f"{lost:,} of {of} {are} missing from the export, or "
-            f"some of their events are{_named(told, 'lost_copies')}.",
+            f"some of their events are{_named(export, 'lost_copies')}.",
             f"{all_of(sent.acknowledged, 'acknowledged users are', start=True)} in the export "
             "with all events.",
         )
@@ -274,7 +273,7 @@ def exact_findings(
             "duplicated",
             events,
             f"{many(events, 'events are')} in the export beyond those sent, of "
-            f"{many(len(found.duplicated), 'users')}{_named(told, 'duplicated_copies')}.",
+            f"{many(len(found.duplicated), 'users')}{_named(export, 'duplicated_copies')}.",
             "No event is in the export twice.",
             none,
         ),
@@ -369,11 +368,22 @@ async def reconcile_run(path: Path, options: ReconcileOptions) -> ReconcileResul
     Raises:
         InputError: The file cannot be used, or the service cannot be reached any more.
     """
+    with reopened(path) as (file, document):
+        return await _again(path, document, file, options)
+
+
+@contextlib.contextmanager
+def reopened(path: Path) -> Iterator[tuple[ResultFile, dict[str, Any]]]:
+    """Claim a stored result for as long as a block lasts; yields its file and its document.
+
+    Raises:
+        ResultFileError: It cannot be read, or another process writes it.
+    """
     read(path)  # before a place is made for what may be no results file
     with ResultFile(path, replace=True) as file:
         document = read(path)
         document["run"].pop("in_progress", None)  # it is we who write it now
-        return await _again(path, document, file, options)
+        yield file, document
 
 
 def restored(
@@ -510,7 +520,9 @@ async def _again(
         compiled.thresholds,
         now=documents.utc_now(),
         unsaved=len(unsaved),
-        told=_told(verification.name, due, compared),
+        export=None
+        if compared is None
+        else exported.export_to_json(compared, verification.name, due),
     )
     _enter_observations(settled.document, verification, verified, began_at)
     _renew_lag(settled.document, verified)
@@ -717,12 +729,6 @@ async def _export(
     end = begin + timedelta(seconds=seconds + scenario.timeouts.drain_s)
     with exported.temporary_folder() as folder:
         return await exported.compare(compiled, ledger, (begin, end), Path(folder), send)
-
-
-def _told(
-    name: Callable[[int], str], due: SendTimes, compared: Compared | None
-) -> dict[str, Any] | None:
-    return None if compared is None else exported.export_to_json(compared, name, due)
 
 
 def _enter_observations(

@@ -10,7 +10,6 @@ from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
-    Coroutine,
     Mapping,
     Sequence,
 )
@@ -45,7 +44,7 @@ from loadcheck.verify.findings import conclude
 from loadcheck.verify.guard import GuardWatch
 from loadcheck.verify.judge import Judgement, broken, judge
 from loadcheck.verify.people import Arrivals, People
-from loadcheck.verify.progress import Outline, Phase, Progress
+from loadcheck.verify.progress import Outline, Phase, Progress, Watch
 from loadcheck.verify.query_client import QueryBudget, QueryChannel
 from loadcheck.verify.session import Verification, VerificationResult, moments
 from loadcheck.verify.thresholds import (
@@ -61,8 +60,6 @@ CUT_SHORT = 3
 _NAMED = 5
 """Users of those who are missing, shown while the run goes on."""
 
-Watch = Callable[[Progress], Coroutine[Any, Any, None]]
-"""Shows a run to somebody; called once, cancelled when the run has ended."""
 
 Gate = Callable[[], Awaitable[Begin | None]]
 """Returns when the load begins; None: not at all."""
@@ -176,7 +173,7 @@ class RunSession:
         self._progress.asked = self._asked
         self._progress.spent = self._asked_so_far
         if self._sharded is not None:
-            self._progress.workers = self._sharded.told
+            self._progress.workers = self._sharded.summary
         self._abort = abort(compiled.thresholds, spans)
         scenario = compiled.scenario
         self._guard = GuardWatch(scenario.guard, Path(scenario.file).parent)
@@ -346,10 +343,10 @@ class RunSession:
             "interrupted": self._interrupted,
             "aborted": self._aborted.to_json() if self._aborted is not None else None,
             "error": writer.trouble,
-            **self.shared.told(),
+            **self.shared.summary(),
         }
         if self._sharded is not None:
-            writer.document["run"]["workers"] = self._sharded.told()
+            writer.document["run"]["workers"] = self._sharded.summary()
         writer.document |= self._moving(self._sent().started)
         load = document.load_sections(figures, compiled.plan.steps)
         said = warnings.of_run(
@@ -411,7 +408,7 @@ class RunSession:
             # what is noted from now on is shown at once
             self._progress.notes += self._sharded.notes
             self._sharded.notes = self._progress.notes
-            self._sharded.tell = self._progress.tell
+            self._sharded.announce = self._progress.announce
         await self._engine.warm()
         async with anyio.create_task_group() as beside:
             self._beside = beside
@@ -445,7 +442,7 @@ class RunSession:
         ahead_ns = max(0, self._engine.begin_ns - time.monotonic_ns())
         self._writer.document["run"]["load_began_at"] = document.utc_now(ahead_ns)
         if self._sharded is not None:
-            self._writer.document["run"]["workers"] = self._sharded.told()
+            self._writer.document["run"]["workers"] = self._sharded.summary()
         verification, beside = self._verification, self._beside
         if verification is not None and beside is not None:
             if self._sharded is None:  # workers look for themselves, each by its own clock

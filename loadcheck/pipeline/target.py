@@ -99,13 +99,13 @@ def require_consent(
     servers = sorted({each.origin for each in away if each.load})
     others = [f"{each.origin} ({each.what})" for each in away if not each.load]
     number = "an unlimited number of" if copies is None else f"{copies:,}"
-    told = f"send {number} events of as many new users to {', '.join(servers)}" if servers else ""
-    told += " and " if servers and others else ""
-    told += f"leave this machine for {', '.join(others)}" if others else ""
+    action = f"send {number} events of as many new users to {', '.join(servers)}" if servers else ""
+    action += " and " if servers and others else ""
+    action += f"leave this machine for {', '.join(others)}" if others else ""
     remedy = "add --live to say that it may"
     if servers:
         remedy = f"events cannot be taken back and users count against the plan; {remedy}"
-    raise ConsentError(scenario.problem("target", f"this run would {told}", remedy))
+    raise ConsentError(scenario.problem("target", f"this run would {action}", remedy))
 
 
 def _servers(scenario: Scenario, steps: Iterable[StepPlan]) -> Iterator[Destination]:

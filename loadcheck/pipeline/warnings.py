@@ -81,10 +81,11 @@ def of_run(plan: Plan, record: Record, *, missed: int, notes: Sequence[str]) -> 
         missed: Saves of the results that failed.
         notes: What those who watched the run want said.
     """
+    unsaved = f"{missed:,} interim saves of the results failed: is the disk full?"
     return [
         *_skipped(record),
         *_unsent(plan),
-        *_missed(missed),
+        *([unsaved] if missed else []),
         *_late(record),
         *notes,
     ]
@@ -105,13 +106,13 @@ def _shared_users(compiled: CompiledScenario) -> Iterator[str]:
         own = run.id in first or 0 in names.number(first)
     if own:
         return
-    told = (
+    message = (
         f"its users, such as {first}, are those of every run of this scenario: the service knows"
         " them already, and may take their events for older ones"
     )
     if compiled.isolation == "baseline":
-        told += "; counted without a filter for the run, they hide each other"
-    yield told + "; {run} or {uuid} in [users] id makes them the run's own"
+        message += "; counted without a filter for the run, they hide each other"
+    yield message + "; {run} or {uuid} in [users] id makes them the run's own"
 
 
 def _cut_short(compiled: CompiledScenario) -> Iterator[str]:
@@ -159,11 +160,6 @@ def _unsent(plan: Plan) -> Iterator[str]:
     for why, number in plan.unsent.most_common(_MOST_UNSENT):
         times = "a request" if number == 1 else many(number, "requests")
         yield f"{times} could not be made, and nothing was sent: {why}"
-
-
-def _missed(missed: int) -> Iterator[str]:
-    if missed:
-        yield f"{missed:,} interim saves of the results failed: is the disk full?"
 
 
 def _late(record: Record) -> Iterator[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import Any
 
 from rich.console import Console
 from rich.padding import Padding
@@ -20,7 +19,6 @@ _MARKS = {"better": "✓", "same": "=", "worse": "✗", "unsure": "?"}
 _MOST_NAMED = 2
 _MOST_RUNS = 5
 _MOST_DIFFERENCES = 8
-_LONGEST_VALUE = 40
 _GAP = "  "
 
 
@@ -73,7 +71,7 @@ def _verdict(document: Document, console: Console) -> None:
 
 def cause(document: Document) -> str:
     """Return what the verdict rests on as a sentence without its full stop."""
-    reason = because(document)
+    reason = _reason(document)
     return f"{reason[:1].upper()}{reason[1:]}"
 
 
@@ -82,7 +80,7 @@ def badge(document: Document) -> str:
     return str(document["verdict"]) if document["base"] else "no baseline"
 
 
-def because(document: Document) -> str:
+def _reason(document: Document) -> str:
     """Return what the verdict rests on, in a few words."""
     if not document["base"]:
         return "no baseline yet: nothing to compare with"
@@ -171,16 +169,11 @@ def row(figure: Document) -> tuple[str, str, str, str]:
     else:
         interval = _span(figure)
     return (
-        _value(figure, figure["base"]),
-        _value(figure, figure["candidate"]),
+        words.in_unit(figure["base"], figure["unit"]),
+        words.in_unit(figure["candidate"], figure["unit"]),
         _difference(figure),
         interval,
     )
-
-
-def _value(figure: Document, value: float | None) -> str:
-    write = {"ms": words.duration, "1/s": words.rate, "ratio": words.share, "count": words.count}
-    return write[figure["unit"]](value)
 
 
 def _is_relative(figure: Document) -> bool:
@@ -209,7 +202,7 @@ def _absolute(figure: Document, difference: float) -> str:
     if figure["unit"] == "ratio":
         return f"{_signed(100 * difference)} pt"
     sign = "" if not difference else ("+" if difference > 0 else "−")
-    return sign + _value(figure, abs(difference))
+    return sign + words.in_unit(abs(difference), figure["unit"])
 
 
 def _signed(number: float) -> str:
@@ -235,16 +228,12 @@ def also_different(document: Document) -> list[str]:
     if not seen:
         return []
     named = [
-        f"{key} ({_short(one['base'])} → {_short(one['candidate'])})" for key, one in seen.items()
+        f"{key} ({words.fact(one['base'])} → {words.fact(one['candidate'])})"
+        for key, one in seen.items()
     ]
     rest = len(named) - _MOST_DIFFERENCES
     more = [f"{rest} more"] if rest > 0 else []
     return [f"Also different: {', '.join([*named[:_MOST_DIFFERENCES], *more])}."]
-
-
-def _short(value: Any) -> str:
-    text_ = "none" if value is None else str(value)
-    return text_ if len(text_) <= _LONGEST_VALUE else f"{text_[: _LONGEST_VALUE - 1]}…"
 
 
 def shown(document: Document) -> Sequence[Document]:

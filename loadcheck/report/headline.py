@@ -58,8 +58,8 @@ def together(documents: Sequence[Document], verdict: str) -> str:
 
 def of_all(documents: Sequence[Document]) -> list[str]:
     """Return what came of all flows of a mix together, in parts of a sentence."""
-    told = documents[0]["mix"]["together"]
-    copies, seen = told["copies"], told["consistency"]
+    whole = documents[0]["mix"]["together"]
+    copies, seen = whole["copies"], whole["consistency"]
     flows = words.count(len(documents))
     of = f"{words.count(copies['acknowledged'])} of {many(copies['started'], 'copies')}"
     parts = [f"{flows} flows", f"{of} acknowledged"]
@@ -67,10 +67,10 @@ def of_all(documents: Sequence[Document]) -> list[str]:
         parts.append(f"{many(seen['uniques'], 'unique users')}, {many(seen['totals'], 'events')}")
     elif seen["totals"] is not None:
         parts.append(many(seen["totals"], "events"))
-    times = told.get("response_time")  # files of earlier versions have none
+    times = whole.get("response_time")  # files of earlier versions have none
     if times and times["count"]:
         p50, p99 = (words.duration(times[name]) for name in ("p50_ms", "p99_ms"))
-        parts.append(f"{words.rate(told['load']['reached_rate'])}")
+        parts.append(f"{words.rate(whole['load']['reached_rate'])}")
         parts.append(f"response time p50 {p50}, p99 {p99}")
     bad = [each["mix"]["flow"] for each in documents if each["verdict"] != "pass"]
     if bad:
@@ -93,18 +93,18 @@ def named_together(thresholds: Iterable[Mapping[str, Any]]) -> list[Mapping[str,
 
 def together_thresholds(document: Document) -> Sequence[Mapping[str, Any]]:
     """Return the thresholds of all flows together; files of earlier versions have none."""
-    told: Sequence[Mapping[str, Any]] = (
+    limits: Sequence[Mapping[str, Any]] = (
         (document.get("mix") or {}).get("together", {}).get("thresholds", ())
     )
-    return told
+    return limits
 
 
 def _of_mix(document: Document) -> Iterator[str]:
     """Yield which thresholds of all flows together do not hold."""
-    told = {"thresholds": together_thresholds(document)}
-    yield from _thresholds(told, "fail", "threshold broken", "{} thresholds broken")
+    joint = {"thresholds": together_thresholds(document)}
+    yield from _thresholds(joint, "fail", "threshold broken", "{} thresholds broken")
     several = "no evidence for {} thresholds"
-    yield from _thresholds(told, "unknown", "no evidence for the threshold", several)
+    yield from _thresholds(joint, "unknown", "no evidence for the threshold", several)
 
 
 def badge(document: Document) -> str:

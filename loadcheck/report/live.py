@@ -200,8 +200,8 @@ class LiveView:
         whole = getattr(self._run.record, "workflow", None)
         if whole is not None and whole.response_time.count:
             found = whole.response_time.percentiles_ms((50, 99))
-            told = zip(("p50", "p99"), map(words.duration, found), strict=True)
-            parts = [f"{name} {time}" for name, time in told]
+            pairs = zip(("p50", "p99"), map(words.duration, found), strict=True)
+            parts = [f"{name} {time}" for name, time in pairs]
             self._whole = ["   ".join([*parts, "from due to the end, so far"])]
         self._cpu = self._run.cpu_share()
 
@@ -376,8 +376,8 @@ def interruption(run: Running) -> str:
     return "Interrupted: waiting for the count. Ctrl-C again: save at once."
 
 
-def told(run: Running, seen: int) -> list[str]:
-    """Return what has come to be told since so many were seen, a line each, for logs."""
+def news_since(run: Running, seen: int) -> list[str]:
+    """Return the news after the first so many, a line each, for logs."""
     time = words.clock(run.elapsed_s)
     return [f"{time:>7}  {'workers':<8}  {_said(news)}" for news in run.news[seen:]]
 

@@ -178,11 +178,11 @@ def exposition(metrics: Metrics, resource: Mapping[str, str]) -> str:
     for kind, shape in (("totals", "counter"), ("levels", "gauge"), ("times", "histogram")):
         ordered = sorted(metrics.get(kind, ()), key=lambda each: each[0])
         for name, group in groupby(ordered, key=lambda each: each[0]):
-            told = written(name, counter=kind == "totals")
-            lines.append(f"# HELP {told} {DESCRIPTIONS[name][0]}")
-            lines.append(f"# TYPE {told} {shape}")
+            metric = written(name, counter=kind == "totals")
+            lines.append(f"# HELP {metric} {DESCRIPTIONS[name][0]}")
+            lines.append(f"# TYPE {metric} {shape}")
             for _, labels, *value in group:
-                lines += _samples(told, labels, value)
+                lines += _samples(metric, labels, value)
     return "\n".join(lines) + "\n"
 
 
@@ -209,12 +209,12 @@ def _samples(name: str, labels: Mapping[str, Any], value: list[Any]) -> Iterator
 def _labels(labels: Mapping[str, Any]) -> str:
     if not labels:
         return ""
-    told: dict[str, str] = {}
+    merged: dict[str, str] = {}
     for key, value in labels.items():
         name = _ODD.sub("_", key)
         # what has one name only here is told as OpenTelemetry's rules have it
-        told[name] = f"{told[name]};{_escaped(value)}" if name in told else _escaped(value)
-    return "{" + ",".join(f'{name}="{value}"' for name, value in told.items()) + "}"
+        merged[name] = f"{merged[name]};{_escaped(value)}" if name in merged else _escaped(value)
+    return "{" + ",".join(f'{name}="{value}"' for name, value in merged.items()) + "}"
 
 
 def _escaped(value: object) -> str:

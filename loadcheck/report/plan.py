@@ -15,8 +15,8 @@ _NAME: Final = 13
 def text(plan: Mapping[str, Any], *, width: int = 100) -> str:
     """Return a plan as lines of plain text; the plan of a mix flow by flow."""
     if "flows" in plan:
-        told = "".join(f"{text(flow, width=width)}\n" for flow in plan["flows"])
-        return f"{told}{printable(_digest(plan))}\n"
+        flows = "".join(f"{text(flow, width=width)}\n" for flow in plan["flows"])
+        return f"{flows}{printable(_digest(plan))}\n"
     lines = [f"Plan of {plan['scenario']}", ""]
     for name, value in _rows(plan):
         lines += wrapped(name, value, _NAME, width)
@@ -59,13 +59,13 @@ def _digest(plan: Mapping[str, Any]) -> str:
     return f"{plan['digest']}  (loadcheck run --plan DIGEST runs this and nothing else)"
 
 
-def _between(bounds: Mapping[str, Any], told: Any = words.count) -> str:
+def _between(bounds: Mapping[str, Any], shown: Any = words.count) -> str:
     least, most = bounds["least"], bounds["most"]
     if most is None and bounds.get("usual") is not None:
-        return f"{told(least)} or more, about {told(bounds['usual'])} if answers are as usual"
+        return f"{shown(least)} or more, about {shown(bounds['usual'])} if answers are as usual"
     if most is None:
-        return f"{told(least)} or more" if least else "as many as time allows"
-    return str(told(most)) if least == most else f"{told(least)} to {told(most)}"
+        return f"{shown(least)} or more" if least else "as many as time allows"
+    return str(shown(most)) if least == most else f"{shown(least)} to {shown(most)}"
 
 
 def _size(number: float) -> str:
@@ -87,10 +87,10 @@ def _asks(plan: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "queries", "none: verify.enabled = false"
         return
     asked, cost = queries["asked"], queries["cost"]
-    told = f"{asked['least']} at the least"
+    line = f"{asked['least']} at the least"
     if asked["usual"] is not None:
-        told += f", about {asked['usual']} if all goes well"
-    yield "queries", f"{told}, one each {words.clock(queries['every_s'])}"
+        line += f", about {asked['usual']} if all goes well"
+    yield "queries", f"{line}, one each {words.clock(queries['every_s'])}"
     if queries["by_copies"]:
         yield "", f"and {words.count(queries['by_copies'])} by copies"
     most = "nothing bounds it" if cost["most"] is None else f"{words.count(cost['most'])} at most"
@@ -107,9 +107,9 @@ def _asks(plan: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "preflight", "one more user and two events, to see that keys and servers are right"
     if queries["controls"]:
         users, events = queries["control_users"], queries["controls"]
-        told = f"if somebody is missing: up to {many(users, 'more users')}"
-        told += f" and {many(events, 'more events')}"
-        yield "controls", told
+        line = f"if somebody is missing: up to {many(users, 'more users')}"
+        line += f" and {many(events, 'more events')}"
+        yield "controls", line
 
 
 def _limits(plan: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -119,12 +119,12 @@ def _limits(plan: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         says, planned = each["says"], each["planned"]
         word = "over" if each["advice"] else over
         if each["holds"] is None:
-            told = f"? {says}: {allowed}; not known beforehand; {each['remedy']}"
+            line = f"? {says}: {allowed}; not known beforehand; {each['remedy']}"
         elif each["holds"]:
-            told = f"ok {says}: {words.count(planned)} of {allowed}"
+            line = f"ok {says}: {words.count(planned)} of {allowed}"
         else:
-            told = f"{word} {says}: {words.count(planned)} of {allowed}; {each['remedy']} would fit"
-        yield "" if index else "limits", told
+            line = f"{word} {says}: {words.count(planned)} of {allowed}; {each['remedy']} would fit"
+        yield "" if index else "limits", line
     broken = any(each["holds"] is False and not each["advice"] for each in plan["limits"])
     if broken and not plan["enforced"]:
         yield "", "this machine takes more: the service itself would not"

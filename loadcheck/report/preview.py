@@ -33,7 +33,8 @@ def as_text(problems: Sequence[Problem]) -> str:
 
 def as_json(problems: Sequence[Problem]) -> str:
     """Return the problems as JSON, with the number of errors."""
-    document = {"errors": _errors(problems), "problems": [asdict(problem) for problem in problems]}
+    errors = sum(problem.severity == "error" for problem in problems)
+    document = {"errors": errors, "problems": [asdict(problem) for problem in problems]}
     return cover(json.dumps(document, ensure_ascii=False, indent=2)) + "\n"
 
 
@@ -69,10 +70,6 @@ FORMATS: Final[dict[str, Callable[[Sequence[Problem]], str]]] = {
     "sarif": as_sarif,
     "github": as_github,
 }
-
-
-def _errors(problems: Sequence[Problem]) -> int:
-    return sum(problem.severity == "error" for problem in problems)
 
 
 def _rule(problem: Problem) -> str:
@@ -278,7 +275,7 @@ def _samples(preview: Preview) -> list[str]:
     places = [] if preview["buckets"] is None else preview["buckets"]["places"]
     ours = tuple("/" + each.rpartition("/")[2] for each in places)
     rows = [
-        (place, [_shortened(copy[place]) if place in copy else "" for copy in copies])
+        (place, [words.shortened(copy[place], _CELL) if place in copy else "" for copy in copies])
         for place in dict.fromkeys(place for copy in copies for place in copy)
         if len({copy.get(place) for copy in copies}) > 1 and not place.endswith(ours)
     ]
@@ -314,10 +311,6 @@ def _leaves(body: str) -> Iterator[tuple[str, str]]:
             waiting += [(f"{place}/{index}", value[index]) for index in reversed(range(len(value)))]
         else:
             yield place, json.dumps(value, ensure_ascii=False)
-
-
-def _shortened(cell: str) -> str:
-    return cell if len(cell) <= _CELL else cell[: _CELL - 1] + "…"
 
 
 def _connects(preview: Preview) -> str:

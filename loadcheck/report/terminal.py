@@ -161,18 +161,18 @@ def _totals(view: RunView) -> Table:
 
 def _spent(spent: Mapping[str, Any]) -> str:
     """Say what the service was sent and asked: what a run costs."""
-    told = f"{many(spent['users'], 'users')}, {many(spent['events'], 'events')}"
+    text = f"{many(spent['users'], 'users')}, {many(spent['events'], 'events')}"
     if spent["controls"]:
-        told += f" and {words.count(spent['controls'])} of controls"
+        text += f" and {words.count(spent['controls'])} of controls"
     if spent["queries"]:
-        told += f", {many(spent['queries'], 'queries')}"
+        text += f", {many(spent['queries'], 'queries')}"
     if spent["query_cost"] != spent["queries"]:
-        told += f" that cost {words.count(spent['query_cost'])}"
+        text += f" that cost {words.count(spent['query_cost'])}"
     if flown := spent.get("preflight"):
-        told += (
+        text += (
             f"; before it {many(flown['users'], 'users')} and {many(flown['queries'], 'queries')}"
         )
-    return told
+    return text
 
 
 def _deletion(section: Mapping[str, Any]) -> Text:
@@ -282,10 +282,10 @@ def _marked(rows: Iterable[tuple[str, str, str]]) -> Table:
 
 def thresholds(document: Mapping[str, Any], *, color: bool, width: int) -> str:
     """Return how the thresholds of all flows of a mix stand, a line each; "" if it has none."""
-    told = run_view(document).thresholds[len(document.get("thresholds", ())) :]
+    limits = run_view(document).thresholds[len(document.get("thresholds", ())) :]
     paper = CapturedConsole(color=color, width=width)
-    if told:
-        paper.console.print(_thresholds(told))
+    if limits:
+        paper.console.print(_thresholds(limits))
     return paper.text()
 
 

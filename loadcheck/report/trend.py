@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby, pairwise
-from typing import Any
 
 from rich.padding import Padding
 from rich.text import Text
@@ -24,7 +23,6 @@ _NARROWEST, _WIDEST = 12, 60
 _MOST_NAMED = 3
 _MOST_SKIPPED = 5
 _MOST_NUMBERED = 8
-_LONGEST = 40
 
 
 def text(document: Document, *, color: bool, width: int) -> str:
@@ -46,7 +44,7 @@ def text(document: Document, *, color: bool, width: int) -> str:
             badge=history["verdict"],
             color=COLORS[history["verdict"]],
             name=history["name"],
-            cause=because(history),
+            cause=reason(history),
         )
         for line in about(history, document):
             console.print(Padding(Text(line, style="dim"), (0, 0, 0, 2)))
@@ -70,7 +68,7 @@ def markdown(document: Document) -> str:
     for history in document["histories"]:
         word = history["verdict"]
         lines += [f"## {MARKS[word]} {_plain(history['name'])}: {word}", ""]
-        lines += [f"{_plain(because(history))}.", ""]
+        lines += [f"{_plain(reason(history))}.", ""]
         lines += [f"{_plain(line)}  " for line in about(history, document)]
         lines.append("")
         for event in history["changes"]:
@@ -92,11 +90,11 @@ def cause(document: Document) -> str:
     word, histories = document["verdict"], document["histories"]
     for history, over in zip(histories, ended(histories), strict=True):
         if history["verdict"] == word and not over:
-            return because(history)
+            return reason(history)
     return "No run that can be used"
 
 
-def because(history: Document) -> str:
+def reason(history: Document) -> str:
     """Return what the verdict on a history rests on as a sentence without its full stop."""
     if history["missing"]:
         missing = history["missing"]
@@ -119,21 +117,21 @@ def because(history: Document) -> str:
 
 def about(history: Document, document: Document) -> list[str]:
     """Return what a history is: what is its own, its runs, and which of them are not used."""
-    told = [f"runs with {fact}" for fact in history["apart"]]
+    notes = [f"runs with {fact}" for fact in history["apart"]]
     histories = document["histories"]
     if ended(histories)[histories.index(history)]:
-        told.append("ended: later runs of this name differ from it, and it counts no more")
+        notes.append("ended: later runs of this name differ from it, and it counts no more")
     every = history["runs"]
     what = many(len(every), "capacity searches" if history["kind"] == "capacity" else "runs")
     order = "" if document["order"] == "time" else f", by label {document['order']}"
     first, last = _day(every[0]), _day(every[-1])
-    told.append(f"{what}, {first}{'' if first == last else f' to {last}'}{order}")
+    notes.append(f"{what}, {first}{'' if first == last else f' to {last}'}{order}")
     unused: dict[str, list[int]] = {}
     for place in range(len(every)):
         if why := why_unused(history, place):
             unused.setdefault(why, []).append(place + 1)
-    told += [f"not used: {_numbered(places)}, {why}" for why, places in unused.items()]
-    return told
+    notes += [f"not used: {_numbered(places)}, {why}" for why, places in unused.items()]
+    return notes
 
 
 def why_unused(history: Document, place: int) -> str:
@@ -147,8 +145,8 @@ def why_unused(history: Document, place: int) -> str:
 
 def _numbered(places: Sequence[int]) -> str:
     rest = len(places) - _MOST_NUMBERED
-    told = ", ".join(f"#{place}" for place in places[:_MOST_NUMBERED])
-    return f"{told} and {rest} more" if rest > 0 else told
+    shown = ", ".join(f"#{place}" for place in places[:_MOST_NUMBERED])
+    return f"{shown} and {rest} more" if rest > 0 else shown
 
 
 def skipped_lines(document: Document) -> list[str]:
@@ -192,11 +190,11 @@ def event_lines(history: Document, event: Document) -> Iterator[str]:
             if one["run"] == event["run"]:
                 yield f"{one['word']}: {name(figure)} {size(figure, one)}, p {one['p']:.3f}"
     if event["differences"]:
-        told = ", ".join(
-            f"{each['key']} {_short(each['before'])} → {_short(each['after'])}"
+        others = ", ".join(
+            f"{each['key']} {words.fact(each['before'])} → {words.fact(each['after'])}"
             for each in event["differences"]
         )
-        yield f"also different: {told}"
+        yield f"also different: {others}"
 
 
 def size(figure: Document, one: Document) -> str:
@@ -209,8 +207,7 @@ def size(figure: Document, one: Document) -> str:
 
 def value(figure: Document, number: float | None) -> str:
     """Return a value with its unit."""
-    write = {"ms": words.duration, "1/s": words.rate, "ratio": words.share, "count": words.count}
-    return write[figure["unit"]](number)
+    return words.in_unit(number, figure["unit"])
 
 
 def level(figure: Document) -> str:
@@ -319,8 +316,8 @@ def run_name(history: Document, index: int) -> str:
     """Return which run it is: its number, when it began, its file and commit."""
     run = history["runs"][index]
     commit = run["labels"].get("commit", "")
-    told = f"#{index + 1} {words.instant(run['started_at'])} {run['file']}"
-    return f"{told} commit {commit[:12]}" if commit else told
+    line = f"#{index + 1} {words.instant(run['started_at'])} {run['file']}"
+    return f"{line} commit {commit[:12]}" if commit else line
 
 
 def _day(run: Document) -> str:
@@ -330,11 +327,6 @@ def _day(run: Document) -> str:
 def _percent(share: float) -> str:
     digits = 0 if abs(share) >= 0.995 else 1  # noqa: PLR2004
     return f"{100 * share:+,.{digits}f} %".replace("-", "−")
-
-
-def _short(value_: Any) -> str:
-    told = "none" if value_ is None else str(value_)
-    return told if len(told) <= _LONGEST else f"{told[: _LONGEST - 1]}…"
 
 
 def _plain(said: str) -> str:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+_LONGEST_FACT = 40
+
 
 def duration(milliseconds: float | None) -> str:
     """Return a duration of milliseconds with three significant digits and a fitting unit."""
@@ -34,6 +36,21 @@ def clock(seconds: float) -> str:
 def count(number: float | None) -> str:
     """Return a number with thousands set off."""
     return "–" if number is None else f"{number:,.0f}"
+
+
+def in_unit(number: float | None, unit: str) -> str:
+    """Return a figure of "ms", "1/s", "ratio" or "count" with its unit."""
+    return {"ms": duration, "1/s": rate, "ratio": share, "count": count}[unit](number)
+
+
+def shortened(text: str, most: int) -> str:
+    """Return a text of so many characters at the most."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def fact(value: Any) -> str:
+    """Return a setting that may have no value, cut if it is long."""
+    return "none" if value is None else shortened(str(value), _LONGEST_FACT)
 
 
 def rate(per_second: float | None) -> str:

@@ -18,6 +18,11 @@ _LONGEST, _END = 200, 80
 """Of a message, and of what is left of its end."""
 
 
+def kind_of(document: Mapping[str, Any]) -> str:
+    """Return "result", "capacity", "comparison" or "trend"."""
+    return str(document["schema"]).removeprefix("loadcheck.").partition("/")[0]
+
+
 def open_object(description: str, properties: dict[str, Shape]) -> Shape:
     """Return an object in which more may stand than is described: later versions add to it.
 

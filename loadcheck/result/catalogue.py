@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from loadcheck.documents.files import UnreadableError, exists
-from loadcheck.errors import Problem, ResultFileError
+from loadcheck.documents.files import UnreadableError, exists, is_folder
+from loadcheck.errors import InputError, Problem, ResultFileError
+from loadcheck.result.schema import SCHEMA
 from loadcheck.result.store import (
     UNFINISHED,
     in_progress,
@@ -21,6 +24,8 @@ from loadcheck.result.store import (
 )
 
 _SCHEMA = "loadcheck."
+_AGE = re.compile(r"([0-9]{1,6})\s*([smhdw])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +101,47 @@ class Wanted:
             and (not self.verdicts or verdict in self.verdicts)
             and all(name in labels and value in (None, labels[name]) for name, value in self.labels)
         )
+
+
+def wanted(
+    labels: Sequence[str] | None = None,
+    names: Sequence[str] | None = None,
+    since: str | None = None,
+    verdicts: Sequence[str] | None = None,
+) -> Wanted:
+    """Return which runs the options choose.
+
+    Raises:
+        InputError: An instant is none.
+    """
+    pairs = [label.partition("=") for label in labels or ()]
+    return Wanted(
+        labels=[(name, value if equals else None) for name, equals, value in pairs],
+        scenarios=frozenset(names or ()),
+        verdicts=frozenset(verdicts or ()),
+        since=instant(since, "--since") if since is not None else "",
+    )
+
+
+def instant(text: str, option: str) -> str:
+    """Return an instant, or how long ago it was, as results files write instants.
+
+    Raises:
+        InputError: It is neither.
+    """
+    age = _AGE.fullmatch(text.strip())
+    try:
+        if age is not None:
+            found = datetime.now(UTC) - timedelta(**{_UNITS[age[2]]: int(age[1])})
+        else:
+            found = datetime.fromisoformat(text.strip())
+            found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):
+        remedy = "expected 2026-11-26, 2026-11-26T08:00, or an age: 90m, 12h, 7d, 4w"
+        raise InputError(
+            Problem(key=option, message=f'"{text}" is no instant', remedy=remedy)
+        ) from None
+    return found.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 Cause = Callable[[Mapping[str, Any]], str]
@@ -188,16 +234,16 @@ def _described(path: Path, kind: str, document: Mapping[str, Any]) -> Entry:
     )
 
 
-def _mix(told: Mapping[str, Any]) -> dict[str, Any]:
+def _mix(section: Mapping[str, Any]) -> dict[str, Any]:
     """Return what is known of a flow's mix; files of earlier versions do not say which run."""
-    if not told.get("id"):
+    if not section.get("id"):
         return {}
-    whole = told.get("together") or {}
+    whole = section.get("together") or {}
     seen = whole.get("consistency") or {}
     return {
-        "id": str(told["id"]),
-        "name": str(told["name"]),
-        "flow": str(told["flow"]),
+        "id": str(section["id"]),
+        "name": str(section["name"]),
+        "flow": str(section["flow"]),
         "verdict": str(whole.get("verdict", "")),
         "rate": _number((whole.get("load") or {}).get("reached_rate")),
         "p99_ms": _number((whole.get("response_time") or {}).get("p99_ms")),
@@ -226,7 +272,7 @@ def grouped(found: Sequence[Entry]) -> list[Entry]:
 
 def _together(flows: Sequence[Entry]) -> Entry:
     first = flows[0]
-    told = {name: first.mix[name] for name in ("rate", "p99_ms", "lost", "duplicated")}
+    figures = {name: first.mix[name] for name in ("rate", "p99_ms", "lost", "duplicated")}
     unfinished = [each.phase for each in flows if each.phase in UNFINISHED]
     return Entry(
         path=Path(first.mix["id"]),
@@ -237,7 +283,7 @@ def _together(flows: Sequence[Entry]) -> Entry:
         phase=unfinished[0] if unfinished else "complete",
         in_progress=any(each.in_progress for each in flows),
         interrupted=any(each.interrupted for each in flows),
-        **told,
+        **figures,
     )
 
 
@@ -245,16 +291,21 @@ def run_files(path: Path) -> list[Path]:
     """Return the results files that an argument names: one, or those of all flows of a mix.
 
     A mix is named by what was given to ``--output`` (``x.json`` for ``x-buy.json`` and
-    ``x-look.json``), or by its id, in front of which its folder stands; without one that is
-    ``results``. Where there is neither the path itself is returned.
+    ``x-look.json``), by its id, in front of which its folder stands; without one that is
+    ``results``; or by a folder in which there are no results but its own. Where there is nothing of
+    the kind the path itself is returned.
 
     Raises:
         ResultFileError: One of its flows is not there, or the files are not of one run.
     """
+    if is_folder(path):
+        return _only_mix(path)
     folders = [path.parent, *([Path("results")] if path.parent == Path() else [])]
     for folder in () if exists(path) else folders:
         found = {
-            file: mix for file, mix in _flows_in(folder) if _is_of(file, mix, folder / path.name)
+            file: mix
+            for file, mix in _results_in(folder)
+            if mix and _is_of(file, mix, folder / path.name)
         }
         if found:
             _require_one_run(path, found)
@@ -262,13 +313,32 @@ def run_files(path: Path) -> list[Path]:
     return [path]
 
 
-def _flows_in(folder: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+def _only_mix(folder: Path) -> list[Path]:
+    """Return the results files of the mix whose folder that is."""
+    found = dict(_results_in(folder))
+    flows = {file: mix for file, mix in found.items() if mix}
+    if not flows:
+        return [folder]
+    ids = [str(name) for name in dict.fromkeys(mix.get("id") for mix in flows.values()) if name]
+    if len(flows) < len(found) or len(ids) > 1:
+        message = "is a folder with the results of several runs: which is not said"
+        remedy = f"name a file, or a mix by its id: {folder / (ids or ['ID'])[0]}"
+        raise ResultFileError(Problem(file=str(folder), message=message, remedy=remedy))
+    _require_one_run(folder, flows)
+    return sorted(flows, key=lambda file: flows[file]["place"])
+
+
+def _results_in(folder: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    """Yield the results files of a folder, each with what it says of its mix, if it is of one."""
     with contextlib.suppress(OSError):
         for file in sorted(folder.glob("[!.]*.json")):
             with contextlib.suppress(ResultFileError):
-                mix = read_unchecked(file).get("mix")
+                document = read_unchecked(file)
+                mix = document.get("mix")
                 if isinstance(mix, dict) and {"flow", "flows", "place"} <= mix.keys():
                     yield file, mix
+                elif document["schema"] == SCHEMA:
+                    yield file, {}
 
 
 def _is_of(file: Path, mix: Mapping[str, Any], name: Path) -> bool:

@@ -157,8 +157,8 @@ def _mix(part: FlowOfMix | None) -> dict[str, Any]:
     """Return which flow of a mix a run is."""
     if part is None:
         return {}
-    told = {"id": part.id, "name": part.mix, "flow": part.flow, "place": part.place}
-    return {"mix": {**told, "flows": [*part.flows], "limits": [*part.limits]}}
+    names = {"id": part.id, "name": part.mix, "flow": part.flow, "place": part.place}
+    return {"mix": {**names, "flows": [*part.flows], "limits": [*part.limits]}}
 
 
 def _files(scenario: Scenario) -> dict[str, Any]:
@@ -236,9 +236,9 @@ def _workflow(record: Record, steps: Sequence[StepPlan]) -> dict[str, Any]:
     if whole is None:
         return {}
     own = [step for step in steps if step.role is Role.COPY]
-    told = _step(whole, own[0])
+    first = _step(whole, own[0])
     names = ", ".join(step.step_id for step in own)
-    return {whole.step_id: {**told, "role": "workflow", "request": f"{len(own)} steps: {names}"}}
+    return {whole.step_id: {**first, "role": "workflow", "request": f"{len(own)} steps: {names}"}}
 
 
 def _queries(record: Record, steps: Sequence[StepPlan]) -> list[tuple[StepPlan, StepRecord]]:

@@ -147,10 +147,10 @@ def _trace(table: Table, folder: Path) -> tuple[Trace | None, tuple[Stage, ...]]
         trace = read_trace(path, shown, column, unit)
     except DataError as error:
         key = own["file"].place.key
-        told = Problem(
+        problem = Problem(
             message=error.message, file=str(path), line=error.line, key=key, remedy=error.remedy
         )
-        report.problems.append(told)
+        report.problems.append(problem)
         return None, ()
     trace.speed, trace.scale = speed or 1.0, scale or 1.0
     if trace.duration_s > grammar.MAX_DURATION_S:

@@ -78,8 +78,8 @@ def flows_of(document: Node, name: str, report: Report) -> list[Flow]:
         assert isinstance(whole.value, dict)
         short = f"{name[: grammar.MAX_NAME_LENGTH - len(flow) - 1]}-{flow}"
         labels = {"flow": Node(flow, place), **_entries(whole.value.get("labels"))}
-        told = {"name": Node(short, place), "labels": Node(labels, place)}
-        made.append(Flow(name=flow, document=Node({**whole.value, **told}, place)))
+        replaced = {"name": Node(short, place), "labels": Node(labels, place)}
+        made.append(Flow(name=flow, document=Node({**whole.value, **replaced}, place)))
     return made
 
 

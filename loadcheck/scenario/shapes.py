@@ -25,27 +25,27 @@ _DURATION = rf"^({_AMOUNT}h)?({_AMOUNT}m)?({_AMOUNT}s)?({_AMOUNT}ms)?$"
 
 def text(says: str, *, pattern: str = r"\S", **more: Any) -> Shape:
     """Return a string that is not empty, and has ``pattern`` in it."""
-    return _told(says, {"type": "string", "pattern": pattern}, more)
+    return _described(says, {"type": "string", "pattern": pattern}, more)
 
 
 def flag(says: str, **more: Any) -> Shape:
     """Return true or false."""
-    return _told(says, {"type": "boolean"}, more)
+    return _described(says, {"type": "boolean"}, more)
 
 
 def choice(says: str, *words: str, **more: Any) -> Shape:
     """Return one of ``words``."""
-    return _told(says, {"enum": list(words)}, more)
+    return _described(says, {"enum": list(words)}, more)
 
 
 def whole(says: str, least: int, most: int, **more: Any) -> Shape:
     """Return an integer from ``least`` to ``most``."""
-    return _told(says, {"type": "integer", "minimum": least, "maximum": most}, more)
+    return _described(says, {"type": "integer", "minimum": least, "maximum": most}, more)
 
 
 def rate(says: str, *, zero: bool = False, **more: Any) -> Shape:
     """Return a number per second."""
-    return _told(says, {"title": "number per second", **_number(MAX_RATE, zero=zero)}, more)
+    return _described(says, {"title": "number per second", **_number(MAX_RATE, zero=zero)}, more)
 
 
 def duration(says: str, *, zero: bool = False, **more: Any) -> Shape:
@@ -55,17 +55,17 @@ def duration(says: str, *, zero: bool = False, **more: Any) -> Shape:
     least = r"^(?=.)" if zero else r"^(?=.*[1-9])"
     written = {"type": "string", "pattern": least + _DURATION.removeprefix("^")}
     number = _number(MAX_DURATION_S, zero=zero)
-    return _told(says, {"title": "duration", "anyOf": [written, number]}, more)
+    return _described(says, {"title": "duration", "anyOf": [written, number]}, more)
 
 
 def anything(says: str, **more: Any) -> Shape:
     """Return any value."""
-    return _told(says, {"title": "any value"}, more)
+    return _described(says, {"title": "any value"}, more)
 
 
 def either(says: str, *shapes: Shape, **more: Any) -> Shape:
     """Return a value of one of several shapes."""
-    return _told(says, {"anyOf": list(shapes)}, more)
+    return _described(says, {"anyOf": list(shapes)}, more)
 
 
 def table(says: str, keys: Keys, *, required: Sequence[str] = (), **more: Any) -> Shape:
@@ -74,17 +74,17 @@ def table(says: str, keys: Keys, *, required: Sequence[str] = (), **more: Any) -
     Only what stands in an array may require keys: other tables merge with those beneath them.
     """
     shape = {"type": "object", "properties": dict(keys), "additionalProperties": False}
-    return _told(says, shape | ({"required": list(required)} if required else {}), more)
+    return _described(says, shape | ({"required": list(required)} if required else {}), more)
 
 
 def named(says: str, name: str, shape: Shape, **more: Any) -> Shape:
     """Return a table whose keys the user names; ``name`` is what they are: "STEP"."""
-    return _told(says, {"type": "object", "title": name, "additionalProperties": shape}, more)
+    return _described(says, {"type": "object", "title": name, "additionalProperties": shape}, more)
 
 
 def array(says: str, shape: Shape, **more: Any) -> Shape:
     """Return an array."""
-    return _told(says, {"type": "array", "items": shape}, more)
+    return _described(says, {"type": "array", "items": shape}, more)
 
 
 def properties(shape: Shape) -> Keys:
@@ -108,7 +108,7 @@ def _number(most: float, *, zero: bool) -> dict[str, Any]:
     return {"type": "number", "minimum" if zero else "exclusiveMinimum": 0, "maximum": most}
 
 
-def _told(says: str, shape: Mapping[str, Any], more: Mapping[str, Any]) -> Shape:
+def _described(says: str, shape: Mapping[str, Any], more: Mapping[str, Any]) -> Shape:
     """Return ``shape`` with its meaning, and its example as JSON Schema has one."""
     rest = {name: value for name, value in more.items() if name != "example" and value is not None}
     if "example" in more:

@@ -110,13 +110,15 @@ def read_once(top: Table, name: str, environment: Mapping[str, str]) -> Once | N
     public = frozenset(word for node in nodes if (word := text(node, top.report)) is not None)
     every_s = table.duration("every") if name == "setup" else None
     inputs, workflow = read_inputs(table, environment), table.text("workflow")
-    told = drop_none(timeout_s=table.duration("timeout"), every_s=every_s)
+    options = drop_none(timeout_s=table.duration("timeout"), every_s=every_s)
     if "renew" in table:
-        told |= drop_none(renew=table.text("renew"))
+        options |= drop_none(renew=table.text("renew"))
         if "every" not in table:
             table.report.add(table["renew"], "is never run", 'say how often: every = "50m"')
     return (
-        None if workflow is None else Once(workflow=workflow, inputs=inputs, public=public, **told)
+        None
+        if workflow is None
+        else Once(workflow=workflow, inputs=inputs, public=public, **options)
     )
 
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,21 @@ class SendTimes:
     def second(self, number: int) -> int:
         """Return the second since the load began in which a copy was sent."""
         return int(self.seconds(np.array([number], dtype=np.int64))[0])
+
+    def copy(self, name: Callable[[int], str], number: int) -> dict[str, Any]:
+        """Return a copy as the results file names it.
+
+        Args:
+            name: Gives its user id.
+            number: The number of its upload.
+        """
+        second = self.second(number)
+        return {
+            "user_id": name(number),
+            "copy": number // self.uploads,
+            "second": second,
+            "sent_at": self.clock(second),
+        }
 
     def stretch(self, first: int, last: int) -> tuple[int, int]:
         """Return the first and the last second in which copies of a range were sent."""
@@ -205,17 +221,7 @@ def localized_to_json(
         buckets: The run's partitions.
         moments: When copies were sent.
     """
-    end = moments.copies
-
-    def copy(number: int) -> dict[str, Any]:
-        second = moments.second(number)
-        return {
-            "user_id": name(number),
-            "copy": number // moments.uploads,
-            "second": second,
-            "sent_at": moments.clock(second),
-        }
-
+    end, copy = moments.copies, partial(moments.copy, name)
     windows = []
     for window in found.windows:
         first, last = buckets.first(window.first), buckets.first(window.last + 1) - 1

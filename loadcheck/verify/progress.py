@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -114,7 +114,7 @@ class Progress:
         self.signals += 1
         self._wake()
 
-    def tell(self, news: str) -> None:
+    def announce(self, news: str) -> None:
         """Let those who watch say something at once."""
         self.news.append(news)
         self._wake()
@@ -204,3 +204,7 @@ class Progress:
     def recent(self, column: str, seconds: int) -> Sequence[float | None]:
         """Return a timeline column's values in the last full seconds, the oldest first."""
         return self.record.timeline.column(column)[-seconds:]
+
+
+Watch = Callable[[Progress], Coroutine[Any, Any, None]]
+"""Shows a run to somebody; called once, cancelled when the run has ended."""

@@ -20,7 +20,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -35,7 +35,7 @@ from loadcheck.measure.histogram import Counts
 from loadcheck.report.metrics import snapshot
 from loadcheck.report.pages.timeline import rows_of_times
 from loadcheck.secrets import cover
-from loadcheck.verify.progress import Progress
+from loadcheck.verify.progress import Progress, Watch
 
 _FIXED = ("schema", "scenario", "mix", "workflow", "environment", "labels")
 """Sections of the document that are told once."""
@@ -54,7 +54,7 @@ class Feed:
         self._progress = progress
         self._metrics = metrics
         self._title = title
-        self._told = False
+        self._begun = False
         self._rows = 0
         self._asked = 0
         self._times: Counts | None = None
@@ -74,8 +74,8 @@ class Feed:
         progress = self._progress
         record = progress.record
         held: dict[str, Any] = {"is": "state", "key": progress.outline.run_id}
-        if not self._told:
-            self._told = True
+        if not self._begun:
+            self._begun = True
             held |= {"is": "run", "title": self._title}
             held |= {name: progress.document.get(name) for name in _FIXED}
             held["deadline_s"] = progress.outline.deadline_s
@@ -147,8 +147,6 @@ LOOPBACK = "127.0.0.1"
 _EVERY_S = 1.0
 _READY_S = 30.0
 _LEAVE_S = 5.0
-
-Watch = Callable[[Progress], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -325,12 +323,12 @@ class LivePage:
         async def watch(progress: Progress) -> None:
             async with anyio.create_task_group() as both:
                 both.start_soon(view, progress)
-                both.start_soon(self._tell, progress, title)
+                both.start_soon(self._report, progress, title)
 
         return watch
 
-    async def _tell(self, progress: Progress, title: str) -> None:
-        """Tell the page of a run each second; whatever goes wrong with it, the run goes on."""
+    async def _report(self, progress: Progress, title: str) -> None:
+        """Keep the page up to date, each second; whatever goes wrong with it, the run goes on."""
         feed = Feed(progress, metrics=self._scraped, title=title)
         pieces: Iterator[dict[str, Any]] = iter(())
         held: dict[str, Any] = {}

@@ -59,22 +59,22 @@ class RunState:
             "loadcheck.run.id": str(run.get("id", "")),
         }
 
-    def begin(self, told: Mapping[str, Any]) -> None:
+    def begin(self, update: Mapping[str, Any]) -> None:
         """Take what is told once."""
-        self._fixed = dict(told)
-        if told["title"]:
-            self._note(f"{told['title']} begins", "", 0.0)
+        self._fixed = dict(update)
+        if update["title"]:
+            self._note(f"{update['title']} begins", "", 0.0)
 
-    def enter(self, told: Mapping[str, Any]) -> None:
+    def enter(self, update: Mapping[str, Any]) -> None:
         """Take what has changed since the last message."""
-        self._said = dict(told)
-        for name, values in told["rows"].items():
+        self._said = dict(update)
+        for name, values in update["rows"].items():
             self._columns.setdefault(name, []).extend(values)
-        now, asked = told["now"], told["asked"]
+        now, asked = update["now"], update["asked"]
         self._observations += asked.get("observations", ())
         self._lost = (asked.get("lost") or {}).get("at_least")
-        self._warm(now["elapsed_s"], told["heat"])
-        self._look(told, now, asked)
+        self._warm(now["elapsed_s"], update["heat"])
+        self._look(update, now, asked)
 
     def _warm(self, elapsed_s: float, samples: Sequence[int]) -> None:
         """Enter where latencies lay; what is long ago is kept in wider and wider columns."""
@@ -98,20 +98,20 @@ class RunState:
         self.events.append(Event(at_s=at_s, text=text, role=role))
         del self.events[:-_MOST_EVENTS]
 
-    def _look(self, told: Mapping[str, Any], now: Mapping[str, Any], asked: Any) -> None:
+    def _look(self, update: Mapping[str, Any], now: Mapping[str, Any], asked: Any) -> None:
         """Note what has come about since the last message."""
         if self._changes("stage", now["stage"]) and now["stage"] in _STAGES:
             self._note(_STAGES[now["stage"]], "")
         if self._changes("part", now["part"]) and now["part"]:
             self._note(f"stage {now['part']}", "")
-        self._look_at_interruptions(told["run"] or {}, now["signals"])
+        self._look_at_interruptions(update["run"] or {}, now["signals"])
         if self._changes("trouble", now["trouble"]):
             trouble = f"query failed: {now['trouble']}" if now["trouble"] else ""
             self._note(trouble or "queries are answered again", "unknown" if trouble else "pass")
-        for warning in told["warnings"]:
+        for warning in update["warnings"]:
             if self._changes(("warning", warning), True):
                 self._note(warning, "unknown")
-        skipped = told["copies"]["skipped"]
+        skipped = update["copies"]["skipped"]
         if self._changes("skips", bool(skipped)) and skipped:
             self._note("copies are skipped: too many are in flight, or we are late", "unknown")
         self._look_at_thresholds([*now["thresholds"], *headline.named_together(now["together"])])
@@ -248,21 +248,21 @@ class State:
                 several = len(pages) > 1
                 self.report = render(several_page(pages, documents) if several else pages[0])
             case kind:
-                told = printable_document(message)
+                update = printable_document(message)
                 if kind == "run":
-                    self._begin(told)
-                self._runs[told["key"]].enter(told)
-                if "metrics" in told:
-                    self._metrics[told["key"]] = told["metrics"]
+                    self._begin(update)
+                self._runs[update["key"]].enter(update)
+                if "metrics" in update:
+                    self._metrics[update["key"]] = update["metrics"]
 
-    def _begin(self, told: Mapping[str, Any]) -> None:
+    def _begin(self, update: Mapping[str, Any]) -> None:
         before: Sequence[Event] = ()
-        if told["title"]:
+        if update["title"]:
             # of a search one probe follows another; flows of a mix go on beside each other
             before = [event for run in self.runs for event in run.events]
             self._runs, self._metrics = {}, {}
-        made = self._runs[told["key"]] = RunState(before)
-        made.begin(told)
+        made = self._runs[update["key"]] = RunState(before)
+        made.begin(update)
 
     def page(self) -> Page:
         """Return the page as it is now."""
@@ -304,10 +304,10 @@ def _resource(runs: Sequence[RunState]) -> dict[str, str]:
     """Return whose metrics they are, by OpenTelemetry's conventions: of a run, or of all flows."""
     if not runs:
         return {"service.name": "loadcheck"}
-    told = [run.resource for run in runs]
-    ids = ",".join(each["loadcheck.run.id"] for each in told)
+    resources = [run.resource for run in runs]
+    ids = ",".join(each["loadcheck.run.id"] for each in resources)
     return {
         name: value
-        for name, value in told[0].items()
-        if all(each.get(name) == value for each in told)
+        for name, value in resources[0].items()
+        if all(each.get(name) == value for each in resources)
     } | {"service.instance.id": ids, "loadcheck.run.id": ids}

@@ -25,7 +25,7 @@ from pyroaring import BitMap
 
 from loadcheck import scenario as scenarios
 from loadcheck.measure import Ledger
-from loadcheck.pipeline.exported import compare_archive
+from loadcheck.pipeline.exported import Pages
 from loadcheck.pipeline.target import UNSTARTED
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.workflow.exchange import Request
@@ -99,7 +99,9 @@ def compare(path: Path) -> dict[str, Any]:
     ledger = Ledger()
     ledger.acknowledged = ledger.started = BitMap(range(EVENTS))
     began = time.perf_counter()
-    found = compare_archive(ready, ledger, path)
+    pages = Pages(ready, ledger)
+    pages.read(path)
+    found = pages.result()
     return {
         "events": found.events,
         "lost": len(found.lost),

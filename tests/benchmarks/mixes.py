@@ -4,7 +4,9 @@
 mix of three flows with data files, drawn values and time to think costs at most 1.35 times the CPU
 of the plain flow for a request; 60,000 sessions that think at once take at most 400 MB.
 
-The plain flow has the same two steps, and as many users. What a request costs is the processor's
+The plain flow has the same two steps, and as many users. Users who think send less, and a process
+that sleeps in between pays for waking up, whatever it sends: so the plain flow is also sent to a
+server that answers so late that both send about as much. What a request costs is the processor's
 time of the whole process in a tenth of a second of the load, divided by the requests that ended in
 it; of all such tenths the cheapest tenth is told and the median, for on a machine that does other
 things as well the dear ones are those in which it did. Instructions are not counted: an emulated
@@ -88,6 +90,8 @@ _THINKING = 60_000
 
 
 _USERS, _MANY, _FEW, _RATE = 600, 2400, 50, 2000
+_LATE_S = "0.05"
+"""How late the second server answers, in the mean: half as long as the mix's users think."""
 _WINDOW_S, _WARM_S = 0.1, 1.0
 
 
@@ -154,16 +158,22 @@ def main() -> None:
     options = arguments(__doc__ or "", seconds=5.0, rounds=2)
     ours, theirs = cores()
     found: dict[str, list[tuple[float, int]]] = {}
-    with tempfile.TemporaryDirectory() as name, target(theirs) as port:
+    with (
+        tempfile.TemporaryDirectory() as name,
+        target(theirs) as port,
+        target(theirs, "--after", _LATE_S) as late_port,
+    ):
         folder = Path(name)
         rows = "".join(f"user{i},{('DE', 'FR', 'US')[i % 3]}\n" for i in range(10_000))
         (folder / "people.csv").write_text("name,country\n" + rows)
         one, two = (_TOP.format(port=port, query=query) for query in ("after", "each"))
+        late = _TOP.format(port=late_port, query="each")
         together = re.sub("load = .*\n", "", _FLOWS)
         loads = {
             "one step, 50 users": one + _CLOSED.format(_FEW, options.seconds),
             "two steps, 50 users": two + _CLOSED.format(_FEW, options.seconds),
             "two steps": two + _CLOSED.format(_USERS, options.seconds),
+            "two steps, as slow": late + _CLOSED.format(_USERS, options.seconds),
             "with data and values": two + _CLOSED.format(_USERS, options.seconds) + _DRAWN,
             "a mix of it": two + _CLOSED.format(_USERS, options.seconds) + _DRAWN + together,
             "a mix that thinks": two + _CLOSED.format(_USERS, options.seconds) + _DRAWN + _FLOWS,
@@ -180,8 +190,10 @@ def main() -> None:
     megabytes = thinking["generator"]["peak_memory_bytes"] / 1e6
     costs = {what: _told(windows) for what, windows in found.items()}
     plain, mixed = costs["two steps"]["us"], costs["a mix that thinks"]["us"]
+    as_slow = costs["two steps, as slow"]["us"]
     figures = {
         "costs": costs,
+        "mix_over_plain_as_slow": mixed / as_slow,
         "mix_over_plain": mixed / plain,
         "mix_over_plain_of_50_users": mixed / costs["two steps, 50 users"]["us"],
         "thinking_megabytes": megabytes,
@@ -189,7 +201,14 @@ def main() -> None:
         "thinking_skipped": thinking["copies"]["skipped"],
     }
     told = [
-        ("600 users, or so many as said", "µs a request", "median", "requests/s", "of two steps"),
+        (
+            "600 users, or so many as said",
+            "µs a request",
+            "median",
+            "requests/s",
+            "of two steps",
+            "as slow",
+        ),
         *(
             (
                 what,
@@ -197,6 +216,7 @@ def main() -> None:
                 f"{cost['us_median']:.1f}",
                 f"{cost['requests_per_s']:,.0f}",
                 f"{cost['us'] / plain:.2f}",
+                f"{cost['us'] / as_slow:.2f}",
             )
             for what, cost in costs.items()
         ),
@@ -206,6 +226,7 @@ def main() -> None:
             "",
             "",
             f"{thinking['copies']['acknowledged']:,} acknowledged",
+            "",
         ),
     ]
     report(figures, told, as_json=options.json)

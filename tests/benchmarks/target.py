@@ -2,13 +2,15 @@
 
 ``python -m tests.benchmarks.target`` prints its port and answers every request with the JSON that
 acknowledges its events, until its standard input ends. ``--tls FILE`` serves https with the
-certificate and key of a PEM file.
+certificate and key of a PEM file. ``--after SECONDS`` answers so much later in the mean, half of it
+at least.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import random
 import ssl
 import sys
 from typing import cast
@@ -35,8 +37,9 @@ ANSWERS = [answer(events) for events in range(_MOST_EVENTS + 1)]
 class Answering(asyncio.Protocol):
     """Answers each request when its last byte has come; reads no more of it than its length."""
 
-    def __init__(self) -> None:
+    def __init__(self, after_s: float = 0.0) -> None:
         self._waiting = b""
+        self._after_s = after_s
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are asyncio's by behaviour, not by inheritance
@@ -58,18 +61,23 @@ class Answering(asyncio.Protocol):
             answers += ANSWERS[data.count(b'"insert_id"', 0, end)]
             data = data[end:]
         self._waiting = data
-        if answers:
+        if answers and self._after_s:
+            late_s = self._after_s * random.uniform(0.5, 1.5)
+            asyncio.get_running_loop().call_later(late_s, self._transport.write, answers)
+        elif answers:
             self._transport.write(answers)
 
 
-async def main(pem: str | None) -> None:
+async def main(pem: str | None, after_s: float) -> None:
     """Serve until standard input ends."""
     context = None
     if pem is not None:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(pem)
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(Answering, "127.0.0.1", 0, backlog=4096, ssl=context)
+    server = await loop.create_server(
+        lambda: Answering(after_s), "127.0.0.1", 0, backlog=4096, ssl=context
+    )
     print(server.sockets[0].getsockname()[1], flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
     server.close()
@@ -78,4 +86,6 @@ async def main(pem: str | None) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tls", metavar="FILE")
-    uvloop.run(main(parser.parse_args().tls))
+    parser.add_argument("--after", metavar="SECONDS", type=float, default=0.0)
+    options = parser.parse_args()
+    uvloop.run(main(options.tls, options.after))

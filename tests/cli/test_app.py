@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 
 import pytest
@@ -44,6 +45,15 @@ def test_help_is_printed_as_it_is_written() -> None:
             *(getattr(each, "help", None) or "" for each in command.params),
         ]
         assert [text for text in texts if re.search(r"(?<!\\)\[", text)] == [], name
+
+
+def test_to_list_the_commands_takes_no_room_of_the_house_but_light_ones() -> None:
+    code = "import loadcheck.cli.app, sys; print(*sorted(sys.modules))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    names = set(ran.stdout.split())
+    rooms = {name.split(".")[1] for name in names if name.startswith("loadcheck.")}
+    assert rooms == {"cli", "documents", "errors", "result", "secrets"}
+    assert not {"anyio", "httpx", "numpy", "orjson", "pydantic", "yaml"} & names
 
 
 def test_without_a_command_the_help_is_shown() -> None:

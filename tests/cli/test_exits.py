@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from loadcheck.cli.exits import Exit, acknowledged, guarded
+from loadcheck.cli.exits import Exit, acknowledged, run_command
 from loadcheck.errors import InputError, Problem, SaveError, TargetError
 from loadcheck.secrets import keep
 
@@ -11,7 +11,7 @@ def raising(error: BaseException) -> int:
     def command() -> None:
         raise error
 
-    return guarded(command)
+    return run_command(command)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_an_interruption_is_acknowledged(capsys: pytest.CaptureFixture[str]) -> 
     def command() -> None:
         raise KeyboardInterrupt
 
-    assert guarded(acknowledged(command)) == Exit.INTERRUPTED
+    assert run_command(acknowledged(command)) == Exit.INTERRUPTED
     assert capsys.readouterr().err == "Interrupted.\n"
 
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from loadcheck.cli import reference
 from loadcheck.cli.app import app
-from loadcheck.cli.exits import Exit, guarded
+from loadcheck.cli.exits import Exit, run_command
 from loadcheck.emulator.config import KEYS
 from loadcheck.scenario import grammar
 from loadcheck.scenario.schema import keys
@@ -102,9 +102,9 @@ def test_it_fits_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_near_miss_is_suggested(capsys: pytest.CaptureFixture[str]) -> None:
-    assert guarded(lambda: app(["explain", "deadlin"], standalone_mode=False)) == Exit.USAGE
+    assert run_command(lambda: app(["explain", "deadlin"], standalone_mode=False)) == Exit.USAGE
     assert 'nothing is called "deadlin"; did you mean "deadline"?' in capsys.readouterr().err
-    assert guarded(lambda: app(["explain", "xyzzy"], standalone_mode=False)) == Exit.USAGE
+    assert run_command(lambda: app(["explain", "xyzzy"], standalone_mode=False)) == Exit.USAGE
     assert "see loadcheck explain" in capsys.readouterr().err
 
 

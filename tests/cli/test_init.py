@@ -242,3 +242,10 @@ def test_on_a_terminal_it_takes_curl_lines(loadcheck: Loadcheck) -> None:
     assert code == 0, said
     assert "by query.tag" in said
     assert (loadcheck.folder / "my-api" / "my-api.toml").exists()
+
+
+@pytest.mark.long
+def test_who_names_nothing_when_asked_is_told_what_could_be_named(loadcheck: Loadcheck) -> None:
+    code, said = _on_a_terminal(loadcheck, typed="\n\n\n")
+    assert code == 2, said
+    assert "nothing to start from" in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -96,7 +97,7 @@ def test_flows_are_counted_each_and_judged_together(loadcheck: Loadcheck, tmp_pa
 
 
 def is_named_as_one(folder: Path, paths: list[Path], whole: dict[str, Any]) -> None:
-    """See that a mix, named as it was to --output or by its id, is all of its flows."""
+    """See that a mix, named as it was to --output, by its id or its folder, is all of its flows."""
     one, other = folder / "one.json", folder / "other.json"
     for path in paths:
         document = read(path)
@@ -129,9 +130,21 @@ def is_named_as_one(folder: Path, paths: list[Path], whole: dict[str, Any]) -> N
     refused = call("compare", one, of_flow(other, "buy"))
     assert refused.exit_code != 0
     assert "a mix is compared with a mix" in "\n".join(map(str, refused.exception.problems))
+    several = call("show", folder)
+    assert "a folder with the results of several runs" in str(several.exception)
+    alone = folder.parent / "alone"
+    alone.mkdir()
+    for flow in ("buy", "look"):
+        shutil.copy(of_flow(one, flow), alone)
+    assert call("show", alone).stdout.count("✓ together: started") == 1
+    again = json.loads(call("compare", alone, other, "--json").stdout)
+    assert again["together"]["figures"] == compared["together"]["figures"]
     of_flow(one, "look").unlink()
-    torn = call("show", one)
-    assert "without the results of its flow look" in str(torn.exception)
+    of_flow(alone / one.name, "look").unlink()
+    for torn in (call("show", one), call("show", alone)):
+        assert "without the results of its flow look" in str(torn.exception)
+    of_flow(alone / one.name, "buy").unlink()
+    assert "is a directory" in str(call("show", alone).exception)
     for path in (of_flow(one, "buy"), of_flow(other, "buy"), of_flow(other, "look")):
         path.unlink()
 

@@ -209,11 +209,11 @@ def test_a_baseline_is_what_lies_behind_the_last_change(
     (candidate,) = save_runs(tmp_path / "new", [1.2], made)
     edited(candidate, run={"id": "candidate0"})
     edited(folder / "nightly-021.json", verdict="unknown")
-    found = baseline(folder, result_paths([folder]), [candidate])
+    found = baseline(folder, [candidate])
     assert [path.name[-8:-5] for path in found] == ["020", "022", "023"]
     edited(candidate, scenario={"load": {"rate": 77}})
     with pytest.raises(InputError, match="none of them comparable"):
-        baseline(folder, result_paths([folder]), [candidate])
+        baseline(folder, [candidate])
 
 
 def test_without_the_library_the_remedy_is_told(

@@ -21,13 +21,13 @@ import pytest
 
 from loadcheck.measure import Ledger
 from tests.cli.conftest import Loadcheck
-from tests.cli.test_interrupts import children, document, gone, started, wait_for
+from tests.cli.test_interrupts import children, document, gone, started, wait_for, words
 
 LONG = ["--set", "load.duration=60", "--set", "load.rate=400"]
 
 
 def shards(processes: list[psutil.Process]) -> list[psutil.Process]:
-    return [each for each in processes if "shard" in each.cmdline()]
+    return [each for each in processes if "shard" in words(each)]
 
 
 def test_two_workers_send_one_load(loadcheck: Loadcheck, smoke: Path) -> None:
@@ -195,7 +195,7 @@ def test_an_interrupt_while_workers_start_ends_all_at_once(
     slow = f"sh -c 'sleep 600; exec \"$@\"' -- {path}"
     process = loadcheck.start("run", smoke, "--prefix", path, "--prefix", slow)
     wait_for(lambda: shards(children(process)))
-    wait_for(lambda: any("sleep" in each.cmdline() for each in children(process)))
+    wait_for(lambda: any("sleep" in words(each) for each in children(process)))
     workers = children(process)
     process.send_signal(number)
     _, stderr = process.communicate(timeout=30)

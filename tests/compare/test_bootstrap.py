@@ -13,9 +13,9 @@ from loadcheck.compare.bootstrap import (
     Draws,
     Floats,
     Spread,
+    autocorrelation_inflation,
     correlation,
     draw,
-    hidden,
     percentiles,
 )
 from loadcheck.measure.histogram import layout
@@ -156,9 +156,9 @@ def test_correlation_is_found_within_stages_only() -> None:
 
 @given(st.floats(0, 0.95), st.integers(2, 400))
 def test_blocks_never_show_too_much(rho: float, size: int) -> None:
-    assert hidden(rho, size, max(1, -(-size // 6))) >= 1
+    assert autocorrelation_inflation(rho, size, max(1, -(-size // 6))) >= 1
 
 
 def test_without_correlation_blocks_hide_their_number_less_one() -> None:
-    assert hidden(0, 60, 10) == pytest.approx(6 / 5)
-    assert hidden(0.5, 3, 3) == 1
+    assert autocorrelation_inflation(0, 60, 10) == pytest.approx(6 / 5)
+    assert autocorrelation_inflation(0.5, 3, 3) == 1

@@ -22,7 +22,7 @@ import pytest
 
 from loadcheck import secrets
 from loadcheck.cli.app import app
-from loadcheck.cli.exits import Exit, guarded
+from loadcheck.cli.exits import Exit, run_command
 from loadcheck.errors import InputError
 from tests.corpus.inputs import BadInput, bad_inputs
 
@@ -78,7 +78,7 @@ def trouble(bad: BadInput) -> str:
         signal.setitimer(signal.ITIMER_REAL, MOST_S)
         try:
             secrets._process.clear()  # each is as in a process of its own
-            code = guarded(command)
+            code = run_command(command)
         except TooSlowError:
             return "took longer than 10 s"
         finally:

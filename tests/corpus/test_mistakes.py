@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from loadcheck.cli.app import call
-from loadcheck.cli.exits import Exit, guarded
+from loadcheck.cli.exits import Exit, run_command
 
 KEPT = Path(__file__).with_name("mistakes.txt")
 
@@ -164,7 +164,7 @@ def test_every_message(
         if name in EDITS:
             (tmp_path / "s.toml").write_text(edited(*EDITS[name]))
         monkeypatch.setattr("sys.argv", ["loadcheck", *command])
-        code = guarded(call)
+        code = run_command(call)
         said = capsys.readouterr()
         assert code == Exit.USAGE, (name, code, said.out, said.err)
         assert said.out == ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import msgpack
 import numpy as np
@@ -18,6 +18,7 @@ from loadcheck.measure import Ledger, bitmap
 from loadcheck.measure.changes import (
     BrokenChangeError,
     change,
+    change_by_parts,
     changed,
     decode,
     digest,
@@ -26,7 +27,17 @@ from loadcheck.measure.changes import (
     still,
 )
 from loadcheck.measure.histogram import Histogram
-from tests.measure.test_merge import COPIES, Copy, record
+from tests.measure.test_merge import COPIES, Copy, S, record
+
+
+def by_parts(old: object, new: object) -> object:
+    """Return a change as it is made while copies fall due."""
+    work = change_by_parts(old, new)
+    while True:
+        try:
+            next(work)
+        except StopIteration as done:
+            return done.value
 
 
 @settings(max_examples=12, deadline=None)
@@ -36,24 +47,47 @@ def test_changes_one_after_the_other_come_to_the_same_record(
 ) -> None:
     steps = [still(record(copies[:count], known=known, ends=False)) for count in (0, first)]
     steps.append(still(record(copies, known=known)))
-    held = decode(encode(steps[0]))
-    for before, after in itertools.pairwise(steps):
-        held = changed(held, decode(encode(change(before, after))))
     whole = record(copies, known=known)
-    assert moving(held) == whole
-    assert digest(held) == digest(still(whole))
+    for changes in (change, by_parts):
+        held = decode(encode(steps[0]))
+        for before, after in itertools.pairwise(steps):
+            held = changed(held, decode(encode(changes(before, after))))
+        assert moving(held) == whole
+        assert digest(held) == digest(still(whole))
 
 
 @pytest.mark.parametrize("old", [(), (1, 2, 3), Counter(a=1, b=2), [1], Histogram()])
 @pytest.mark.parametrize("new", [(), (4,), (1, 2, 3, 4), Counter(b=3), [1, 2], None, Ledger()])
 def test_what_is_there_instead_of_something_else_replaces_it(old: object, new: object) -> None:
     before, after = still((old, 1)), still((new, 1))
-    assert digest(changed(before, decode(encode(change(before, after))))) == digest(after)
+    for changes in (change, by_parts):
+        assert digest(changed(before, decode(encode(changes(before, after))))) == digest(after)
+
+
+def test_a_change_is_made_in_parts_none_of_which_is_most_of_it() -> None:
+    copies = [Copy(n, n * S // 100, n * 1000, n * n * 1000, 200, True) for n in range(250)]
+    before, after = (still(record(copies[:count], known=True, ends=False)) for count in (90, 250))
+    parts = [*change_by_parts(before, after)]
+    assert len(parts) > 30
+    made = by_parts(before, after)
+    assert max(encoded_parts(made)) < len(encode(made)) / 4
+
+
+def encoded_parts(made: object) -> Iterator[int]:
+    """Yield how long each part of a change is that was encoded on its own."""
+    if isinstance(made, msgpack.ExtType):
+        yield len(made.data)
+    elif isinstance(made, dict):
+        for each in made.values():
+            yield from encoded_parts(each)
+    elif isinstance(made, tuple) and made[0] in ("at", "in"):
+        yield from encoded_parts(made[1])
 
 
 def test_what_has_not_changed_costs_nothing() -> None:
     tree = still(record([]))
-    assert change(tree, still(record([]))) is None
+    for changes in (change, by_parts):
+        assert changes(tree, still(record([]))) is None
     assert changed(tree, None) is tree
 
 

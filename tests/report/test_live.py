@@ -264,8 +264,8 @@ def test_what_becomes_of_workers_is_told_at_once() -> None:
     run = Run(news=["worker 1 is silent", "worker 1 (a\x1b[2J) is lost: killed"])
     (shown,) = (row for row in rows(run) if "worker 1" in row)
     assert shown.split() == ["workers", "worker", "1", "(a\\x1b[2J)", "is", "lost:", "killed"]
-    assert live.told(run, 2) == []
-    (line,) = live.told(run, 1)
+    assert live.news_since(run, 2) == []
+    (line,) = live.news_since(run, 1)
     assert line.startswith(" 10.0 s  workers   worker 1 (a")
 
 

@@ -127,13 +127,13 @@ def in_words(error: BaseException) -> str:
         if distrust.verify_code in _OF_ANOTHER_NAME:
             remedy = "target.tls.server_name is the name that it must bear"
         return f"its certificate is not trusted: {distrust.verify_message}; {remedy}"
-    told: str | None = None
+    why: str | None = None
     for each in _chain(error):
         if isinstance(each, ssl.SSLError) and each.reason:
             return f"TLS failed: {each.reason.lower().replace('_', ' ')}"
-        if told is None and isinstance(each, OSError) and each.errno and each.errno > 0:
-            told = reason(each)
-    return told or reason(error)
+        if why is None and isinstance(each, OSError) and each.errno and each.errno > 0:
+            why = reason(each)
+    return why or reason(error)
 
 
 def reason(error: BaseException) -> str:

@@ -139,11 +139,11 @@ class HttpxTransport:
         settings = self._settings
         scope = anyio.CancelScope(deadline=anyio.current_time() + settings.waiting_s)
 
-        async def trace(event: str, told: Mapping[str, Any]) -> None:
+        async def trace(event: str, info: Mapping[str, Any]) -> None:
             if event.endswith("send_request_headers.failed"):
-                attempt.failed_to_leave(told["exception"])
+                attempt.failed_to_leave(info["exception"])
             # a connection is there, and the request goes out: from now on its own deadline counts
-            elif event.endswith("send_request_headers.started") and attempt.leaves(event, told):
+            elif event.endswith("send_request_headers.started") and attempt.leaves(event, info):
                 exchange.sent_ns = exchange.sent_ns or _now_ns()
                 scope.deadline = anyio.current_time() + settings.request_s(exchange.request.step)
 
@@ -219,11 +219,11 @@ def _was_stale(exchange: Exchange, attempt: Attempt) -> bool:
 
 def _unprocessed(error: Exception, stream_id: int) -> bool:
     """Return whether a server has said that it has not looked at a request (RFC 9113 8.7)."""
-    told = _told_by_server(error)
-    if isinstance(told, h2.events.ConnectionTerminated):
-        return stream_id > (told.last_stream_id or 0)
-    if isinstance(told, h2.events.StreamReset):
-        return told.error_code == h2.errors.ErrorCodes.REFUSED_STREAM
+    event = _server_event(error)
+    if isinstance(event, h2.events.ConnectionTerminated):
+        return stream_id > (event.last_stream_id or 0)
+    if isinstance(event, h2.events.StreamReset):
+        return event.error_code == h2.errors.ErrorCodes.REFUSED_STREAM
     return False
 
 
@@ -242,15 +242,15 @@ def _detail(error: Exception, exchange: Exchange, attempt: Attempt, timeouts: Ti
 
 def _http2_end(error: Exception) -> str:
     """Return how a request over HTTP/2 ended, in words that its library does not have."""
-    told = _told_by_server(error)
-    if isinstance(told, h2.events.StreamReset):
-        return f"the server reset the stream (HTTP/2 error {int(told.error_code or 0)})"
-    if isinstance(told, h2.events.ConnectionTerminated) or "ConnectionState.CLOSED" in str(error):
+    event = _server_event(error)
+    if isinstance(event, h2.events.StreamReset):
+        return f"the server reset the stream (HTTP/2 error {int(event.error_code or 0)})"
+    if isinstance(event, h2.events.ConnectionTerminated) or "ConnectionState.CLOSED" in str(error):
         return "the server ended the HTTP/2 connection"
     return reason(error)
 
 
-def _told_by_server(error: Exception) -> Any:
+def _server_event(error: Exception) -> Any:
     """Return the event behind an exception, if HTTP/2 had one."""
     cause = error.__cause__
     return cause.args[0] if isinstance(cause, httpcore.RemoteProtocolError) and cause.args else None

@@ -55,12 +55,12 @@ class Attempt:
         """Whether it met a connection that had been idle for a while, and was sent just once."""
         return self._rested and self.hops == 1
 
-    def leaves(self, event: str, told: Mapping[str, Any]) -> bool:
+    def leaves(self, event: str, info: Mapping[str, Any]) -> bool:
         """Note that a head is about to be written; tell whether it is the request's first."""
-        if told["request"].method == b"CONNECT":  # that asks a proxy for the connection
+        if info["request"].method == b"CONNECT":  # that asks a proxy for the connection
             return False
         self.http2 = event.startswith("http2.")
-        self.stream_id = told.get("stream_id", 0)
+        self.stream_id = info.get("stream_id", 0)
         self.hops += 1
         first, self.left = not self.left, True
         return first

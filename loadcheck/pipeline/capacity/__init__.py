@@ -30,7 +30,7 @@ from loadcheck.pipeline.capacity.probe import EarlyFailDetector, ProbeTemplate, 
 from loadcheck.pipeline.capacity.search import Ending, ProbeVerdict, Search, SearchGoal
 from loadcheck.pipeline.labels import new_id, with_facts
 from loadcheck.pipeline.plan import require_guarded_search
-from loadcheck.pipeline.session import RunContext, Watch
+from loadcheck.pipeline.session import RunContext
 from loadcheck.pipeline.target import Address, addressed, emulator_for
 from loadcheck.result import document as documents
 from loadcheck.result.document import ResultSink, ResultWriter
@@ -39,6 +39,7 @@ from loadcheck.scenario import grammar
 from loadcheck.scenario.model import OpenLoad, Scenario
 from loadcheck.secrets import redactor
 from loadcheck.verify.compiled import CompiledScenario
+from loadcheck.verify.progress import Watch
 from loadcheck.verify.query_client import QueryBudget
 from loadcheck.workflow.runtime.plan import Role
 
@@ -388,11 +389,11 @@ class CapacitySearch:
 
     async def fail(self, error: BaseException) -> None:
         """Save what is known beside what ended the search, which is to be raised again."""
-        told = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error
-        if isinstance(told, anyio.get_cancelled_exc_class()):
+        first = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error
+        if isinstance(first, anyio.get_cancelled_exc_class()):
             self._interrupted = True
         else:
-            self._error = str(told) or type(told).__name__
+            self._error = str(first) or type(first).__name__
         with anyio.CancelScope(shield=True):
             await self.finish()
 

@@ -63,7 +63,7 @@ class ShardedEngine:
         begin_ns: Monotonic instant at which the load began; 0 before.
         lost: The shards that were lost.
         notes: What is to be said of the load.
-        tell: Called with what is to be told at once.
+        announce: Called with what is to be shown at once.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class ShardedEngine:
         self.begin_ns = 0
         self.lost: list[LostShard] = []
         self.notes: list[str] = []
-        self.tell: Callable[[str], None] = lambda _: None
+        self.announce: Callable[[str], None] = lambda _: None
 
     # before the load
 
@@ -100,7 +100,7 @@ class ShardedEngine:
         together = self._spec.load.copies_per_request
         parts = [Slice(index=each, of=len(specs), together=together) for each in range(len(specs))]
         await launch(self._engine, parts, self._welcome)
-        self.record = MergedRecord(self._empty, [shard.told for shard in self._crew])
+        self.record = MergedRecord(self._empty, [shard.record for shard in self._crew])
         self.notes += await greet(self._crew)
         await prepare(self._crew, specs, fingerprint)
 
@@ -212,7 +212,7 @@ class ShardedEngine:
             shard.silent = True
             at_s = (now_ns - self.begin_ns) / _S
             self.notes.append(f"{shard.name} was silent {at_s:.0f} s into the load")
-            self.tell(f"{shard.name} is silent: nothing was heard of it for {silent_s:.0f} s")
+            self.announce(f"{shard.name} is silent: nothing was heard of it for {silent_s:.0f} s")
 
     def stop(self) -> None:
         """Start no further copies; those under way are followed to their end."""
@@ -249,7 +249,7 @@ class ShardedEngine:
             return True
         if shard.silent:
             shard.silent = False
-            self.tell(f"{shard.name} is heard again")
+            self.announce(f"{shard.name} is heard again")
         try:
             self._take(shard, arrived_ns, said)
         except BrokenChangeError as error:
@@ -286,7 +286,7 @@ class ShardedEngine:
                 shard.gone = Gone(why=said["error"] or said["problems"][0]["message"], certain=True)
                 self._lose(shard, arrived_ns)
             case "snap" | "done" if shard.lost is None:
-                shard.told.take(said)
+                shard.record.take(said)
                 shard.end = said.get("end", "")
                 if shard.end == "lease":
                     self.lost.append(shard.ended_early())
@@ -294,7 +294,7 @@ class ShardedEngine:
 
     def _join(self) -> None:
         """Take over what is complete: seconds that all have told that will."""
-        lost = [shard.told for shard in self._crew if shard.lost is not None]
+        lost = [shard.record for shard in self._crew if shard.lost is not None]
         while self.record.join_second(lost):
             self.record.show()
             self._second(len(self.record.timeline) - 1)
@@ -311,7 +311,7 @@ class ShardedEngine:
                 self.lost.append(shard.lost)
             return
         self.lost.append(shard.lost)
-        self.tell(f"{shard.name} is lost: {shard.gone.why}")
+        self.announce(f"{shard.name} is lost: {shard.gone.why}")
         self._join()
         if not self._keep_going:
             self.stop()
@@ -331,24 +331,24 @@ class ShardedEngine:
             self._conclude()
 
     def _conclude(self) -> None:
-        told = [shard.told for shard in self._crew]
+        records = [shard.record for shard in self._crew]
         self.record.conclude(self._empty)
         now_ns = time.monotonic_ns()
         errors = [shard.offset.strayed_ns(now_ns) for shard in self._crew]
         if self.record.last_ack_ns is not None:
             self.record.last_ack_ns += max(errors)
-        beside = [each.beside() for each in told]
-        self.monitor = reduce(add, (monitor for monitor, _ in beside))
-        curves = zip((acks for _, acks in beside), errors, strict=True)
+        measures = [each.measures() for each in records]
+        self.monitor = reduce(add, (monitor for monitor, _ in measures))
+        curves = zip((acks for _, acks in measures), errors, strict=True)
         self.acks = reduce(add, (acks.blurred(error) for acks, error in curves))
         self.acks.begin(self.begin_ns)
-        for each in told:
+        for each in records:
             self._plan.unsent.update(each.unsent)
-        late = late_workers({s.name: s.told.lateness_p99_ms for s in self._crew})
-        crowded = crowded_workers(told, self._spec.load)
+        late = late_workers({s.name: s.record.lateness_p99_ms for s in self._crew})
+        crowded = crowded_workers(records, self._spec.load)
         self.notes += [note for note in (late, crowded) if note]
 
-    def told(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
         """Return what the results file says of the shards."""
         return {
             "engine": self._engine.name,

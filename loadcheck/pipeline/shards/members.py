@@ -107,7 +107,7 @@ _LATE_MS: Final = 10.0
 class Member:
     """A shard as the coordinator knows it."""
 
-    told: ShardRecord
+    record: ShardRecord
     remote: Remote
     offset: Offset = field(init=False, default_factory=Offset)
     hello: Mapping[str, Any] = field(init=False, default_factory=dict)
@@ -129,12 +129,12 @@ class Member:
     def name(self) -> str:
         """How people call it."""
         host = self.hello.get("host")
-        return f"worker {self.told.part.index + 1}" + (f" ({host})" if host else "")
+        return f"worker {self.record.part.index + 1}" + (f" ({host})" if host else "")
 
     @property
     def over(self) -> bool:
         """Whether nothing more will come of it."""
-        return self.told.complete or self.lost is not None
+        return self.record.complete or self.lost is not None
 
     def lose(self, spec: LoadSpec, begin_ns: int, at_ns: int | None) -> None:
         """Take it for lost: what of its part fell due while it may have lived, nobody knows.
@@ -145,7 +145,7 @@ class Member:
             at_ns: When it was found to be gone; None: only that it is silent.
         """
         assert self.gone is not None
-        index, why = self.told.part.index, self.gone.why
+        index, why = self.record.part.index, self.gone.why
         if not begin_ns:
             self.lost = LostShard(index=index, name=self.name, why=why)
             return
@@ -155,9 +155,9 @@ class Member:
             end_ns = self.heard_ns + int((LEASE_S + _LATE_S) * _S)
         end_ns += self.offset.error_ns(end_ns)
         since_ns = max(0, end_ns - begin_ns)
-        due = self.told.started_by(since_ns, spec.load, spec.pacer)
-        self.told.lost = since_ns, due
-        unknown = self.told.untold(due)
+        due = self.record.started_by(since_ns, spec.load, spec.pacer)
+        self.record.lost = since_ns, due
+        unknown = self.record.unaccounted(due)
         self.lost = LostShard(
             index=index, name=self.name, why=why, at_s=since_ns / _S, indeterminate=unknown
         )
@@ -165,16 +165,16 @@ class Member:
     def ended_early(self) -> LostShard:
         """Return what is said of one that has ended its part because it heard nothing."""
         why = f"it heard nothing of the run for {LEASE_S:g} s, and ended its part"
-        at_s = self.told.held("load_ns") / _S
-        return LostShard(index=self.told.part.index, name=self.name, why=why, at_s=at_s)
+        at_s = self.record.held("load_ns") / _S
+        return LostShard(index=self.record.part.index, name=self.name, why=why, at_s=at_s)
 
     def to_json(self) -> dict[str, Any]:
         """Return what the results file says of it."""
-        hello, told, known = self.hello, self.told, self.offset.measured
+        hello, record, known = self.hello, self.record, self.offset.measured
         now_ns = time.monotonic_ns()
-        monitor = told.beside()[0]
+        monitor = record.measures()[0]
         return {
-            "index": told.part.index,
+            "index": record.part.index,
             "host": hello.get("host"),
             "pid": hello.get("pid"),
             "python": hello.get("python"),
@@ -182,9 +182,9 @@ class Member:
             "clock_error_ms": self.offset.error_ns(now_ns) / 1e6 if known else None,
             "drift_ppm": self.offset.drift_ppm if known else None,
             "end": "lost" if self.lost else self.end or None,
-            "started": told.held("started") or 0,
-            "acknowledged": told.held("acknowledged") or 0,
-            "lateness_p99_ms": told.lateness_p99_ms,
+            "started": record.held("started") or 0,
+            "acknowledged": record.held("acknowledged") or 0,
+            "lateness_p99_ms": record.lateness_p99_ms,
             "loop_lag_p99_ms": monitor.loop_lag.percentile_ms(99),
             "cpu_s": monitor.cpu_s,
             "watched_s": monitor.watched_s,
@@ -312,12 +312,12 @@ def late_workers(p99_ms: Mapping[str, float | None]) -> str:
     )
 
 
-def crowded_workers(told: Sequence[ShardRecord], load: OpenLoad | ClosedLoad) -> str:
+def crowded_workers(records: Sequence[ShardRecord], load: OpenLoad | ClosedLoad) -> str:
     """Say that workers skipped copies while others had room for them; "" if none did."""
     if not isinstance(load, OpenLoad):
         return ""
     skipped, room = 0, False
-    for each in told:
+    for each in records:
         share = share_of(load, each.part)
         most = each.held("max_in_flight") or 0
         room |= (
@@ -328,9 +328,9 @@ def crowded_workers(told: Sequence[ShardRecord], load: OpenLoad | ClosedLoad) ->
         return ""
     return (
         f"{many(skipped, 'copies were')} skipped by workers whose share of load.max_in_flight was "
-        "in "
-        f"flight, while others had room: a share of {load.max_in_flight // len(told):,} is small; "
-        "raise load.max_in_flight, or take fewer workers"
+        "in flight, while others had room: a share of "
+        f"{load.max_in_flight // len(records):,} is small; raise load.max_in_flight, or take "
+        "fewer workers"
     )
 
 
@@ -360,7 +360,7 @@ async def launch(engine: Engine, parts: Sequence[Slice], welcome: Callable[[Memb
         if isinstance(found, InputError):
             problems += found.problems
         else:
-            welcome(Member(told=ShardRecord(part), remote=found))
+            welcome(Member(record=ShardRecord(part), remote=found))
     _refuse(problems)
 
 
@@ -388,7 +388,7 @@ async def prepare(crew: Crew, specs: Sequence[Message], fingerprint: str) -> Non
     Raises:
         InputError: One cannot do its part.
     """
-    await crew.send(lambda shard: specs[shard.told.part.index], within_s=READY_S)
+    await crew.send(lambda shard: specs[shard.record.part.index], within_s=READY_S)
     await _await_all(
         crew, lambda shard: shard.ready is not None or shard.problems is not None, "was not ready"
     )

@@ -116,7 +116,7 @@ class ShardRecord:
                 found.append(bitmap(self.part.numbers(own // most) * most + own % most))
         return found
 
-    def untold(self, due: int) -> int:
+    def unaccounted(self, due: int) -> int:
         """Return of how many of its copies nobody will ever tell, if so many fell due."""
         ended = ("skipped", "acknowledged", "rejected", "indeterminate")
         return max(due, self.held("due") or 0) - sum(self.held(name) or 0 for name in ended)
@@ -135,7 +135,7 @@ class ShardRecord:
         made.renumber(self.part.numbers)
         return made, gained
 
-    def beside(self) -> tuple[Monitor, AckCurve]:
+    def measures(self) -> tuple[Monitor, AckCurve]:
         """Return what the generator did, and how its acknowledgements came."""
         if self._tree is None:
             return Monitor(), AckCurve()

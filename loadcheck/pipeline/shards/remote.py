@@ -26,7 +26,7 @@ from typing import Any, Final, Protocol
 from loadcheck.errors import InputError, Problem
 from loadcheck.measure.changes import BrokenChangeError, decode, encode
 
-PROTOCOL: Final = 3
+PROTOCOL: Final = 4
 """Raised with every change of what messages mean."""
 MOST_BYTES: Final = 1 << 28
 """Of one message. What is longer is none: something else writes into the stream."""

@@ -17,7 +17,7 @@ import sys
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,7 +30,7 @@ from loadcheck.load.engine import Listener, LoadEngine, open_engine
 from loadcheck.load.monitor import raise_open_file_limit
 from loadcheck.load.runner import Begin
 from loadcheck.load.slices import Slice
-from loadcheck.measure.changes import change, digest, still
+from loadcheck.measure.changes import change_by_parts, digest, still
 from loadcheck.pipeline.shards.remote import PROTOCOL, FrameError, Message, Unframer, frame
 from loadcheck.pipeline.shards.spec import Bundle, ShardSpec, fingerprint
 from loadcheck.secrets import cover, keep
@@ -47,6 +47,8 @@ _UNCONNECTED: Final = (
     "its standard {} is no pipe: take ssh without -n and -t, kubectl exec with -i and without -t"
 )
 _SAMPLE_S: Final = 0.05
+_TURN_NS: Final = 50_000
+"""Copies that fall due wait no longer for what the run is told."""
 _READY_NS: Final = 50_000_000
 """So long before the load begins everything else is done."""
 
@@ -257,10 +259,23 @@ class _Told:
         """
         async with self._turn:
             await checkpoint()
-            by = change(self._tree, now)
+            by = await _by_turns(change_by_parts(self._tree, now))
             await checkpoint()
             self._post(kind, sequence=self._sequence, rows=rows, change=by, **more)
             self._tree, self._sequence = now, self._sequence + 1
+
+
+async def _by_turns(work: Generator[None, None, Any]) -> Any:
+    """Return what comes of some work; what else there is to do has its turn again and again."""
+    until_ns = time.monotonic_ns() + _TURN_NS
+    while True:
+        try:
+            next(work)
+        except StopIteration as done:
+            return done.value
+        if time.monotonic_ns() >= until_ns:
+            await checkpoint()
+            until_ns = time.monotonic_ns() + _TURN_NS
 
 
 class _Load:

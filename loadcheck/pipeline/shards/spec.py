@@ -122,7 +122,7 @@ class ShardSpec:
             problems.append(Problem(message=message, remedy=remedy))
         if problems:
             raise InputError(problems)
-        return hide_passwords(scenarios.restore(_grown(self.document), self.file, env=given))
+        return hide_passwords(scenarios.restore(_plain(self.document), self.file, env=given))
 
     def compiled(self) -> CompiledScenario:
         """Return the scenario, compiled for this part of the run.
@@ -248,19 +248,11 @@ def fingerprint(compiled: CompiledScenario) -> str:
 
 
 def _plain(value: Any) -> Any:
+    """Return a document with arrays as lists, as it was read first."""
     if isinstance(value, Mapping):
         return {name: _plain(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(each) for each in value]
-    return value
-
-
-def _grown(value: Any) -> Any:
-    """Return a document with arrays as lists, as it was read first."""
-    if isinstance(value, Mapping):
-        return {name: _grown(each) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_grown(each) for each in value]
     return value
 
 

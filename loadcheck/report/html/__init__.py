@@ -246,8 +246,10 @@ def _text(x: float, y: float, text: str, anchor: str) -> Markup:
 
 
 def _element(name: str, attributes: dict[str, Any], content: str | Markup = "") -> Markup:
-    told = Markup().join(Markup(' {}="{}"').format(key, value) for key, value in attributes.items())
-    return Markup("<{0}{1}>{2}</{0}>").format(Markup(name), told, content)  # noqa: S704  # ours
+    given = Markup().join(
+        Markup(' {}="{}"').format(key, value) for key, value in attributes.items()
+    )
+    return Markup("<{0}{1}>{2}</{0}>").format(Markup(name), given, content)  # noqa: S704  # ours
 
 
 _SCRIPT = ("words", "scales", "elements", "chart", "drawing", "pointing", "page")
@@ -348,10 +350,10 @@ _NO_FRAME = {"policy": "", "style": "", "script": "", "data": "", "version": ""}
 def _data(content: Page, *, number: int, live: bool) -> Markup:
     """Return the charts' data as JSON that cannot end the element it stands in."""
     charts = [chart.to_json() for chart in content.charts()]
-    told: dict[str, Any] = {"began_at": content.began_at, "charts": charts}
+    payload: dict[str, Any] = {"began_at": content.began_at, "charts": charts}
     if live:
-        told["number"] = number
-    data = orjson.dumps(told).decode()
+        payload["number"] = number
+    data = orjson.dumps(payload).decode()
     for character in "<>&\u2028\u2029":
         data = data.replace(character, f"\\u{ord(character):04x}")
     return Markup(data)  # noqa: S704

@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ import anyio
 from loadcheck.documents import split_http_url
 from loadcheck.errors import InputError, Problem
 from loadcheck.report.metrics import Snapshot, snapshot
-from loadcheck.verify.progress import Outline, Progress
+from loadcheck.verify.progress import Outline, Progress, Watch
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
@@ -157,8 +157,6 @@ _LOOK_S = 0.02
 _EXTRA = (
     "metrics are not sent: pip install 'loadcheck[otel]' for what OTEL_EXPORTER_OTLP_* asks for"
 )
-
-Watch = Callable[["Progress"], Coroutine[Any, Any, None]]
 
 
 def with_metrics(view: Watch, wanted: Settings) -> Watch:

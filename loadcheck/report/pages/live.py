@@ -11,7 +11,6 @@ from loadcheck.report import headline, words
 from loadcheck.report.pages import (
     Block,
     Cell,
-    Chart,
     Page,
     Section,
     Table,
@@ -20,7 +19,7 @@ from loadcheck.report.pages import (
     arrival,
     timeline,
 )
-from loadcheck.report.pages.run import several_page, thresholds_table
+from loadcheck.report.pages.run import charts_section, several_page, thresholds_table
 from loadcheck.report.pages.timeline import Cells, map_of
 from loadcheck.result import Document
 
@@ -90,7 +89,7 @@ def live_page(document: Document, live: Live) -> Page:
         _so_far(now, live.events),
         _probes(live.probes),
         _over_time(document, live),
-        _charts("arrival", "Did it arrive?", arrival.charts(document, POINTS)),
+        charts_section("arrival", "Did it arrive?", arrival.charts(document, POINTS)),
         _generator(document, now),
     ]
     name = str(document["scenario"].get("name", ""))
@@ -127,8 +126,8 @@ def live_pages(flows: Sequence[tuple[Document, Live]]) -> Page:
     broken = [each["expression"] for each in limits if each["verdict"] == "fail"]
     whole = several_page(pages)
     if limits:
-        told = f"broken so far: {', '.join(broken)}" if broken else _held(len(limits))
-        because = f"{next(iter(said)) if len(said) == 1 else because} Together: {told}."
+        text = f"broken so far: {', '.join(broken)}" if broken else _held(len(limits))
+        because = f"{next(iter(said)) if len(said) == 1 else because} Together: {text}."
         said = {because: None}
         overview = whole.sections[0]
         blocks = [*overview.blocks, thresholds_table(limits)]
@@ -282,11 +281,7 @@ def _over_time(document: Document, live: Live) -> Section | None:
     place = next((at for at, one in enumerate(charts, 1) if one.name == "latency"), 0)
     if heat is not None:
         charts.insert(place, heat)
-    return _charts("load", "Over time", charts)
-
-
-def _charts(name: str, title: str, charts: Sequence[Chart]) -> Section | None:
-    return Section(name=name, title=title, blocks=charts) if charts else None
+    return charts_section("load", "Over time", charts)
 
 
 def _generator(document: Document, now: Mapping[str, Any]) -> Section:

@@ -43,27 +43,27 @@ def several_page(pages: Sequence[Page], documents: Sequence[Mapping[str, Any]] =
     """
     titles = Counter(page.title for page in pages)
     parts = [
-        replace(page, title=_told(page) if titles[page.title] > 1 else page.title).within(
+        replace(page, title=_distinct_title(page) if titles[page.title] > 1 else page.title).within(
             f"part-{number}"
         )
         for number, page in enumerate(pages, 1)
     ]
     worst = next((name for name in _WORST_FIRST if any(p.verdict == name for p in parts)), "pass")
     title, because = ", ".join(dict.fromkeys(page.title for page in pages)), _because(parts, worst)
-    told: list[Block] = [_overview(parts)]
+    blocks: list[Block] = [_overview(parts)]
     if _is_mix(documents):
         mix = documents[0]["mix"]
         title, worst = mix["name"], mix["together"]["verdict"]
         because += f" Together: {', '.join(headline.of_all(documents))}."
         limits = headline.together_thresholds(documents[0])
-        told += [thresholds_table(limits)] if limits else []
+        blocks += [thresholds_table(limits)] if limits else []
     return Page(
         verdict=worst,
         badge=worst,
         title=title,
         because=because,
         origin=[f"{len(parts)} results"],
-        sections=[Section(name="overview", title="Overview", blocks=told)],
+        sections=[Section(name="overview", title="Overview", blocks=blocks)],
         parts=parts,
     )
 
@@ -79,7 +79,7 @@ def _is_mix(documents: Sequence[Mapping[str, Any]]) -> bool:
     )
 
 
-def _told(page: Page) -> str:
+def _distinct_title(page: Page) -> str:
     """Return what a page is called that has the title of another."""
     return f"{page.title}, {page.origin[0]}" if page.origin else page.title
 
@@ -281,12 +281,12 @@ def result_page(document: Document) -> Page:
     sections = [
         _verdict(view),
         _errors(view),
-        _charts(
+        charts_section(
             "latency",
             "Latency",
             [*latency.histograms(document), *latency.percentile_charts(document)],
         ),
-        _charts("load", "Over time", timeline.charts(document)),
+        charts_section("load", "Over time", timeline.charts(document)),
         _arrival(document),
         affected_section(document),
         _steps(view),
@@ -383,7 +383,8 @@ def thresholds_table(thresholds: Sequence[Mapping[str, Any]]) -> Table:
     )
 
 
-def _charts(name: str, title: str, charts: Sequence[Chart]) -> Section | None:
+def charts_section(name: str, title: str, charts: Sequence[Chart]) -> Section | None:
+    """Return a section of charts; None if there is none."""
     return Section(name=name, title=title, blocks=charts) if charts else None
 
 

@@ -87,7 +87,7 @@ def _sections(number: int, history: Document, document: Document) -> list[Sectio
             groupby(figures, key=lambda figure: (figure["group"], figure["unit"]))
         )
     ]
-    verdict: list[Block] = [Text(text=f"{trend.because(history)}.")]
+    verdict: list[Block] = [Text(text=f"{trend.reason(history)}.")]
     if history["changes"]:
         verdict.append(_changes(history))
     verdict.append(_figures(figures))

@@ -126,7 +126,7 @@ def querystring_segments(parameter: Parameter, value: Any) -> list[Segment]:
     if "json" in parameter.content_type and not isinstance(value, str | Template):
         return _json_text(value, percent)
     if isinstance(value, str | Template | JsonTemplate):
-        return text_segments(value, _query_piece)
+        return text_segments(value, reserved)
     return whole(value, lambda found: form_text(found, {}).encode("ascii"))
 
 
@@ -184,8 +184,8 @@ def path_segments(parameter: Parameter, value: Any) -> list[Segment]:
         isinstance(value, Template | JsonTemplate | Json)
         or not isinstance(value, Dynamic | dict | list)
     ):
-        return text_segments(value, _path_piece)
-    return whole(value, lambda found: _path_piece_of(path_text(parameter, found)))
+        return text_segments(value, percent)
+    return whole(value, lambda found: path_text(parameter, found).encode("ascii"))
 
 
 def path_text(parameter: Parameter, value: Any) -> str:
@@ -265,14 +265,6 @@ def _percent(text: str) -> str:
     return percent(text).decode("ascii")
 
 
-def _path_piece(text: str) -> bytes:
-    return percent(text)
-
-
-def _path_piece_of(text: str) -> bytes:
-    return text.encode("ascii")
-
-
 def _field(text: str) -> bytes:
     """Encode a piece of a field value (RFC 9110 section 5.5)."""
     if any(character in text for character in _UNFIT):
@@ -290,7 +282,3 @@ def reserved(text: str) -> bytes:
 
 def _reserved(text: str) -> str:
     return reserved(text).decode("ascii")
-
-
-def _query_piece(text: str) -> bytes:
-    return reserved(text)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from loadcheck.documents.document import MISSING
+from loadcheck.documents.formats import describe
 from loadcheck.workflow.exchange import UNREAD
 from loadcheck.workflow.expressions import Dynamic, Evaluate, Frame, as_dynamic
 from loadcheck.workflow.expressions.grammar import (
@@ -88,14 +89,15 @@ def compare(name: str, left: Any, right: Any) -> bool:
     left, right = _alike(left, right)
     if name in {"==", "!="}:
         return same(left, right) is (name == "==")
-    if _rank(left) != _rank(right) or _rank(left) not in {"number", "string"}:
+    kind = describe(left)
+    if kind != describe(right) or kind not in {"a number", "a string"}:
         return False
     return _OPERATORS[name](left, right)
 
 
 def same(left: Any, right: Any) -> bool:
     """Return whether two JSON values are equal; true is not 1, strings compare without case."""
-    if _rank(left) != _rank(right):
+    if describe(left) != describe(right):
         return False
     if isinstance(left, dict):
         return left.keys() == right.keys() and all(same(left[name], right[name]) for name in left)
@@ -126,18 +128,6 @@ def _like(text: str, other: Any) -> Any:
     if isinstance(other, int | float) and _NUMBER.fullmatch(text):
         return float(text)
     return text
-
-
-def _rank(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "boolean"
-    if isinstance(value, int | float):
-        return "number"
-    if isinstance(value, str):
-        return "string"
-    return "object" if isinstance(value, dict) else "array"
 
 
 class _Parser:

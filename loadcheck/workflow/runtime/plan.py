@@ -99,7 +99,7 @@ class Once:
         found = {name: evaluate(self._frame) for name, evaluate in self._outputs}
         return {name: value for name, value in found.items() if value is not MISSING}
 
-    def beside(self) -> list[Any]:
+    def passed(self) -> list[Any]:
         """Return what its steps have given to each other by now."""
         return [value for value in self._frame[Slot.FREE :] if value is not MISSING]
 

@@ -175,8 +175,8 @@ def test_of_a_lost_shard_the_truth_lies_between_the_bounds(
         lost.told.take(lost.tell(told_s))
     # whatever fell due before its death may have been sent, and taken
     due = sum(copy.due_ns <= died_ns for copy in lost.own)
-    assert lost.told.untold(due) >= 0
-    unknown = lost.told.untold(due)
+    assert lost.told.unaccounted(due) >= 0
+    unknown = lost.told.unaccounted(due)
     lost.told.lost = died_ns, due
     merged.conclude(empty)
     truth = BitMap(copy.number for copy in lost.own[:due] if copy.answer == 200)

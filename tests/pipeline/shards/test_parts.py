@@ -127,7 +127,7 @@ def test_what_was_agreed_by_a_clock_strays_no_further_than_it_says(
 
 
 def shard(**hello: Any) -> Member:
-    made = Member(told=ShardRecord(Slice(index=0, of=1)), remote=None)  # type: ignore[arg-type]
+    made = Member(record=ShardRecord(Slice(index=0, of=1)), remote=None)  # type: ignore[arg-type]
     made.hello, made.ready = hello, {"connections": 1000}
     return made
 

@@ -21,7 +21,7 @@ import orjson
 
 import loadcheck
 from loadcheck import scenario as scenarios
-from loadcheck.cli.exits import exit_of
+from loadcheck.cli.terminal import exit_of
 from loadcheck.load import engine
 from loadcheck.load.transport import LoadTransport, Sink
 from loadcheck.load.transport.httpx_ import HttpxTransport
