@@ -55,7 +55,9 @@ def call() -> None:
     """
     try:
         code = app(prog_name="loadcheck", standalone_mode=False)
-    except typer.Abort:
+    except typer.Abort as error:
+        if isinstance(error.__cause__, EOFError):  # of a library: nobody pressed anything
+            raise error.__cause__ from None
         raise KeyboardInterrupt from None
     except _UsageError as error:
         raise SystemExit(_refused(error)) from None
@@ -69,7 +71,9 @@ def _refused(error: Any) -> Exit:
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "loadcheck"
     # arguments are repeated in it, and a URL without its scheme is an argument, too
-    message = _USERINFO.sub("***@", without_userinfo(error.format_message().rstrip(".")))
+    message = _USERINFO.sub(
+        "***@", without_userinfo(" ".join(error.format_message().split()).rstrip("."))
+    )
     remedy = f"see {command} --help"
     message, _, meant = message.partition(". Did you mean ")
     if meant:

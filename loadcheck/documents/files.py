@@ -25,6 +25,8 @@ _KINDS: Final = (
 )
 
 
+NO_PATH: Final = (OSError, ValueError, RuntimeError)
+"""What is raised of a path that no file can have: a NUL in it, a name too long, endless links."""
 _NOTED: ContextVar[set[Path] | None] = ContextVar("noted", default=None)
 
 
@@ -135,8 +137,29 @@ def _too_long(found: int, most: int) -> UnreadableError:
     )
 
 
-def _failed(error: OSError | ValueError) -> UnreadableError:
-    reason = str(getattr(error, "strerror", None) or error).lower()
+def path_within(folder: Path, name: str) -> Path | None:
+    """Return the path of a file that a document in ``folder`` names; None if it leads out of there.
+
+    Raises:
+        UnreadableError: No file can have that name, or its links have no end.
+    """
+    try:
+        home = folder.resolve()
+        path = (home / name).resolve()
+    except NO_PATH as error:
+        raise _failed(error) from None
+    return None if Path(name).is_absolute() or not path.is_relative_to(home) else path
+
+
+def reason_of(error: Exception) -> str:
+    """Return in words why a path is none, or cannot be opened."""
+    if isinstance(error, RuntimeError):  # pathlib's, before Python 3.13
+        return "its links lead in a circle"
+    return str(getattr(error, "strerror", None) or error).lower()
+
+
+def _failed(error: Exception) -> UnreadableError:
+    reason = reason_of(error)
     remedy = "" if isinstance(error, FileNotFoundError) else "name a file that can be read"
     return UnreadableError(
         f"cannot be read: {reason}", remedy, missing=isinstance(error, FileNotFoundError)
@@ -147,7 +170,7 @@ def is_file(path: Path) -> bool:
     """Return whether ``path`` is a file that the user may see; a name too long for one is not."""
     try:
         return path.is_file()
-    except OSError:
+    except NO_PATH:
         return False
 
 
@@ -155,7 +178,7 @@ def exists(path: Path) -> bool:
     """Return whether there is anything that the user may see; a name too long is of nothing."""
     try:
         return path.exists()
-    except OSError:
+    except NO_PATH:
         return False
 
 
@@ -163,5 +186,5 @@ def is_folder(path: Path) -> bool:
     """Return whether ``path`` is a folder that the user may see; a name too long for one is not."""
     try:
         return path.is_dir()
-    except OSError:
+    except NO_PATH:
         return False

@@ -296,7 +296,7 @@ def nearest_file(path: Path) -> str:
     """Return a remedy that names the file beside ``path`` with the nearest name, "" if none is."""
     try:
         beside = [entry.name for entry in path.parent.iterdir() if entry.name != path.name]
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a NUL in a folder's name
         return ""
     return nearest(path.name, beside)
 

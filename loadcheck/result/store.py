@@ -22,7 +22,7 @@ from typing import Any, Self
 
 import orjson
 
-from loadcheck.documents.files import UnreadableError, file_kind, read_file
+from loadcheck.documents.files import NO_PATH, UnreadableError, file_kind, read_file, reason_of
 from loadcheck.errors import Problem, ResultFileError, SaveError, printable_json
 from loadcheck.measure import intervals as measured
 from loadcheck.measure.histogram import Histogram
@@ -150,8 +150,8 @@ class ResultFile:
             mode = _mode(self._target)
             folder = self._target.parent
             writable = os.access(folder, os.W_OK | os.X_OK)
-        except (OSError, ValueError) as error:  # the latter: a NUL in its name
-            raise _unusable(path, f"cannot be written: {_reason(error)}", elsewhere) from error
+        except NO_PATH as error:
+            raise _unusable(path, f"cannot be written: {reason_of(error)}", elsewhere) from error
         if mode is not None and not stat.S_ISREG(mode):
             raise _unusable(path, f"is {file_kind(mode)}", elsewhere)
         if not writable:
@@ -167,7 +167,7 @@ class ResultFile:
             message = "is being written by another loadcheck"
             raise _unusable(path, message, f"wait for it, or {elsewhere}") from None
         except OSError as error:
-            raise _unusable(path, f"cannot be written: {_reason(error)}", elsewhere) from error
+            raise _unusable(path, f"cannot be written: {reason_of(error)}", elsewhere) from error
         if not replace and _mode(self._target) is not None:  # made since it was looked at
             self.close()
             raise _unusable(path, "exists already", f"{elsewhere}, or add --force")
@@ -225,7 +225,7 @@ class ResultFile:
             with contextlib.suppress(OSError):
                 self._beside.unlink()
             problem = Problem(
-                file=str(self.path), message=f"cannot be written: {_reason(error)}", remedy=_ROOM
+                file=str(self.path), message=f"cannot be written: {reason_of(error)}", remedy=_ROOM
             )
             raise SaveError(problem) from error
 
@@ -261,7 +261,7 @@ def in_progress(path: Path) -> bool:
         claim = _locked(_lock_of(path.resolve() if path.is_symlink() else path), make=False)
     except BlockingIOError:
         return True
-    except OSError:
+    except NO_PATH:
         return False
     if claim is not None:
         os.close(claim)
@@ -476,10 +476,6 @@ _ROOM = "make room or restore the directory; the next run can name another place
 
 def _unusable(path: Path, message: str, remedy: str, key: str = "") -> ResultFileError:
     return ResultFileError(Problem(file=str(path), key=key, message=message, remedy=remedy))
-
-
-def _reason(error: OSError | ValueError) -> str:
-    return str(getattr(error, "strerror", None) or error).lower()
 
 
 def histogram(times: Mapping[str, Any], key: str) -> Histogram:

@@ -15,8 +15,6 @@ from loadcheck.data.users import TemplateError, UserIds, check_template
 from loadcheck.data.values import LITERAL, SpecError, drawn, word_of
 from loadcheck.documents import parse_duration
 from loadcheck.documents.document import Node
-from loadcheck.documents.files import is_file
-from loadcheck.documents.toml import nearest_file
 from loadcheck.scenario import grammar
 from loadcheck.scenario.reader import Report, Table, describe, drop_none, json
 
@@ -61,16 +59,12 @@ def _file(name: str, table: Table, folder: Path) -> DataFile | None:
     types = _types(table)
     if shown is None:
         return None
-    home, node = folder.resolve(), table["file"]
-    path = (home / shown).resolve()
-    layout = layout_of(shown, separator, types)
-    if Path(shown).is_absolute() or not path.is_relative_to(home):
-        report.add(node, "is outside of the scenario's folder", "name a file inside it")
-    elif layout is None:
+    node, layout = table["file"], layout_of(shown, separator, types)
+    path = table.file("file", folder)
+    if path is None:
+        return None
+    if layout is None:
         report.add(node, f"found {describe(node)}", _SUFFIXES)
-    elif not is_file(path):
-        remedy = nearest_file(path) or "it is looked for beside the scenario"
-        report.add(node, "no such file", remedy)
     elif types and layout.kind in {"json", "jsonl"}:
         report.add(table["types"], "JSON has types of its own", "leave it out")
     else:

@@ -235,10 +235,20 @@ def _key_path(key: str) -> tuple[str, ...] | None:
     return tuple(path)
 
 
+_OF_FILES: Final = {
+    "extends": "write it there, or run the file that it names",
+    "profiles": "write it there, and choose one by --profile",
+}
+
+
 def override(document: Node, overrides: Sequence[Override]) -> tuple[Node, list[Problem]]:
     """Return ``document`` with the overrides applied in order, and those that do not fit."""
     problems: list[Problem] = []
     for change in overrides:
+        if change.path[0] in _OF_FILES:
+            remedy = _OF_FILES[change.path[0]]
+            problems += _misfit(change, "is read from the scenario's file only", remedy).problems
+            continue
         try:
             document = _put(document, change, 0)
         except ScenarioError as misfit:

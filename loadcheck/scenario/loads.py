@@ -24,8 +24,6 @@ from loadcheck.data.table import DataError
 from loadcheck.data.trace import Trace, read_trace
 from loadcheck.documents import format_duration, parse_duration
 from loadcheck.documents.document import Node
-from loadcheck.documents.files import is_file
-from loadcheck.documents.toml import nearest_file
 from loadcheck.errors import Problem
 from loadcheck.scenario import grammar
 from loadcheck.scenario.data import read_wait
@@ -142,16 +140,8 @@ def _trace(table: Table, folder: Path) -> tuple[Trace | None, tuple[Stage, ...]]
         return None, ()
     shown, column, unit = own.text("file"), own.text("column"), own.choice("unit")
     speed, scale = own.rate("speed"), own.rate("scale")
-    if shown is None:
-        return None, ()
-    home = folder.resolve()
-    path = (home / shown).resolve()
-    if Path(shown).is_absolute() or not path.is_relative_to(home):
-        report.add(own["file"], "is outside of the scenario's folder", "name a file inside it")
-        return None, ()
-    if not is_file(path):
-        remedy = nearest_file(path) or "it is looked for beside the scenario"
-        report.add(own["file"], "no such file", remedy)
+    path = None if shown is None else own.file("file", folder)
+    if shown is None or path is None:
         return None, ()
     try:
         trace = read_trace(path, shown, column, unit)

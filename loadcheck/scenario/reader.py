@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from datetime import date, datetime, time
+from pathlib import Path
 from typing import Any
 
 from loadcheck.documents import format_duration, parse_duration
 from loadcheck.documents.document import Node, quoted
-from loadcheck.documents.toml import nearest
+from loadcheck.documents.files import UnreadableError, is_file, path_within
+from loadcheck.documents.toml import nearest, nearest_file
 from loadcheck.errors import Problem, did_you_mean
 from loadcheck.scenario import grammar
 from loadcheck.scenario.shapes import MAX_DURATION_S, MAX_RATE, Keys, Shape, bounds, zero_allowed
@@ -191,6 +193,24 @@ class Table:
         if isinstance(node.value, list):
             return node.value
         self.report.add(node, f"found {describe(node)}", f"expected an array of {of}")
+        return None
+
+    def file(self, name: str, folder: Path) -> Path | None:
+        """Return the path of the file, inside ``folder``, that is named at ``name``."""
+        node = self[name]
+        try:
+            path = path_within(folder, node.plain())
+        except UnreadableError as error:
+            self.report.add(node, error.message, error.remedy)
+            return None
+        if path is None:
+            message = "is outside of the scenario's folder"
+            self.report.add(node, message, "name a file inside it")
+        elif not is_file(path):
+            remedy = nearest_file(path) or "it is looked for beside the scenario"
+            self.report.add(node, "no such file", remedy)
+        else:
+            return path
         return None
 
     def table(self, name: str, known: Keys | None) -> Table | None:

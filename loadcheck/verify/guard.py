@@ -20,7 +20,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
-from loadcheck.documents.files import exists
+from loadcheck.documents.files import NO_PATH, exists, reason_of
 from loadcheck.errors import Problem
 from loadcheck.measure.record import Record
 from loadcheck.scenario.model import ClosedLoad, Guard, Scenario
@@ -159,10 +159,26 @@ def guard_problems(
     if guard.window is not None and not is_within(guard.window, now()):
         message = f"it is {now():%H:%M} here, outside {clock_text(guard.window)}"
         problems.append(scenario.problem("guard.window", message, "start it within the window"))
-    if guard.stop_file and exists(Path(scenario.file).parent / guard.stop_file):
-        message = f"the file {guard.stop_file} is there: no load may be sent"
-        problems.append(scenario.problem("guard.stop_file", message, "remove it to go on"))
+    problems += _stop_file(scenario)
     return problems
+
+
+def _stop_file(scenario: Scenario) -> Iterator[Problem]:
+    """Say that the file is there, or that nobody could see it appear."""
+    name = scenario.guard.stop_file
+    if not name:
+        return
+    try:
+        (Path(scenario.file).parent / name).stat()
+    except FileNotFoundError:
+        return
+    except NO_PATH as error:
+        message = f"the file {name} cannot be looked for: {reason_of(error)}"
+        remedy = "name a file that can appear, and that you may see"
+        yield scenario.problem("guard.stop_file", message, remedy)
+    else:
+        message = f"the file {name} is there: no load may be sent"
+        yield scenario.problem("guard.stop_file", message, "remove it to go on")
 
 
 def _hosts(scenario: Scenario, hosts: list[str]) -> Iterator[Problem]:

@@ -73,10 +73,14 @@ class Loadcheck:
         self, *arguments: str | Path, env: Mapping[str, str] | None = None, **options: Any
     ) -> subprocess.Popen[str]:
         """Start a command and leave it running."""
+        environment = self.environment(env)
+        if "preexec_fn" in options:
+            # where files may not grow, a compiled module would be cut short, for all that follow
+            environment["PYTHONDONTWRITEBYTECODE"] = "1"
         process = subprocess.Popen(
             [sys.executable, "-m", "loadcheck", *map(str, arguments)],
             cwd=self.folder,
-            env=self.environment(env),
+            env=environment,
             text=True,
             **({"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options),
         )

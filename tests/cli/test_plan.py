@@ -133,8 +133,8 @@ def holds(planned: dict[str, Any], result: dict[str, Any]) -> None:
         assert split % dearer == 0
         assert split // dearer >= queries["split"]
     observer = result["steps"][result["workflow"]["observer"]]
-    # one that was cut short when the count had settled was asked, but has no time
-    assert spent["queries"] - observer["attempts"] in {0, 1}
+    # those that were cut short, when the load ended and when the count had settled, have no time
+    assert 0 <= spent["queries"] - observer["attempts"] <= 2
     assert spent["controls"] <= queries["controls"]
 
 

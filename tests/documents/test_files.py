@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from loadcheck.documents import files
-from loadcheck.documents.files import UnreadableError, read_file
+from loadcheck.documents.files import UnreadableError, path_within, read_file
 
 
 def refusal(path: Path, most_bytes: int = 100) -> UnreadableError:
@@ -68,3 +68,18 @@ def test_a_pipe_that_drips_or_does_not_end_is_given_up(monkeypatch: pytest.Monke
     assert "is too large" in refusal(Path(f"/dev/fd/{ours}")).message
     os.close(ours)
     os.close(theirs)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "loop", "loop/data.csv"])
+def test_a_name_that_no_file_can_have_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(UnreadableError) as caught:
+        read_file(path_within(tmp_path, name) or tmp_path, 100)
+    assert str(tmp_path) not in caught.value.message
+    for test in (files.is_file, files.exists, files.is_folder):
+        assert not test(tmp_path / name / "x")
+
+
+@pytest.mark.parametrize("name", ["../a", "/etc/hosts", "b/../../a"])
+def test_a_file_outside_of_the_folder_has_no_path(tmp_path: Path, name: str) -> None:
+    assert path_within(tmp_path, name) is None

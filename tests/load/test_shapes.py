@@ -180,6 +180,10 @@ def test_a_cut_or_missing_file_and_a_contradiction_are_told(tmp_path: Path) -> N
     assert problems(tmp_path, 'model = "open"\ntrace = "u.csv"') == [
         "s.toml:7: load.trace: no such file"
     ]
+    (told,) = problems(tmp_path, 'model = "open"\ntrace = "a\\u0000b"')
+    assert "load.trace: cannot be read: embedded null" in told
+    (told,) = problems(tmp_path, 'model = "open"\ntrace = "../u.csv"')
+    assert "outside of the scenario's folder" in told
     (tmp_path / "t.csv").write_text("1\n2\n")
     (told,) = problems(tmp_path, 'model = "open"\ntrace = "t.csv"\nrate = 5')
     assert told == "s.toml:8: load.rate: contradicts load.trace (line 7)"

@@ -160,3 +160,10 @@ def test_any_path_can_be_set(path: list[str], value: int) -> None:
     for part in reversed(path):
         expected = {part: expected}
     assert (document.plain(), problems) == (expected, [])
+
+
+@pytest.mark.parametrize("key", ["extends", "profiles.ci.load.rate"])
+def test_what_only_the_file_is_read_for_cannot_be_set(key: str) -> None:
+    document, problems = apply(f"{key}=1")
+    assert document == DOCUMENT
+    assert [f"{key}: is read from the scenario's file only" in each for each in problems] == [True]

@@ -130,6 +130,9 @@ def problems(*overrides: str, now: str = "23:00", **found: Any) -> list[str]:
         ('guard.hosts=["*.b.example"]', {"hosts": ["a.example"]}, "does not have a.example"),
         ('guard.window="22:00-06:00"', {"now": "12:00"}, "it is 12:00 here, outside 22:00-06:00"),
         ('guard.stop_file="smoke.toml"', {}, "the file smoke.toml is there"),
+        (f'guard.stop_file="{"x" * 300}"', {}, "cannot be looked for: file name too long"),
+        ('guard.stop_file="a\\u0000b"', {}, "cannot be looked for: embedded null"),
+        ('guard.stop_file="smoke.toml/STOP"', {}, "cannot be looked for: not a directory"),
     ],
 )
 def test_what_may_not_start(guard: str, found: dict[str, Any], told: str) -> None:

@@ -211,6 +211,7 @@ def test_generated_bytes_differ_between_copies_and_not_between_tries(bench: Benc
     [
         ({"$file": "../w.yaml"}, "outside of the scenario's folder"),
         ({"$file": "nosuch"}, "there is no file"),
+        ({"$file": "a\0b"}, "cannot be read: embedded null"),
         ({"$bytes": -1}, "expected a whole number"),
         ({"$bytes": 1, "x": 2}, "unknown keys"),
     ],

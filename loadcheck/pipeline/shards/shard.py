@@ -259,13 +259,13 @@ class _ChangeSender:
         """
         async with self._turn:
             await checkpoint()
-            by = await _by_turns(change_by_parts(self._tree, now))
+            by = await by_turns(change_by_parts(self._tree, now))
             await checkpoint()
             self._post(kind, sequence=self._sequence, rows=rows, change=by, **more)
             self._tree, self._sequence = now, self._sequence + 1
 
 
-async def _by_turns(work: Generator[None, None, Any]) -> Any:
+async def by_turns(work: Generator[None, None, Any]) -> Any:
     """Return what comes of some work; what else there is to do has its turn again and again."""
     until_ns = time.monotonic_ns() + _TURN_NS
     while True:

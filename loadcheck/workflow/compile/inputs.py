@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from loadcheck.documents.document import MISSING, dotted, parse_pointer
-from loadcheck.documents.files import note
+from loadcheck.documents.files import UnreadableError, note, path_within
 from loadcheck.documents.formats import describe
 from loadcheck.documents.reader import DocumentReporter
 from loadcheck.documents.reader import Path as DocumentPath
-from loadcheck.errors import Problem, WorkflowError, did_you_mean
+from loadcheck.errors import Problem, WorkflowError, did_you_mean, printable
 from loadcheck.workflow.description.inputs import SECTION, DeclaredInputs, InputSchema
 from loadcheck.workflow.exchange import Exchange, Origin, Request
 from loadcheck.workflow.expressions import (
@@ -193,9 +193,11 @@ def with_files(value: Any, folder: Path, run_id: str, key: str) -> Any:
 
 def _file(value: Mapping[str, Any], folder: Path, key: str) -> Dynamic:
     name = str(value["$file"])
-    home = folder.resolve()
-    path = (home / name).resolve()
-    if Path(name).is_absolute() or not path.is_relative_to(home):
+    try:
+        path = path_within(folder, name)
+    except UnreadableError as error:
+        raise _refused(key, f'"{printable(name)}" {error.message}', error.remedy) from None
+    if path is None:
         raise _refused(key, f'"{name}" is outside of the scenario\'s folder', "name one inside it")
     try:
         if not path.is_file():

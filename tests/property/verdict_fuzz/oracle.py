@@ -117,7 +117,8 @@ def truth_of(trial: Trial) -> Truth:
         if gone and vanish_s < frozen_s:  # what happens to frozen counts later, no count shows
             continue
         if not event.key:
-            phantoms.add(event.user)
+            if event.visible_s < frozen_s:
+                phantoms.add(event.user)
             continue
         copy = copy_of(event.key)
         truth.stored[copy] += 1
