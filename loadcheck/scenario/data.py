@@ -60,16 +60,16 @@ def _file(name: str, table: Table, folder: Path) -> DataFile | None:
     if shown is None:
         return None
     node, layout = table["file"], layout_of(shown, separator, types)
+    if layout is None:
+        report.add(node, f"found {describe(node)}", _SUFFIXES)
+        return None
     path = table.file("file", folder)
     if path is None:
         return None
-    if layout is None:
-        report.add(node, f"found {describe(node)}", _SUFFIXES)
-    elif types and layout.kind in {"json", "jsonl"}:
+    if types and layout.kind in {"json", "jsonl"}:
         report.add(table["types"], "JSON has types of its own", "leave it out")
-    else:
-        return DataFile(name=name, path=path, shown=shown, layout=layout, order=order, end=end)
-    return None
+        return None
+    return DataFile(name=name, path=path, shown=shown, layout=layout, order=order, end=end)
 
 
 def _separator(table: Table) -> str | None:
