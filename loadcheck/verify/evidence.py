@@ -57,7 +57,7 @@ class Observation:
 
 
 _ROUNDING = 1e-9
-"""What a division of floats may be off by: 202 users are the 200 that 1 % more are told of."""
+"""What a division of floats may be off by: 201 users can be 200 of whom 0.5 % more are told."""
 
 
 def least_behind(count: int, error: float) -> int:
@@ -456,8 +456,7 @@ def weigh(
             duplicated=_UNKNOWN,
             missing_events=_UNKNOWN,
         )
-    weighing = _Weighing(terms, stands, groups or Groups(), (controls, proven))
-    weighing.alone = alone
+    weighing = _Weighing(terms, stands, groups or Groups(), (controls, proven, alone))
     return weighing.proof(filtering=leaking is not None)
 
 
@@ -485,15 +484,17 @@ def _nothing(terms: Terms, stands: Standing, *, leaking: bool, inflated: bool) -
 class _Weighing:
     """The claims on one set of answers."""
 
-    alone: int | None = None
-
     def __init__(
-        self, terms: Terms, stands: Standing, groups: Groups, controls: tuple[bool | None, int]
+        self,
+        terms: Terms,
+        stands: Standing,
+        groups: Groups,
+        controls: tuple[bool | None, int, int | None],
     ) -> None:
         assert stands.final is not None
         self._terms = terms
         self._stands = stands
-        self._controls, self._proven = controls
+        self._controls, self._proven, self._alone = controls
         count = _uniques(stands.final)
         # rows tell of the count that they added up to, and of no other
         fits = groups.uniques is not None and groups.uniques == count
@@ -567,9 +568,9 @@ class _Weighing:
 
     def _escaped(self, missing: int) -> bool:
         """Return whether all fresh users may have missed a late part that has all the missing."""
-        if self.alone is None:
+        if self._alone is None:
             return False
-        return (1 - missing / self._terms.lower) ** self.alone > 1 - CERTAINTY
+        return (1 - missing / self._terms.lower) ** self._alone > 1 - CERTAINTY
 
     def _doubt_of_loss(self, *, timely: bool) -> Reason | None:
         """Return why what is missing may not be lost; None if it is (rules 1, 4 and 6)."""
