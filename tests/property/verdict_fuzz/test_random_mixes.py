@@ -10,6 +10,8 @@ from tests.property.verdict_fuzz.mixes import mix
 MOST_OPEN = 0.03
 """The share of the decidable mixes that may be left unknown."""
 CHUNK = 25
+_WRONG_ONCE = [20684, 21154, 21175, 21300, 21641, 21933, 21956, 22323]
+_WRONG_ONCE += [30745, 31786, 32174, 32294, 40856, 42263]
 
 
 def judge(seeds: range) -> Tally:
@@ -28,6 +30,15 @@ def judge(seeds: range) -> Tally:
 @pytest.mark.parametrize("first", range(0, 25, CHUNK))
 def test_some_mixes(first: int) -> None:
     judge(range(first, first + CHUNK))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "seed",
+    _WRONG_ONCE,
+)
+def test_a_mix_that_was_judged_wrongly_once(seed: int) -> None:
+    judge(range(seed, seed + 1))
 
 
 @pytest.mark.long
