@@ -1,6 +1,6 @@
 """The results file: its schema, how it is written so that nothing is lost, how it is read.
 
-Here are the words that the JSON Schemas of our files are made of, and the check against them.
+The building blocks of the JSON Schemas of loadcheck's files, and the check against them.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def maybe(shape: Shape) -> Shape:
 
 
 def labels() -> Shape:
-    """Return what a run is told apart by."""
+    """Return what identifies a run."""
     return {
         "type": "object",
         "description": "What it is told apart by: given as labels, or taken from git and CI.",

@@ -37,7 +37,7 @@ FRESH = 3
 MOST_FRESH = 300
 _AT_ONCE = 50
 PAIRED = 20
-"""Of the missing, and of the others, so many are sent a second event at the most."""
+"""The most users, of the missing and of the others, that are sent a second event."""
 _RISKS = (0.0001, 1 - CERTAINTY)
 """So many fresh users are sent that a late part of the service escapes with the first probability,
 should it hold as many users as are missing; with the second if that would be too many."""
@@ -416,7 +416,7 @@ def _told(controlled: ControlResult, advice: Advice) -> tuple[Verdict, str]:
 
 
 def _fresh(acknowledged: int, visible: int | None, later: str) -> tuple[Verdict, str]:
-    """Say what became of the users that were sent after the last copy."""
+    """Return what became of the users that were sent after the last copy."""
     sent = "Control users were sent after the last copy"
     if not acknowledged:
         return Verdict.UNKNOWN, f"{sent}, but none was acknowledged. {later}"
@@ -433,14 +433,14 @@ def _fresh(acknowledged: int, visible: int | None, later: str) -> tuple[Verdict,
         )
     counted = f"{visible:,} of {many(acknowledged, 'control users')}, sent after the last copy, are"
     if visible < acknowledged:
-        told = "counted: the others may be late, and so may the missing users."
+        outcome = "counted: the others may be late, and so may the missing users."
     else:
-        told = "counted: users sent later are counted, so the missing users are not merely late."
-    return Verdict.UNKNOWN, f"{counted} {told}"
+        outcome = "counted: users sent later are counted, so the missing users are not merely late."
+    return Verdict.UNKNOWN, f"{counted} {outcome}"
 
 
 def _pairs(controlled: ControlResult) -> str:
-    """Say what second events under the same user ids exclude, and what nothing does."""
+    """Return what second events under the same user ids exclude, and what nothing does."""
     paired, found = controlled.paired, controlled.paired_visible
     if not paired and not controlled.overtaken:
         return ""
@@ -458,8 +458,8 @@ def _pairs(controlled: ControlResult) -> str:
     check = ""
     if controlled.checked:
         seen = controlled.checked_visible
-        told = "unknown" if seen is None else f"{seen:,}"
-        check = f" (of {many(controlled.checked, 'users')} not missing: {told})"
+        outcome = "unknown" if seen is None else f"{seen:,}"
+        check = f" (of {many(controlled.checked, 'users')} not missing: {outcome})"
     if found < paired:
         proven = (
             f" At least {many(controlled.proven, 'users are')} certainly lost: their second event "

@@ -34,7 +34,7 @@ def conclude(
     controlled: ControlResult,
     error: str = "",
     localized: Localized | None = None,
-    told: Mapping[str, Any] | None = None,
+    named: Mapping[str, Any] | None = None,
     overtaken: bool | None = None,
 ) -> tuple[Consistency, list[Finding]]:
     """Return what the counts prove as figures, and the findings that follow.
@@ -46,7 +46,7 @@ def conclude(
         controlled: What the control users showed.
         error: Why the last answer that is no evidence is none.
         localized: What the counts by bucket tell; None if nothing was asked.
-        told: The same in names and times, by :func:`~loadcheck.verify.naming.localized_to_json`.
+        named: The same in names and times, by :func:`~loadcheck.verify.naming.localized_to_json`.
         overtaken: Whether users are counted who were sent after the missing; None: not looked at.
     """
     controls = judge_controls(controlled, Advice() if terms is None else terms.advice)
@@ -56,7 +56,7 @@ def conclude(
         return seen, [finding, *([controls] if controls is not None else [])]
     seen = _consistency(terms, proof, overtaken)
     return seen, [
-        *_Sentences(terms, proof, seen, localized, told).findings(),
+        *_Sentences(terms, proof, seen, localized, named).findings(),
         *([controls] if controls is not None else []),
     ]
 
@@ -117,14 +117,14 @@ def _proven(claim: Claim) -> int | None:
 
 
 def _waited_s(terms: Terms | None, proof: Proof | None) -> float | None:
-    """Return how long after the last acknowledgement the count was true, not when it was told."""
+    """Return how long after the last acknowledgement the count was true, not reported."""
     if terms is None or proof is None or proof.standing.final is None:
         return None
     return max(0.0, (proof.standing.final.as_of_ns - terms.since_ns) / 1e9)
 
 
 def _unverified(terms: Terms | None, proof: Proof | None, sent: SentCounts, error: str) -> Finding:
-    """Say why the counts prove nothing."""
+    """Return why the counts prove nothing."""
     subject = (
         f"Whether the {many(sent.acknowledged, 'acknowledged users')} arrived"
         if sent.acknowledged
@@ -187,14 +187,14 @@ class _Sentences:
         proof: Proof,
         seen: Consistency,
         localized: Localized | None,
-        told: Mapping[str, Any] | None,
+        named: Mapping[str, Any] | None,
     ) -> None:
         self._terms = terms
         self._sent = terms.sent
         self._proof = proof
         self._seen = seen
         self._localized = localized
-        self._told = told
+        self._named = named
 
     def findings(self) -> list[Finding]:
         proof = self._proof
@@ -228,7 +228,7 @@ class _Sentences:
         return f", within the {100 * error:g} % that verify.approximate declares" if error else ""
 
     def _hiding(self) -> str:
-        """Say who can stand in a missing user's place."""
+        """Return who can stand in a missing user's place."""
         sent = self._sent
         hiding = [
             text
@@ -241,7 +241,7 @@ class _Sentences:
         return " and ".join(hiding) or "users not sent by this run"
 
     def _told_apart(self, later: str) -> str:
-        """Say how missing users get names, who can then be sent second events, or wait."""
+        """Return how missing users get names, who can then be sent second events, or wait."""
         return sentences(self._terms.advice.name_users(), later)
 
     def _split_remedy(self) -> str:
@@ -310,11 +310,11 @@ class _Sentences:
         text = (
             f"{number} of {many(self._sent.acknowledged, 'acknowledged users')} "
             f"{'is' if number == '1' else 'are'} missing {self._when()}"
-            f"{most}{_beyond(self._terms)}{describe_losses(self._told)}.{trouble}"
+            f"{most}{_beyond(self._terms)}{describe_losses(self._named)}.{trouble}"
         )
-        told, advice = self._told, self._terms.advice
-        named = told is not None and told["lost"]
-        every = told is not None and named and not trouble and not told["ambiguous"]["lost"]
+        named, advice = self._named, self._terms.advice
+        lost = named is not None and named["lost"]
+        every = named is not None and lost and not trouble and not named["ambiguous"]["lost"]
         return sentences(
             text,
             "" if named or trouble else advice.name_users(),
@@ -323,7 +323,7 @@ class _Sentences:
         )
 
     def _open(self, claim: Claim) -> str:
-        """Say why it is not known whether users are lost."""
+        """Return why it is not known whether users are lost."""
         seen, sent, when = self._seen, self._sent, self._when()
         later = self._terms.advice.later()
         uniques = seen.uniques or 0
@@ -393,7 +393,7 @@ class _Sentences:
         )
 
     def _unexpected(self) -> Finding:
-        claim, seen, told = self._proof.unexpected, self._seen, self._told
+        claim, seen, named = self._proof.unexpected, self._seen, self._named
         number = many(seen.uniques or 0, "users were")
         number += f" counted, but at most {many(seen.upper, 'were')} sent"
         if claim.verdict is Verdict.PASS:
@@ -411,8 +411,8 @@ class _Sentences:
             )
         elif claim.verdict is Verdict.UNKNOWN:
             summary = f"It is unknown whether there are unexpected users: {_because(claim)}."
-        elif self._localized is not None and told is not None and told["unexpected"]:
-            first = told["unexpected"][0]["user_id"]
+        elif self._localized is not None and named is not None and named["unexpected"]:
+            first = named["unexpected"][0]["user_id"]
             summary = (
                 f"{many(claim.at_least, 'users were')} counted although the service rejected "
                 "them, the "
@@ -468,13 +468,13 @@ class _Sentences:
         )
 
     def _doubled(self, claim: Claim) -> str:
-        seen, told = self._seen, self._told
-        named = told["duplicated"] if told is not None else ()
+        seen, named = self._seen, self._named
+        users = named["duplicated"] if named is not None else ()
         who = ""
-        if named:
-            rest = told["ambiguous"]["duplicated"] if told is not None else 0
+        if named is not None and users:
+            rest = named["ambiguous"]["duplicated"]
             unnamed = f"; {many(rest, 'events')} could not be attributed to a user" if rest else ""
-            who = f" {_users(len(named))} them, the first {named[0]['user_id']}{unnamed}."
+            who = f" {_users(len(users))} them, the first {users[0]['user_id']}{unnamed}."
         again = self._sent.sent_again
         ours = (
             f" loadcheck itself resent {many(again, 'requests')} because idle connections were "
