@@ -167,6 +167,5 @@ def _late(record: Record) -> Iterator[str]:
     if late_ms is not None and late_ms > _LATE_MS:
         yield (
             f"scheduling delay in the load generator: copies were started up to {late_ms:.1f} ms "
-            "late "
-            "(p99); response times include it"
+            "late (p99); response times include it"
         )

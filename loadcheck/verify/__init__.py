@@ -14,8 +14,7 @@ from loadcheck.scenario.model import Verify
 
 CHECKS: Final[Mapping[str, str]] = {
     "lost": "Every acknowledged user must be counted by the deadline. Pass: all are. Fail: some "
-    "are "
-    "provably missing. Unknown: the evidence does not show whether they are lost or late.",
+    "are provably missing. Unknown: the evidence does not show whether they are lost or late.",
     "unexpected": "The service must not count users that this run did not send, or that it "
     "rejected.",
     "duplicated": "Each event must be counted once. More events than were sent for the users "
@@ -179,22 +178,22 @@ class Consistency:
         approximate: The error that the counts are declared to have, as a share; 0 if none.
     """
 
-    uniques: int | None
-    totals: int | None
+    uniques: int | None = None
+    totals: int | None = None
     lower: int
     upper: int
-    lost_at_least: int | None
-    lost_at_most: int | None
-    recovered_at_most: int | None
-    unexpected: int | None
-    duplicated: int | None
-    missing_events: int | None
-    missing_events_at_most: int | None
-    settled: bool
-    overtaken: bool | None
-    waited_s: float | None
-    baseline: int | None
-    isolation: Literal["filter", "baseline"]
+    lost_at_least: int | None = None
+    lost_at_most: int | None = None
+    recovered_at_most: int | None = None
+    unexpected: int | None = None
+    duplicated: int | None = None
+    missing_events: int | None = None
+    missing_events_at_most: int | None = None
+    settled: bool = False
+    overtaken: bool | None = None
+    waited_s: float | None = None
+    baseline: int | None = None
+    isolation: Literal["filter", "baseline"] = "filter"
     lost: int | None = None
     disappeared: int | None = None
     approximate: float = 0.0

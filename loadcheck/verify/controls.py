@@ -396,9 +396,8 @@ def _told(controlled: ControlResult, advice: Advice) -> tuple[Verdict, str]:
     if controlled.filter_broken:
         return Verdict.UNKNOWN, (
             f"Negative control: {many(controlled.unsent, 'users')} for a run id that was never "
-            "sent. The "
-            "filter for the run does not work, so no count can be trusted: check the overlay of "
-            "the observer step."
+            "sent. The filter for the run does not work, so no count can be trusted: check the "
+            "overlay of the observer step."
         )
     if controlled.excess:
         return Verdict.UNKNOWN, (
@@ -422,9 +421,8 @@ def _fresh(acknowledged: int, visible: int | None, later: str) -> tuple[Verdict,
         return Verdict.UNKNOWN, f"{sent}, but none was acknowledged. {later}"
     if visible is None:
         return Verdict.UNKNOWN, (
-            f"{sent} and {acknowledged:,} acknowledged, but no query for them was answered, so "
-            "it is "
-            f"unknown whether they are counted. {later}"
+            f"{sent} and {acknowledged:,} acknowledged, but no query for them was answered, so it "
+            f"is unknown whether they are counted. {later}"
         )
     if not visible:
         return Verdict.UNKNOWN, (
@@ -449,8 +447,7 @@ def _pairs(controlled: ControlResult) -> str:
         return (
             f"A delayed partition of the service is not excluded ({why}): if it holds the "
             f"{100 * controlled.share:.3g} % missing, all {controlled.acknowledged:,} control "
-            "users "
-            f"missed it with p = {controlled.escaped:.2g}."
+            f"users missed it with p = {controlled.escaped:.2g}."
         )
     events = f"second events under the ids of {many(paired, 'missing users')}"
     if found is None:
@@ -463,8 +460,7 @@ def _pairs(controlled: ControlResult) -> str:
     if found < paired:
         proven = (
             f" At least {many(controlled.proven, 'users are')} certainly lost: their second event "
-            "is "
-            "counted, their first is not."
+            "is counted, their first is not."
             if controlled.proven
             else ""
         )
@@ -479,8 +475,6 @@ def _pairs(controlled: ControlResult) -> str:
     return (
         f"All {events} are counted{check}, but the first ones of {controlled.still:,} are not, so "
         "those are in no delayed partition. Of any other missing users, more than "
-        f"{100 * late:.2g} %"
-        f" are in one with p < {1 - CERTAINTY:.2g}. This assumes that the service partitions "
-        "events "
-        "by user."
+        f"{100 * late:.2g} % are in one with p < {1 - CERTAINTY:.2g}. This assumes that the "
+        "service partitions events by user."
     )

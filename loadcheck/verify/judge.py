@@ -62,8 +62,7 @@ def broken(check: str, error: BaseException) -> Finding:
         check=check,
         verdict=Verdict.UNKNOWN,
         summary=f"Internal error in loadcheck: {what}. What this check would have shown is "
-        "unknown; "
-        "please report the trace in the results file.",
+        "unknown; please report the trace in the results file.",
         evidence={"trace": trace(error)},
     )
 
@@ -197,9 +196,8 @@ def check_generator(evidence: RunEvidence) -> Iterator[Finding]:
         worst_ms = max(judgement.own_delay_ms or 0.0 for judgement in voided)
         sentences.append(
             f"{'It' if sentences else 'The load generator'} added up to {worst_ms:.1f} ms to "
-            "response"
-            f" times itself, so {len(voided)} latency threshold{'s' if len(voided) > 1 else ''}"
-            " cannot be judged"
+            f"response times itself, so {len(voided)} latency "
+            f"threshold{'s' if len(voided) > 1 else ''} cannot be judged"
         )
     cpu_share = monitor.cpu_s / monitor.watched_s if monitor.watched_s else 0.0
     if voided or behind:
@@ -233,8 +231,7 @@ def check_shortage(evidence: RunEvidence) -> Iterator[Finding]:
         check="generator",
         verdict=Verdict.UNKNOWN if unsent else Verdict.PASS,
         summary=f"This machine could not make {many(attempts, 'attempts')}, which do not count as "
-        "errors of "
-        f"the target, and {end}: {reasons}.",
+        f"errors of the target, and {end}: {reasons}.",
         evidence={"unsent": unsent, "attempts": attempts, "reasons": dict(shortages)},
     )
 
