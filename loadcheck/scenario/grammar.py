@@ -91,7 +91,7 @@ USER_ID = r"\{(number(:0?[0-9]{1,2})?|uuid|digits)\}"
 STAGE_NAME = r"^[A-Za-z0-9_-]+$"
 _CLOCK = r"([01]?[0-9]|2[0-3]):([0-5][0-9])"
 WINDOW = rf"^{_CLOCK}\s*-\s*{_CLOCK}$"
-PERCENT = r"^[0-9]{1,3}(\.[0-9]{1,6})? ?%$"
+PERCENT = r"^\s*[0-9]+(\.[0-9]+)?\s*%\s*$"
 
 _SHIPPED = ", ".join(
     f'"{path.parent.name}"'
@@ -923,7 +923,7 @@ CAPACITY: Keys = {
     "to": rate("The highest rate to try; by default as high as it goes.", example=20_000),
     "precision": either(
         "Width of the answer's interval, as a share of it.",
-        {"type": "string", "pattern": r"^\s*[0-9]+(\.[0-9]+)?\s*%\s*$"},
+        {"type": "string", "pattern": PERCENT},
         {"type": "number", "minimum": FINEST, "maximum": COARSEST},
         title="percentage",
         default=f"{100 * _CAPACITY.precision:g}%",
