@@ -52,10 +52,8 @@ def delete(
     service is, and counts in the end. What was deleted cannot be had back.
     Of a mix, named as it was to --output, by its id or its folder, flow by flow.
     """
-    import anyio  # noqa: PLC0415  # imports here keep --help quick
-
-    from loadcheck import scenario as scenarios  # noqa: PLC0415
-    from loadcheck.cli.terminal import agreed, width, write_json  # noqa: PLC0415
+    from loadcheck import scenario as scenarios  # noqa: PLC0415  # imports here keep --help quick
+    from loadcheck.cli.terminal import agreed, in_loop, width, write_json  # noqa: PLC0415
     from loadcheck.pipeline import deletion  # noqa: PLC0415
     from loadcheck.pipeline.reconcile import ReconcileOptions  # noqa: PLC0415
     from loadcheck.result.catalogue import run_files  # noqa: PLC0415
@@ -89,7 +87,7 @@ def delete(
     sections, verdicts = {}, []
     for file in files:
         work = partial(deletion.delete, file, options, ask, _show_progress, wait_s=wait_s)
-        done = anyio.run(work, backend_options={"use_uvloop": True})
+        done = in_loop(work)
         sections[str(file)] = done.section or {}
         skipped = done.section is None and dry_run
         verdicts.append(Verdict.PASS if skipped else done.verdict)

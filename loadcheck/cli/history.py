@@ -17,6 +17,7 @@ from loadcheck.cli.overrides import (
     AsJson,
     Force,
     Into,
+    Outputs,
     Scenarios,
     Since,
     Tolerance,
@@ -239,11 +240,12 @@ def merge(
     from loadcheck.result.catalogue import run_files  # noqa: PLC0415
     from loadcheck.result.store import ResultFile, default_name, read  # noqa: PLC0415
 
+    outputs = Outputs(force=force, as_json=as_json, quiet=quiet)
     named = [run_files(path) for path in files]
     if any(len(each) > 1 for each in named):
         from loadcheck.cli.mix import merge_flows  # noqa: PLC0415
 
-        merge_flows(named, output, replace=force, as_json=as_json, quiet=quiet)
+        merge_flows(named, output, outputs)
     parts = []
     for path in files:
         with error_naming(path):
@@ -258,7 +260,10 @@ def merge(
     spare(file, files, "merged")
     with ResultFile(file, replace=force) as place:
         place.save(document)
-    terminal.print_run(document, file, also=(), unsaved=None, as_json=as_json, quiet=quiet)
+    show = terminal.print_headline if quiet else terminal.print_summary
+    show(document, paths=[file], stream=sys.stderr if as_json else sys.stdout)
+    if as_json:
+        terminal.write_json(document)
     raise typer.Exit(
         terminal.exit_of(
             consistent=merged.consistent,

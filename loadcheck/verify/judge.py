@@ -95,13 +95,16 @@ class LostShard:
         index: Which one, from 0.
         name: How people call it.
         why: What is known of its end.
-        at_s: When it was certainly gone, in seconds since the load began; None: it had not begun.
+        heard_s: When it was there for certain, in seconds since the load began; None: it had not
+            begun.
+        at_s: When it was certainly gone, in the same way.
         indeterminate: Copies that it may have sent and that nobody will ever tell of.
     """
 
     index: int
     name: str
     why: str
+    heard_s: float | None = None
     at_s: float | None = None
     indeterminate: int = 0
 
@@ -145,24 +148,30 @@ def check_shards(evidence: RunEvidence) -> Iterator[Finding]:
     if not lost:
         return
     reports = ". ".join(
-        f"{each.name[0].upper()}{each.name[1:]} was lost"
-        + ("" if each.at_s is None else f" {each.at_s:.1f} s into the load")
-        + f": {each.why}"
+        f"{each.name[0].upper()}{each.name[1:]} was lost {_moment(each.heard_s)}: {each.why}"
         for each in lost
     )
     unknown = sum(each.indeterminate for each in lost)
+    they = "it" if len(lost) == 1 else "they"
+    if all(each.at_s is None for each in lost):
+        left = "No copy was sent"
+    elif unknown:
+        until_s = max(each.at_s or 0.0 for each in lost)
+        left = f"What {they} had not told of, {many(unknown, 'copies')}, may or may not have been "
+        left += f"sent, until {until_s:.1f} s; the target was not given the load that was asked for"
+    else:
+        left = f"Of all copies that {they} sent it is known what came, and not how long they took"
     yield Finding(
         check="shard",
         verdict=Verdict.UNKNOWN,
-        summary=f"{reports}. What {'it' if len(lost) == 1 else 'they'} had not told of, "
-        f"{many(unknown, 'copies')}, may or may not have been sent; the target was not given the "
-        "load that was asked for.",
+        summary=f"{reports}. {left}.",
         evidence={
             "indeterminate": unknown,
             "lost": [
                 {
                     "index": each.index,
                     "why": each.why,
+                    "heard_s": each.heard_s,
                     "at_s": each.at_s,
                     "indeterminate": each.indeterminate,
                 }
@@ -170,6 +179,10 @@ def check_shards(evidence: RunEvidence) -> Iterator[Finding]:
             ],
         },
     )
+
+
+def _moment(heard_s: float | None) -> str:
+    return "before the load began" if heard_s is None else f"{heard_s:.1f} s into the load"
 
 
 def is_paused(record: Record) -> bool:
