@@ -139,11 +139,7 @@ async def delete(
             file.save(document)
 
         async with set_up(compiled):
-            try:
-                return await remove(compiled, document, save, ask, on_progress, wait_s=wait_s)
-            except LoadcheckError as error:  # as it is: not in a group
-                failed = error
-        raise failed
+            return await remove(compiled, document, save, ask, on_progress, wait_s=wait_s)
 
 
 async def at_end(

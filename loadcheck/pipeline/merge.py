@@ -25,13 +25,13 @@ from loadcheck.measure.record import WORKFLOW
 from loadcheck.measure.timeline import COUNTS, FIGURES, LEVELS
 from loadcheck.pipeline.labels import new_id
 from loadcheck.pipeline.reconcile import OWN_CHECKS
-from loadcheck.result import Document
+from loadcheck.result import OUTCOMES, Document
 from loadcheck.result import document as documents
 from loadcheck.result.schema import SCHEMA
 from loadcheck.scenario.model import Threshold
 from loadcheck.verify import Finding, Verdict, overall, worst
 from loadcheck.verify.metrics import Kind, Measured, Metric, MetricNames
-from loadcheck.verify.thresholds import Judged, ParsedThreshold, parse
+from loadcheck.verify.thresholds import parse
 
 _SUMMED = ("retries", "stale_retries", "resends", "max_in_flight")
 _TIMES = ("response_time", "service_time", "failed", "throttled")
@@ -99,10 +99,7 @@ def merge(parts: Sequence[Part]) -> Merged:
     # by the clocks of the machines
     offsets = [(part.began - parts[0].began).total_seconds() for part in parts]
     ledgers = [*_renumbered(every)]
-    copies = {
-        name: sum(each["copies"][name] for each in every)
-        for name in ("started", "skipped", "acknowledged", "rejected", "indeterminate")
-    }
+    copies = {name: sum(each["copies"][name] for each in every) for name in OUTCOMES}
     left_out: list[str] = []
     made: dict[str, Any] = {
         "schema": SCHEMA,
@@ -518,10 +515,7 @@ def flows_together(every: Sequence[Document]) -> dict[str, Any]:
     """
     first, mix = every[0], every[0].get("mix") or {}
     alone = [Part(file="", document=each) for each in every]
-    copies = {
-        name: sum(each["copies"][name] for each in every)
-        for name in ("started", "skipped", "acknowledged", "rejected", "indeterminate")
-    }
+    copies = {name: sum(each["copies"][name] for each in every) for name in OUTCOMES}
     same = all(
         each.get("intervals") and _edges(each["intervals"]) == _edges(first["intervals"])
         for each in every
@@ -589,7 +583,6 @@ def _intervals(every: Sequence[Document]) -> dict[str, Any]:
     """Return the sums of columns that have the same intervals."""
     found = [each["intervals"] for each in every]
     steps = [each["intervals"]["steps"][name] for each in every for name in _per_copy(each)]
-    counts = ("due", "started", "skipped", "acknowledged", "rejected", "indeterminate")
 
     def added(columns: Iterable[Sequence[int]]) -> list[int]:
         return [sum(values) for values in zip(*columns, strict=True)]
@@ -600,7 +593,7 @@ def _intervals(every: Sequence[Document]) -> dict[str, Any]:
 
     return {
         **dict(zip(("from_s", "to_s"), _edges(found[0]), strict=True)),
-        **{name: added(each[name] for each in found) for name in counts},
+        **{name: added(each[name] for each in found) for name in ("due", *OUTCOMES)},
         "lateness": histograms(each["lateness"] for each in found),
         "steps": {
             ALL_FLOWS: {
@@ -717,7 +710,7 @@ def _thresholds(parts: Sequence[Part], made: Document) -> Iterator[dict[str, Any
             if stored["expression"] == expression
         ]
         threshold = parse(Threshold(check=expression), words)
-        unsure = any(stored["own_delay_ms"] is not None for stored in each)
+        delays = [stored["own_delay_ms"] for stored in each if stored["own_delay_ms"] is not None]
         if isinstance(threshold, Problem):
             yield {**entry, "measured": None, "low": None, "high": None, "verdict": "unknown"}
             continue
@@ -726,18 +719,11 @@ def _thresholds(parts: Sequence[Part], made: Document) -> Iterator[dict[str, Any
             verdicts = {stored["verdict"] for stored in each}
             if len(verdicts) == 1:
                 judged = replace(judged, verdict=Verdict(verdicts.pop()))
-        if unsure:
+        if delays:
             judged = replace(judged, verdict=Verdict.UNKNOWN)
-        yield _threshold_section(judged, threshold, each)
-
-
-def _threshold_section(
-    judged: Judged, threshold: ParsedThreshold, each: Sequence[Document]
-) -> dict[str, Any]:
-    delays = [stored["own_delay_ms"] for stored in each if stored["own_delay_ms"] is not None]
-    return {
-        **judged.to_json(),
-        "expression": threshold.check,
-        "verdict": judged.verdict.value,
-        "own_delay_ms": max(delays, default=None),
-    }
+        yield {
+            **judged.to_json(),
+            "expression": threshold.check,
+            "verdict": judged.verdict.value,
+            "own_delay_ms": max(delays, default=None),
+        }

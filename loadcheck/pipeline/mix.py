@@ -42,6 +42,7 @@ from loadcheck.pipeline.prepare import thresholds_together
 from loadcheck.pipeline.reconcile import COUNTED, OWN_CHECKS
 from loadcheck.pipeline.session import CUT_SHORT, CompletedRun, RunContext
 from loadcheck.pipeline.target import addressed, emulator_for
+from loadcheck.result import OUTCOMES
 from loadcheck.result.document import histogram
 from loadcheck.result.store import ResultFile, default_name, of_flow
 from loadcheck.scenario.model import Scenario, Threshold
@@ -517,7 +518,7 @@ def _consistent(document: Mapping[str, Any]) -> Verdict:
     return worst(Verdict(each["verdict"]) for each in found)
 
 
-_COUNTS = ("planned", "started", "skipped", "acknowledged", "rejected", "indeterminate")
+_COUNTS = ("planned", *OUTCOMES)
 _SEEN = ("uniques", "totals", "lower", "upper", "lost_at_least", "duplicated", "missing_events")
 
 

@@ -13,7 +13,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -146,15 +146,7 @@ class LimitCheck:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as the plan has it."""
-        return {
-            "limit": self.limit,
-            "says": self.says,
-            "allowed": self.allowed,
-            "planned": self.planned,
-            "holds": self.holds,
-            "remedy": self.remedy,
-            "advice": self.advice,
-        }
+        return asdict(self) | {"holds": self.holds}
 
 
 def plan(scenario: Scenario, *, seed: int | None = None, consent: bool = False) -> dict[str, Any]:

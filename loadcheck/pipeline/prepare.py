@@ -38,7 +38,7 @@ from loadcheck.pipeline.data import user_problems, with_data
 from loadcheck.pipeline.once import compile_once, offered, used_outputs
 from loadcheck.pipeline.target import Address, tls_problems
 from loadcheck.scenario import grammar
-from loadcheck.scenario.model import Input, Once, OpenLoad, Scenario, Target
+from loadcheck.scenario.model import Input, Once, OpenLoad, Scenario, Threshold, Timeouts
 from loadcheck.secrets import keep, without_userinfo
 from loadcheck.verify import lasts, thresholds
 from loadcheck.verify import queries as marks
@@ -206,39 +206,18 @@ def compile_scenario(
 
     base = _settings(scenario, run, address, consent=consent)
     run, once = compile_once(scenario, replace(base, once=offered(scenario)))
-    criteria = {}
-    condition = marks.acknowledged(scenario)
-    if verify.ingest is not None and condition is not None:
-        criteria[verify.ingest] = [condition]
-    problems += _ingest_problems(scenario)
-    problems += _rows_problems(scenario, seed)
-    observer = queries = factory = None
-    shares = scenario.load.copies_per_request > 1
-    settings = replace(
-        base,
-        workflow_id=scenario.workflow.id,
-        inputs=marks.inputs(scenario),
-        overlay=marks.overlay(scenario, verify.ingest or ""),
-        run=run,
-        criteria=criteria,
-        query=verify.query,
-        ingest=verify.ingest,
-        together=verify.batch if shares and verify.ingest else None,
-        cookies=scenario.target.cookies,
-    )
+    problems += [*_ingest_problems(scenario), *_rows_problems(scenario, seed)]
+    settings = _copy_settings(scenario, replace(base, run=run))
     plan = _compile(scenario, problems, settings)
     ingest = _choose(scenario, "ingest", verify.ingest, _ingests(plan.steps), problems)
+    observer = queries = factory = None
     if verify.enabled:
         observers = [step for step in plan.steps if _is_observer(scenario, step, ingest)]
         observer = _choose(scenario, "step", verify.step, observers, problems)
         if verify.uniques is None:
-            problems.append(
-                scenario.problem(
-                    "verify.uniques",
-                    "is missing: where in the observer step's answer is the count of users?",
-                    'e.g. uniques = "$response.body#/data/count", or enabled = false',
-                )
-            )
+            message = "is missing: where in the observer step's answer is the count of users?"
+            remedy = 'e.g. uniques = "$response.body#/data/count", or enabled = false'
+            problems.append(scenario.problem("verify.uniques", message, remedy))
         elif observer is not None:
             factory = QueryFactory(verify, settings, observer, scenario.problem)
             queries = factory.queries(plan)
@@ -246,13 +225,9 @@ def compile_scenario(
     problems += _needless_leave(scenario, plan)
     problems += _needless_thought(scenario, plan)
     problems += _lost_marks(scenario)
-    limits, unparsable = thresholds.parse_all(
-        scenario.thresholds, _vocabulary(scenario, plan, observer)
-    )
-    problems += [
-        scenario.problem(f"thresholds.{index}", problem.message, problem.remedy)
-        for index, problem in unparsable.items()
-    ]
+    words = _vocabulary(scenario, plan, observer)
+    limits, misfits = _thresholds(scenario, "thresholds", scenario.thresholds, words)
+    problems += misfits
     problems += [] if ingest is None else user_problems(scenario, run, plan, ingest)
     problems += [] if problems else _unsendable(scenario, run, plan)
     if problems or ingest is None:
@@ -333,6 +308,38 @@ def _settings(scenario: Scenario, run: Run, address: Address, *, consent: bool) 
         cookies=True,
         folder=Path(scenario.file).parent,
     )
+
+
+def _copy_settings(scenario: Scenario, base: Settings) -> Settings:
+    """Return what the workflow of copies is compiled from."""
+    verify = scenario.verify
+    condition = marks.acknowledged(scenario)
+    criteria = {}
+    if verify.ingest is not None and condition is not None:
+        criteria[verify.ingest] = [condition]
+    shares = scenario.load.copies_per_request > 1
+    return replace(
+        base,
+        workflow_id=scenario.workflow.id,
+        inputs=marks.inputs(scenario),
+        overlay=marks.overlay(scenario, verify.ingest or ""),
+        criteria=criteria,
+        query=verify.query,
+        ingest=verify.ingest,
+        together=verify.batch if shares and verify.ingest else None,
+        cookies=scenario.target.cookies,
+    )
+
+
+def _thresholds(
+    scenario: Scenario, key: str, given: Sequence[Threshold], words: MetricNames
+) -> tuple[tuple[thresholds.ParsedThreshold, ...], list[Problem]]:
+    """Return the thresholds that parse, and what is wrong with the others, each at its place."""
+    limits, unparsable = thresholds.parse_all(given, words)
+    return limits, [
+        scenario.problem(f"{key}.{index}", problem.message, problem.remedy)
+        for index, problem in unparsable.items()
+    ]
 
 
 def _ingest_problems(scenario: Scenario) -> list[Problem]:
@@ -421,12 +428,9 @@ def thresholds_together(scenario: Scenario) -> tuple[thresholds.ParsedThreshold,
         ScenarioError: One is no threshold, or speaks of something that they do not have together.
     """
     words = MetricNames(steps=[WORKFLOW], together=True)
-    limits, unparsable = thresholds.parse_all(scenario.together, words)
-    if unparsable:
-        raise ScenarioError(
-            scenario.problem(f"together.thresholds.{index}", problem.message, problem.remedy)
-            for index, problem in unparsable.items()
-        )
+    limits, misfits = _thresholds(scenario, "together.thresholds", scenario.together, words)
+    if misfits:
+        raise ScenarioError(misfits)
     return limits
 
 
@@ -582,34 +586,35 @@ def repeatable_steps(scenario: Scenario, plan: Plan) -> list[int]:
 
 def load_transport(scenario: Scenario, plan: Plan, *, consent: bool) -> TransportSettings:
     """Return how the requests of copies travel."""
-    target, timeouts = scenario.target, scenario.timeouts
-    return TransportSettings(
+    return replace(
+        _transport(scenario, plan, scenario.timeouts, consent=consent),
         max_connections=max_requests(scenario.load),
-        timeouts=timeouts,
-        steps_s=_shorter(plan, timeouts.request_s),
-        tls=target.tls,
         repeatable=frozenset(repeatable_steps(scenario, plan)),
-        transport=target.transport,
-        compress=target.compress,
-        proxy=target.proxy,
-        proxies=_uses_proxies(target),
-        http2=target.http2,
-        redirects=target.redirects,
-        consent=consent,
+        transport=scenario.target.transport,
+        compress=scenario.target.compress,
     )
 
 
 def query_transport(scenario: Scenario, plan: Plan, *, consent: bool) -> TransportSettings:
     """Return how queries travel: always over httpx, with the target's proxy and TLS."""
-    target, timeout_s = scenario.target, scenario.verify.timeout_s
+    timeout_s = scenario.verify.timeout_s
+    timeouts = replace(scenario.timeouts, request_s=timeout_s, write_s=None, read_s=None)
+    return _transport(scenario, plan, timeouts, consent=consent)
+
+
+def _transport(
+    scenario: Scenario, plan: Plan, timeouts: Timeouts, *, consent: bool
+) -> TransportSettings:
+    target = scenario.target
     return TransportSettings(
         max_connections=_QUERIES_AT_ONCE,
-        timeouts=replace(scenario.timeouts, request_s=timeout_s, write_s=None, read_s=None),
-        steps_s=_shorter(plan, timeout_s),
+        timeouts=timeouts,
+        steps_s=_shorter(plan, timeouts.request_s),
         tls=target.tls,
         transport="httpx",
         proxy=target.proxy,
-        proxies=_uses_proxies(target),
+        # the wire transport knows none
+        proxies=target.kind == "live" and target.transport == "httpx",
         http2=target.http2,
         redirects=target.redirects,
         consent=consent,
@@ -623,8 +628,3 @@ def _shorter(plan: Plan, most_s: float) -> dict[int, float]:
         for step in plan.steps
         if step.timeout_s is not None and step.timeout_s < most_s
     }
-
-
-def _uses_proxies(target: Target) -> bool:
-    """Return whether the environment's proxies are used: the wire transport knows none."""
-    return target.kind == "live" and target.transport == "httpx"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -152,33 +151,23 @@ def _keys(value: Any) -> Iterator[str]:
             yield from _keys(part)
 
 
+def _picked(value: object, *names: str) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in names}
+
+
 def _connection(scenario: Scenario) -> dict[str, Any]:
     """Return how requests travel, and how long each stretch of the way may take."""
-    target, given = scenario.target, scenario.timeouts
-    tls = target.tls
+    target, tls = scenario.target, scenario.target.tls
     return {
-        "opened_ahead": [
-            {"at_s": warmup.at_s, "connections": warmup.connections}
-            for warmup in warmups(scenario.load)
-        ],
+        "opened_ahead": [asdict(warmup) for warmup in warmups(scenario.load)],
         "at_most": max_requests(scenario.load),
-        "compress": target.compress,
-        "proxy": target.proxy,
-        "http2": target.http2,
-        "redirects": target.redirects,
-        "cookies": target.cookies,
+        **_picked(target, "compress", "proxy", "http2", "redirects", "cookies"),
         "tls": {
             "ca": str(tls.ca) if tls.ca else None,
             "cert": str(tls.cert) if tls.cert else None,
-            "server_name": tls.server_name,
-            "verify": tls.verify,
+            **_picked(tls, "server_name", "verify"),
         },
-        "timeouts": {
-            "connect_s": given.connect_s,
-            "write_s": given.write_s,
-            "read_s": given.read_s,
-            "request_s": given.request_s,
-        },
+        "timeouts": _picked(scenario.timeouts, "connect_s", "write_s", "read_s", "request_s"),
     }
 
 
@@ -190,10 +179,7 @@ def _load(scenario: Scenario, compiled: CompiledScenario) -> dict[str, Any]:
             "concurrency": load.concurrency,
             "duration_s": load.duration_s,
             "peak_rate": None,
-            "ramp": [
-                {"duration_s": stretch.duration_s, "concurrency": stretch.concurrency}
-                for stretch in load.ramp
-            ],
+            "ramp": [asdict(stretch) for stretch in load.ramp],
             "shape": _users(load) if load.ramp else None,
         }
     assert isinstance(load, OpenLoad)
@@ -386,7 +372,7 @@ def _measured(compiled: CompiledScenario, numbers: Sequence[int], sizes: Sizes) 
         total if shorter is None else sum(len(encode(request)) for request in shorter)
     )
     sizes.bodies.append(max(len(request.body) for request in requests))
-    return dataclasses.replace(sizes, steps=steps)
+    return replace(sizes, steps=steps)
 
 
 def _is_known(sizes: Sequence[int], of: int) -> bool:
@@ -437,9 +423,7 @@ def _buckets(
     split = scenario.verify.split
     if not scenario.verify.localizes or split is None:
         return None
-    plain = dataclasses.replace(
-        scenario, verify=dataclasses.replace(scenario.verify, localize=False)
-    )
+    plain = replace(scenario, verify=replace(scenario.verify, localize=False))
     seed = compiled.seed
     bare = compile_scenario(plain, compiled.run, address, seed=seed, consent=consent)
     added = _bytes(compiled) - _bytes(bare)

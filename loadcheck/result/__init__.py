@@ -13,6 +13,9 @@ Document = Mapping[str, Any]
 """A results document, or a part of one, as it is read."""
 Shape = dict[str, Any]
 
+OUTCOMES = ("started", "skipped", "acknowledged", "rejected", "indeterminate")
+"""Of copies and of uploads, as results count them and as the ledger keeps them."""
+
 _MAX_PROBLEMS = 10
 _LONGEST, _END = 200, 80
 """Of a message, and of what is left of its end."""

@@ -116,7 +116,7 @@ _EXAMPLE = 300
 
 def intent(compiled: CompiledScenario, warnings: Sequence[str] = ()) -> dict[str, Any]:
     """Return the document as it stands before the first request."""
-    scenario, run, observer = compiled.scenario, compiled.run, compiled.observer
+    scenario, run = compiled.scenario, compiled.run
     return {
         "schema": SCHEMA,
         "verdict": "unknown",
@@ -138,8 +138,17 @@ def intent(compiled: CompiledScenario, warnings: Sequence[str] = ()) -> dict[str
             "profile": scenario.profile or None,
             **_files(scenario),
         },
-        "labels": dict(scenario.labels),
         **_mix(scenario.part),
+        **origin(compiled),
+        "warnings": [*warnings],
+    }
+
+
+def origin(compiled: CompiledScenario) -> dict[str, Any]:
+    """Return the sections that say what is run, and on which machine."""
+    scenario, observer = compiled.scenario, compiled.observer
+    return {
+        "labels": dict(scenario.labels),
         "scenario": {"name": scenario.name, **scenario.document},
         "workflow": {
             "name": scenario.workflow.name,
@@ -149,7 +158,6 @@ def intent(compiled: CompiledScenario, warnings: Sequence[str] = ()) -> dict[str
             "observer": observer.step_id if observer else None,
         },
         "environment": environment(),
-        "warnings": [*warnings],
     }
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from loadcheck.measure import timeline
 from loadcheck.result import (
+    OUTCOMES,
     Shape,
     amount,
     choice,
@@ -26,7 +27,6 @@ SCHEMA = "loadcheck.result/1"
 
 _VERDICT = choice("No evidence is unknown.", "pass", "fail", "unknown")
 
-_LEDGER = ("started", "skipped", "acknowledged", "rejected", "indeterminate")
 _PERCENTILES = {
     f"{name}_ms": maybe(amount(f"{text}, in milliseconds; null without samples"))
     for name, text in {
@@ -685,12 +685,12 @@ def json_schema() -> dict[str, Any]:
                 ),
                 "ledger": open_object(
                     "Copy numbers by outcome: Roaring bitmaps, portable format, base64.",
-                    {name: text("A set of copy numbers.") for name in _LEDGER},
+                    {name: text("A set of copy numbers.") for name in OUTCOMES},
                 ),
                 "uploads?": open_object(
                     "The same of single uploads, where copies make several: the copy's number "
                     "times the most uploads of one, plus the upload's place among them.",
-                    {name: text("A set of upload numbers.") for name in _LEDGER},
+                    {name: text("A set of upload numbers.") for name in OUTCOMES},
                 ),
                 "scenario": object_of("As run; secrets are not in it."),
                 "labels?": labels(),

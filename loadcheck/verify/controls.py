@@ -16,7 +16,7 @@ import json
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import anyio
@@ -118,19 +118,9 @@ class ControlResult:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as the results file holds it."""
-        return {
-            "acknowledged": self.acknowledged,
-            "visible": self.visible,
-            "unsent": self.unsent,
-            "paired": self.paired,
-            "paired_visible": self.paired_visible,
-            "paired_copies": list(self.paired_copies),
-            "checked": self.checked,
-            "checked_visible": self.checked_visible,
-            "share": self.share,
-            "unpaired": self.unpaired,
-            "excess": self.excess,
-        }
+        found = asdict(self) | {"paired_copies": list(self.paired_copies)}
+        del found["still"]  # known anew each time
+        return found
 
     @classmethod
     def read(cls, stored: Mapping[str, Any]) -> ControlResult:

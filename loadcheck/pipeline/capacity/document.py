@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from loadcheck.pipeline import warnings
@@ -11,7 +11,7 @@ from loadcheck.pipeline.capacity.judge import Judgement
 from loadcheck.pipeline.capacity.probe import MEASURED, ProbeTemplate
 from loadcheck.pipeline.capacity.search import ProbeVerdict, Search, SearchGoal, majority
 from loadcheck.pipeline.session import CompletedRun
-from loadcheck.result import document
+from loadcheck.result import OUTCOMES, document
 from loadcheck.result.schema_others import CAPACITY
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.thresholds import Judged
@@ -65,17 +65,8 @@ def intent(
             "scenario_file": scenario.file,
         },
         "search": {
-            "lowest": aim.lowest,
-            "highest": aim.highest,
-            "precision": aim.precision,
-            "climb": aim.climb,
-            "probes": aim.probes,
-            "warmup_s": capacity.warmup_s,
-            "probe_s": capacity.probe_s,
-            "samples": capacity.samples,
-            "recovery_s": capacity.recovery_s,
-            "budget_s": capacity.budget_s,
-            "budget_events": capacity.budget_events,
+            **asdict(capacity),
+            **asdict(aim),
             "took_s": 0.0,
             "events": 0,
         },
@@ -83,16 +74,7 @@ def intent(
         "checks": [check for check, _ in probing.checks],
         "curve": curve([]),
         "probes": [],
-        "labels": dict(scenario.labels),
-        "scenario": {"name": scenario.name, **scenario.document},
-        "workflow": {
-            "name": scenario.workflow.name,
-            "id": compiled.plan.workflow_id,
-            "sha256": document.workflow_hash(scenario),
-            "ingest": compiled.ingest.step_id,
-            "observer": compiled.observer.step_id if compiled.observer else None,
-        },
-        "environment": document.environment(),
+        **document.origin(compiled),
         "warnings": warnings.of_search(compiled, probing.left_out),
     }
 
@@ -123,10 +105,7 @@ def probe(probed: Probed, probing: ProbeTemplate) -> dict[str, Any]:
         "stopped_at_s": None if aborted is None else aborted["at_s"],
         "load_s": saved["load"]["duration_s"],
         "took_s": round(probed.took_s, 3),
-        "copies": {
-            name: saved["copies"][name]
-            for name in ("started", "skipped", "acknowledged", "rejected", "indeterminate")
-        },
+        "copies": {name: saved["copies"][name] for name in OUTCOMES},
         "latency": document.histogram(times),
         "error_rate": (started - acknowledged) / started if started else None,
         "carried_rate": None if judgement is None else judgement.carried,
