@@ -112,7 +112,7 @@ class Reader:
     Args:
         raw: The object; anything else is reported and reads as empty.
         path: Where it stands.
-        scribe: Takes problems.
+        reporter: Takes problems.
         described: How the specification describes it.
     """
 
@@ -120,12 +120,12 @@ class Reader:
         self,
         raw: Any,
         path: Path,
-        scribe: DocumentReporter,
+        reporter: DocumentReporter,
         described: ObjectDescription,
     ) -> None:
         known = described.known
         self.path = path
-        self.scribe = scribe
+        self.reporter = reporter
         self.section = described.section
         self.usable = isinstance(raw, Mapping)
         self.raw: Mapping[str, Any] = raw if isinstance(raw, Mapping) else {}
@@ -138,7 +138,7 @@ class Reader:
                 continue
             if described.ignores:
                 message = f'the field "{name}" is ignored beside {" and ".join(known)}'
-                scribe.warn((*path, name), message, "leave it out", self.section)
+                reporter.warn((*path, name), message, "leave it out", self.section)
             else:
                 remedy = described.later.get(name) or did_you_mean(name, known)
                 self.error((name,), f'unknown field "{name}"', remedy)
@@ -148,7 +148,7 @@ class Reader:
 
     def error(self, below: Path, message: str, remedy: str = "") -> None:
         """Report a problem with a field, or with the object itself."""
-        self.scribe.error((*self.path, *below), message, remedy, self.section)
+        self.reporter.error((*self.path, *below), message, remedy, self.section)
 
     def require(self, *names: str) -> bool:
         """Report fields that are not there; return whether all are."""
@@ -170,7 +170,7 @@ class Reader:
             return None
         if pattern is not None and not pattern.fullmatch(value):
             message, remedy = f'"{value}" is no {name}', f"it should match {pattern.pattern}"
-            self.scribe.warn((*self.path, name), message, remedy, self.section)
+            self.reporter.warn((*self.path, name), message, remedy, self.section)
         return value
 
     def choice(

@@ -61,12 +61,12 @@ def lint(
     report = Report(strict=strict)
     try:
         shelf = DescriptionLoader(report, sources or {}, fetch)
-        book = shelf.open(read_document(document, name or str(document)))
-        shelf.check_overrides(book)
+        arazzo = shelf.open(read_document(document, name or str(document)))
+        shelf.check_overrides(arazzo)
         run = Run(id="000000000000", start_day="20000101", end_day="20000103")
         program = Linker(ScenarioBindings(run=run, servers=_NOWHERE))
-        for workflow in book.workflows.values():
-            program.add(book, workflow)
+        for workflow in arazzo.workflows.values():
+            program.add(arazzo, workflow)
         program.compile()
         for unit in program.units.values():
             unit.check_outputs()
@@ -136,12 +136,12 @@ def compile_plan(settings: Settings) -> Plan:
     hidden = settings.secrets | frozenset(settings.run.target.values())
     report = Report(strict=settings.strict, secrets=hidden)
     shelf = DescriptionLoader(report, settings.sources, settings.fetch)
-    book = shelf.open(read_document(settings.document, settings.name))
-    shelf.check_overrides(book)
-    workflow = _chosen(book, settings.workflow_id)
+    arazzo = shelf.open(read_document(settings.document, settings.name))
+    shelf.check_overrides(arazzo)
+    workflow = _chosen(arazzo, settings.workflow_id)
     if workflow is None:
         raise WorkflowError(report.problems)
-    inputs, noted = _inputs(settings, book, workflow)
+    inputs, noted = _inputs(settings, arazzo, workflow)
     overlay: dict[str, list[Edit]] = {}
     for edit in settings.overlay:
         value = _with_files(edit.value, settings, f"overlay.{edit.at}")
@@ -156,9 +156,9 @@ def compile_plan(settings: Settings) -> Plan:
             criteria=settings.criteria,
         )
     )
-    main = program.add(book, workflow, main=True)
+    main = program.add(arazzo, workflow, main=True)
     if settings.once is not None:
-        main.scope.face.wanted.update(workflow.outputs)
+        main.scope.signature.wanted.update(workflow.outputs)
     program.compile()
     if not settings.cookies:
         program.warn_of_cookies()
@@ -167,12 +167,12 @@ def compile_plan(settings: Settings) -> Plan:
     return _plan(settings, report, program, main, inputs)
 
 
-def _chosen(book: ArazzoDescription, wanted: str | None) -> description.Workflow | None:
-    names = tuple(book.workflows)
+def _chosen(arazzo: ArazzoDescription, wanted: str | None) -> description.Workflow | None:
+    names = tuple(arazzo.workflows)
     if wanted is None and len(names) == 1:
-        return book.workflows[names[0]]
-    if wanted in book.workflows:
-        return book.workflows[wanted]
+        return arazzo.workflows[names[0]]
+    if wanted in arazzo.workflows:
+        return arazzo.workflows[wanted]
     if wanted is not None:
         message, remedy = f'there is no workflow "{wanted}"', did_you_mean(wanted, names)
     elif names:
@@ -180,37 +180,37 @@ def _chosen(book: ArazzoDescription, wanted: str | None) -> description.Workflow
         remedy = f"say which one is meant by workflow.id: {', '.join(names)}"
     else:
         return None
-    book.scribe.error(("workflows",), message, remedy)
+    arazzo.reporter.error(("workflows",), message, remedy)
     return None
 
 
 def _inputs(
-    settings: Settings, book: ArazzoDescription, workflow: description.Workflow
+    settings: Settings, arazzo: ArazzoDescription, workflow: description.Workflow
 ) -> tuple[dict[str, Any], dict[str, frozenset[str]]]:
     """Resolve the inputs and check them, with copy 0 as an example."""
     scope = Scope(WorkflowSignature(key="", inputs={}, outputs={}), settings.run)
-    resolver = Resolver(scope, book.scribe, own=True)
+    resolver = Resolver(scope, arazzo.reporter, own=True)
     path = (*workflow.path, "inputs")
     values: dict[str, Any] = {}
     noted: dict[str, frozenset[str]] = {}
     late: dict[str, Any] = {}
-    schema = InputSchema(workflow.inputs, book.scribe.document.root)
+    schema = InputSchema(workflow.inputs, arazzo.reporter.document.root)
     offered = settings.once or {}
     taken = {name: raw for name, raw in offered.items() if name in schema.declared}
     for name, raw in {**taken, **settings.inputs}.items():
         scope.noted.clear()
         secret = isinstance(raw, str) and raw in settings.secrets
-        before = len(book.scribe.report.errors)
+        before = len(arazzo.reporter.report.errors)
         value = (
             raw if secret else resolver.value(_with_files(raw, settings, f"inputs.{name}"), path)
         )
-        if len(book.scribe.report.errors) > before:
+        if len(arazzo.reporter.report.errors) > before:
             late[name] = value  # told already
         if value is not MISSING:
             values[name] = value
             noted[name] = frozenset(scope.noted)
-    root = book.scribe.document.root
-    others = (book.workflows.get(name) for name in workflow.depends_on)
+    root = arazzo.reporter.document.root
+    others = (arazzo.workflows.get(name) for name in workflow.depends_on)
     schemas = [InputSchema(other.inputs, root).declared for other in others if other is not None]
     own = [name for name in settings.inputs if not any(known.accepts(name) for known in schemas)]
     for name in own:
@@ -220,11 +220,15 @@ def _inputs(
                 meant = remedy.split('"')[1]
                 late.setdefault(meant, Dynamic(text=meant, evaluate=lambda _: MISSING))
             message = "the workflow has no such input"
-            book.scribe.report.add(Problem(message=message, key=f"inputs.{name}", remedy=remedy))
+            arazzo.reporter.report.add(
+                Problem(message=message, key=f"inputs.{name}", remedy=remedy)
+            )
     example = _example(settings.run)
     # what the set-up will give has no value yet
     late |= {name: value for name, value in values.items() if _is_shared(value)}
-    check_inputs(schema, {**schema.defaults, **late, **sample(values, example)}, book.scribe, path)
+    check_inputs(
+        schema, {**schema.defaults, **late, **sample(values, example)}, arazzo.reporter, path
+    )
     return values, noted
 
 
@@ -281,7 +285,7 @@ def _plan(
     words = transitive_dependencies(program.units.values())
     end = end_of_copy(main, words) if settings.once is None else len(main.steps)
     if end is None:
-        main.book.scribe.warn(
+        main.arazzo.reporter.warn(
             main.path_of_inputs,
             "no request differs from copy to copy: every step is run by every copy",
             'give an input the value "$copy.userId"',
@@ -324,7 +328,7 @@ def _plan(
     query = QueryCompiler(program, main, words, settings.secrets)
     return Plan(
         workflow_id=main.model.workflow_id,
-        title=main.book.content.title,
+        title=main.arazzo.content.title,
         steps=tuple(steps),
         _warnings=report.warnings,
         _query_warnings=query.warnings,
@@ -374,7 +378,7 @@ def _batch(
     settings: Settings, main: WorkflowCompiler, end: int, words: Mapping[str, frozenset[str]]
 ) -> CompiledBatch | None:
     """Compile the request that copies share; None if what is wrong was reported."""
-    report = main.book.scribe.report
+    report = main.arazzo.reporter.report
     steps, ingest, together = main.steps[:end], settings.ingest, settings.together
     if together is None:
         return None

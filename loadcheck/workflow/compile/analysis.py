@@ -104,13 +104,13 @@ WORKFLOW: Final = "Workflow Object"
 SUCCESS: Final = "Success Action Object"
 
 
-def check_dependencies(book: ArazzoDescription) -> bool:
+def check_dependencies(arazzo: ArazzoDescription) -> bool:
     """Report circles in ``dependsOn`` within a document; return whether there is one."""
     finished: set[str] = set()
-    return sum(_follow(book, start, [], finished) for start in book.workflows) > 0
+    return sum(_follow(arazzo, start, [], finished) for start in arazzo.workflows) > 0
 
 
-def _follow(book: ArazzoDescription, name: str, chain: list[str], finished: set[str]) -> bool:
+def _follow(arazzo: ArazzoDescription, name: str, chain: list[str], finished: set[str]) -> bool:
     """Walk depth first, without recursion: a document may chain thousands of workflows."""
     waiting: list[tuple[str, bool]] = [(name, False)]
     found = False
@@ -121,14 +121,14 @@ def _follow(book: ArazzoDescription, name: str, chain: list[str], finished: set[
             finished.add(current)
         elif current in chain:
             circle = " → ".join((*chain[chain.index(current) :], current))
-            path = (*book.workflows[current].path, "dependsOn")
+            path = (*arazzo.workflows[current].path, "dependsOn")
             message = f"dependsOn goes round in a circle: {circle}"
-            book.scribe.error(path, message, "leave one of them out", WORKFLOW)
+            arazzo.reporter.error(path, message, "leave one of them out", WORKFLOW)
             found = True
-        elif current not in finished and current in book.workflows:
+        elif current not in finished and current in arazzo.workflows:
             chain.append(current)
             waiting.append((current, True))
-            waiting += [(other, False) for other in book.workflows[current].depends_on]
+            waiting += [(other, False) for other in arazzo.workflows[current].depends_on]
     return found
 
 
@@ -157,7 +157,7 @@ def check_exits(units: Iterable[WorkflowCompiler], *, circle: bool) -> None:
         for step in endless[unit.key][:1]:
             if step.model is None and circle:
                 continue
-            unit.book.scribe.error(
+            unit.arazzo.reporter.error(
                 step.path,
                 f'the workflow "{unit.model.workflow_id}" can never end from step '
                 f'"{step.step.step_id}": goto and calls lead round in a circle',

@@ -43,7 +43,7 @@ def compile_criterion(raw: description.Criterion, resolver: Resolver) -> Criteri
         if raw.type == "simple":
             if "{$" in raw.condition:
                 plain = re.sub(r"\{(\$[^{}]*)\}", r"\1", raw.condition)
-                resolver.scribe.warn(
+                resolver.reporter.warn(
                     (*raw.path, "condition"),
                     f'"{shortened(raw.condition)}": a condition has no braces',
                     f'write "{plain}"',
@@ -52,7 +52,7 @@ def compile_criterion(raw: description.Criterion, resolver: Resolver) -> Criteri
             return simple(raw.condition, resolver)
         return _in_context(raw, resolver)
     except ExpressionError as error:
-        resolver.scribe.error((*raw.path, "condition"), error.message, error.remedy, SECTION)
+        resolver.reporter.error((*raw.path, "condition"), error.message, error.remedy, SECTION)
         return None
 
 
@@ -115,14 +115,14 @@ def _jsonpath(
     place = (*raw.path, "condition")
     filtered = "$[?" + _LENGTH_OF.sub(r"length(\1)", condition.strip()) + "]"
     if any(_LENGTH.search(piece) for piece in pieces):
-        resolver.scribe.warn(place, message, f'write "{filtered}"', SECTION)
+        resolver.reporter.warn(place, message, f'write "{filtered}"', SECTION)
         return _with_lengths(pieces)
     base = context if "#" in context else f"{context}#"
     plain = "".join(
         base + format_pointer(tokens_of_query(piece)) if piece.startswith("$") else piece
         for piece in pieces
     )
-    resolver.scribe.warn(
+    resolver.reporter.warn(
         place, message, f'write "{plain}" with type simple, or "{filtered}"', SECTION
     )
     return _test_of(pieces, lambda tokens, value: compile_pointer(tokens)(value))

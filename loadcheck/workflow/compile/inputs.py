@@ -45,30 +45,30 @@ _FITTING = "give values that fit the schema of the inputs"
 
 
 def check_inputs(
-    schema: InputSchema, values: Mapping[str, Any], scribe: DocumentReporter, path: DocumentPath
+    schema: InputSchema, values: Mapping[str, Any], reporter: DocumentReporter, path: DocumentPath
 ) -> None:
     """Report the inputs that are missing and those that do not fit.
 
     Args:
         schema: What is asked for.
         values: What is given; what is known only when a copy runs is not checked.
-        scribe: Takes problems.
+        reporter: Takes problems.
         path: Where the inputs are asked for or given.
     """
     for name, required in schema.declared.items():
         if required and name not in values:
             message = f'the input "{name}" is required and has no value'
             given = f"{dotted([name])} = {_USUAL.get(_letters(name), '…')}"
-            scribe.error(path, message, f"give it one in the scenario: [inputs] {given}", SECTION)
+            reporter.error(path, message, f"give it one in the scenario: [inputs] {given}", SECTION)
     known = {name: value for name, value in values.items() if as_dynamic(value) is None}
     misfits = [(name, message) for name in known for message in schema.misfits(name, known[name])]
     for name, message in misfits:
-        scribe.error(path, f'the input "{name}": {message}', _FITTING, SECTION)
+        reporter.error(path, f'the input "{name}": {message}', _FITTING, SECTION)
     complete = len(known) == len(values) and all(
         name in values for name, required in schema.declared.items() if required
     )
     for message in schema.misfits_together(known) if complete and not misfits else ():
-        scribe.error(path, f"the inputs together: {message}", _FITTING, SECTION)
+        reporter.error(path, f"the inputs together: {message}", _FITTING, SECTION)
 
 
 _USUAL: Final = {
@@ -85,13 +85,13 @@ def _letters(name: str) -> str:
 
 
 def check_names(
-    names: Iterable[str], declared: DeclaredInputs, scribe: DocumentReporter, path: DocumentPath
+    names: Iterable[str], declared: DeclaredInputs, reporter: DocumentReporter, path: DocumentPath
 ) -> None:
     """Report inputs that are given and not declared."""
     for name in names:
         if not declared.accepts(name):
             remedy = did_you_mean(name, declared) or "none is declared"
-            scribe.error(path, f'there is no input "{name}"', remedy, SECTION)
+            reporter.error(path, f'there is no input "{name}"', remedy, SECTION)
 
 
 def compile_inputs(schema: InputSchema, values: Mapping[str, Any], name: str) -> Inputs:

@@ -38,7 +38,7 @@ def _is_of(operation_id: str | None, content: description.Arazzo, kind: str) -> 
 
 
 def ordered(
-    workflow: description.Workflow, scribe: DocumentReporter
+    workflow: description.Workflow, reporter: DocumentReporter
 ) -> tuple[description.Step, ...]:
     """Return the steps of a workflow, each behind those that it depends on (Arazzo 1.1.0).
 
@@ -52,7 +52,7 @@ def ordered(
             if not name.startswith("$") and name not in steps:
                 path = (*step.path, "dependsOn", index)
                 message = f'there is no step "{name}" in the workflow'
-                scribe.error(path, message, did_you_mean(name, steps), "Step Object")
+                reporter.error(path, message, did_you_mean(name, steps), "Step Object")
     found: dict[str, description.Step] = {}
     waiting = list(workflow.steps)
     while waiting:
@@ -67,7 +67,7 @@ def ordered(
         if ready is None:
             names = ", ".join(step.step_id for step in waiting)
             path = (*waiting[0].path, "dependsOn")
-            scribe.error(
+            reporter.error(
                 path,
                 f"steps depend on each other in a circle: {names}",
                 "leave one dependsOn out",
@@ -115,61 +115,61 @@ class Linker:
         self._depth = 0
 
     def add(
-        self, book: ArazzoDescription, workflow: description.Workflow, *, main: bool = False
+        self, arazzo: ArazzoDescription, workflow: description.Workflow, *, main: bool = False
     ) -> WorkflowCompiler:
         """Find a workflow and all that it calls; its steps come in the order in which they run.
 
         Args:
-            book: Its document.
+            arazzo: Its document.
             workflow: The workflow.
             main: Its inputs are those that the scenario gives.
         """
-        face = book.faces[workflow.workflow_id]
-        if face.key in self.units:
-            known = self.units[face.key]
+        signature = arazzo.signatures[workflow.workflow_id]
+        if signature.key in self.units:
+            known = self.units[signature.key]
             known.scope.inputs = None  # whoever calls it brings them
             return known
         if self._depth >= MAX_DEPTH:
             message = f"workflows call each other more than {MAX_DEPTH} deep"
             problem = Problem(
-                message=message, file=book.scribe.document.name, remedy="call fewer in a row"
+                message=message, file=arazzo.reporter.document.name, remedy="call fewer in a row"
             )
             raise WorkflowError(problem)
         self._depth += 1
-        root = book.scribe.document.root
+        root = arazzo.reporter.document.root
         schema = InputSchema(workflow.inputs, root)
-        schema.check_schema(book.scribe, (*workflow.path, "inputs"))
+        schema.check_schema(arazzo.reporter, (*workflow.path, "inputs"))
         given = self._given
         inputs = {**schema.defaults, **given.inputs} if main and given.inputs is not None else None
         scope = Scope(
-            face,
+            signature,
             given.run,
             inputs=inputs,
             noted=given.noted,
             document=Declared(
-                workflows=book.faces,
-                sources={entry.name: entry.fields for entry in book.content.sources},
-                components=book.content.components or {},
-                identity=book.content.identity,
+                workflows=arazzo.signatures,
+                sources={entry.name: entry.fields for entry in arazzo.content.sources},
+                components=arazzo.content.components or {},
+                identity=arazzo.content.identity,
             ),
         )
         unit = WorkflowCompiler(
-            book=book,
+            arazzo=arazzo,
             model=workflow,
             schema=schema,
             scope=scope,
             sent=given.inputs is not None,
         )
-        self.units[face.key] = unit
-        faces: dict[str, StepSignature] = {}
+        self.units[signature.key] = unit
+        signatures: dict[str, StepSignature] = {}
         for index, name in enumerate(workflow.depends_on):
             self._depend(unit, name, (*workflow.path, "dependsOn", index))
-        for step in ordered(workflow, book.scribe):
-            self._check_prerequisites(book, step)
+        for step in ordered(workflow, arazzo.reporter):
+            self._check_prerequisites(arazzo, step)
             added = self._step(unit, step)
-            call = None if added.target is None else added.target.scope.face
-            faces[step.step_id] = StepSignature(outputs=step.outputs, call=call)
-        scope.steps = faces
+            call = None if added.target is None else added.target.scope.signature
+            signatures[step.step_id] = StepSignature(outputs=step.outputs, call=call)
+        scope.steps = signatures
         self._find_targets(unit)
         self._depth -= 1
         return unit
@@ -184,8 +184,10 @@ class Linker:
         for unit in self.units.values():
             unit.link(given.criteria, self.entry)
         self.fill()
-        books = {id(unit.book): unit.book for unit in self.units.values()}.values()
-        circle = sum(check_dependencies(book) for book in books) > 0  # all are reported
+        arazzo_sources = {id(unit.arazzo): unit.arazzo for unit in self.units.values()}.values()
+        circle = (
+            sum(check_dependencies(arazzo) for arazzo in arazzo_sources) > 0
+        )  # all are reported
         check_exits(self.units.values(), circle=circle)
 
     def fill(self) -> None:
@@ -197,7 +199,7 @@ class Linker:
             unit.finish()
 
     def _depend(self, unit: WorkflowCompiler, name: str, path: Path) -> None:
-        found = find_workflow(unit.book, name, path, "Workflow Object")
+        found = find_workflow(unit.arazzo, name, path, "Workflow Object")
         if found is not None and name != self._given.run.shared.workflow:  # that one has run
             target = self.add(*found)
             step = Step(step_id=f"dependsOn {name}", once=True)
@@ -212,38 +214,38 @@ class Linker:
         unit.steps.append(added)
         if step.workflow_id is not None:
             found = find_workflow(
-                unit.book, step.workflow_id, (*step.path, "workflowId"), "Step Object"
+                unit.arazzo, step.workflow_id, (*step.path, "workflowId"), "Step Object"
             )
             added.target = None if found is None else self.add(*found)
-        elif step.asynchronous or _is_of(step.operation_id, unit.book.content, "asyncapi"):
+        elif step.asynchronous or _is_of(step.operation_id, unit.arazzo.content, "asyncapi"):
             message = f'the step "{step.step_id}" is one of AsyncAPI, which loadcheck does not run'
             remedy = "its workflow cannot be run; others of the document can"
-            unit.book.scribe.error(step.path, message, remedy, "Step Object")
+            unit.arazzo.reporter.error(step.path, message, remedy, "Step Object")
         elif step.operation_id is not None or step.operation_path is not None:
             added.index = len(self.steps)
             self.steps.append(added)
         if len(self.steps) > MAX_STEPS:
             message = f"more than {MAX_STEPS:,} steps"
             problem = Problem(
-                message=message, file=unit.book.scribe.document.name, remedy="split it up"
+                message=message, file=unit.arazzo.reporter.document.name, remedy="split it up"
             )
             raise WorkflowError(problem)
         return added
 
-    def _check_prerequisites(self, book: ArazzoDescription, step: description.Step) -> None:
+    def _check_prerequisites(self, arazzo: ArazzoDescription, step: description.Step) -> None:
         """Report what a step depends on in other workflows and is not there."""
         for index, text in enumerate(step.depends_on):
             match = _OTHER_STEP.fullmatch(text)
             if not text.startswith("$"):
                 continue
             source, workflow_id, step_id = match.groups() if match else (None, None, None)
-            home = book if source is None else book.books.get(source)
+            home = arazzo if source is None else arazzo.arazzo_sources.get(source)
             workflow = None if home is None else home.workflows.get(workflow_id or "")
             names = () if workflow is None else [other.step_id for other in workflow.steps]
             if step_id not in names:
                 path = (*step.path, "dependsOn", index)
                 remedy = "expected $workflows.ID.steps.ID or $sourceDescriptions.NAME.ID.steps.ID"
-                book.scribe.error(path, f'there is no step "{text}"', remedy, "Step Object")
+                arazzo.reporter.error(path, f'there is no step "{text}"', remedy, "Step Object")
 
     def _find_targets(self, unit: WorkflowCompiler) -> None:
         workflow = unit.model
@@ -254,7 +256,7 @@ class Linker:
                 if name is None or name in unit.targets:
                     continue
                 path = (*action.path, "workflowId")
-                found = find_workflow(unit.book, name, path, SUCCESS)
+                found = find_workflow(unit.arazzo, name, path, SUCCESS)
                 if found is not None:
                     unit.targets[name] = self.add(*found)
 
@@ -267,7 +269,7 @@ class Linker:
                     continue
                 message = f"{draft.operation.method} {draft.operation.path} sets cookies"
                 remedy = "[target] cookies = true keeps them, for each copy its own"
-                unit.book.scribe.warn(step.path, message, remedy, "Step Object")
+                unit.arazzo.reporter.warn(step.path, message, remedy, "Step Object")
 
     def _name_steps(self) -> None:
         """Name steps of the same name by their workflow, too; the first workflow's keep theirs."""
@@ -286,7 +288,7 @@ class Linker:
                 message = f'there is no step "{name}" that sends a request'
                 # not the document's fault: who gave the name knows where it stands
                 problem = Problem(message=message, key=name, remedy=did_you_mean(name, names))
-                unit.book.scribe.report.add(problem)
+                unit.arazzo.reporter.report.add(problem)
 
     def entry(self, target: WorkflowCompiler, path: Path) -> Inputs:
         """Return the inputs of a workflow that is given none: the scenario's, by name."""
@@ -296,7 +298,9 @@ class Linker:
         values = {
             name: value for name, value in self._given.inputs.items() if declared.accepts(name)
         }
-        check_inputs(target.schema, {**target.schema.defaults, **values}, target.book.scribe, path)
+        check_inputs(
+            target.schema, {**target.schema.defaults, **values}, target.arazzo.reporter, path
+        )
         for name, value in values.items():
             known = target.input_uses.get(name, frozenset())
             noted = self._given.noted.get(name, frozenset())

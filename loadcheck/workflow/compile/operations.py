@@ -32,7 +32,7 @@ def find_operation(
     step: description.Step,
     sources: Mapping[str, Source | None],
     servers: Mapping[str, str],
-    scribe: DocumentReporter,
+    reporter: DocumentReporter,
 ) -> tuple[Operation, Origin, str] | None:
     """Return the operation of a step, where it is served and below which path prefix.
 
@@ -41,9 +41,9 @@ def find_operation(
     try:
         found = None
         if step.operation_id is not None:
-            found = _by_id(step.operation_id, (*step.path, "operationId"), sources, scribe)
+            found = _by_id(step.operation_id, (*step.path, "operationId"), sources, reporter)
         elif step.operation_path is not None:
-            found = _by_path(step.operation_path, (*step.path, "operationPath"), sources, scribe)
+            found = _by_path(step.operation_path, (*step.path, "operationPath"), sources, reporter)
         if found is None:
             return None
         source, operation = found
@@ -51,12 +51,12 @@ def find_operation(
         return operation, *split_base(url, source.document.location)
     except DescriptionError as error:
         remedy = "see the operation in its description; target.servers names another server"
-        scribe.error(step.path, str(error), remedy, SECTION)
+        reporter.error(step.path, str(error), remedy, SECTION)
         return None
 
 
 def _by_id(
-    text: str, path: Path, sources: Mapping[str, Source | None], scribe: DocumentReporter
+    text: str, path: Path, sources: Mapping[str, Source | None], reporter: DocumentReporter
 ) -> tuple[Source, Operation] | None:
     described = {
         name: source
@@ -65,11 +65,11 @@ def _by_id(
     }
     qualified = _QUALIFIED.fullmatch(text)
     if qualified is None:
-        return _bare(text, path, described, scribe)
+        return _bare(text, path, described, reporter)
     name, operation_id = qualified.groups()
     if name not in described:
         message, remedy = f'there is no source description "{name}"', did_you_mean(name, described)
-        scribe.error(path, message, remedy, SECTION)
+        reporter.error(path, message, remedy, SECTION)
         return None
     source = described[name]
     if source is None or source.description is None:
@@ -77,13 +77,16 @@ def _by_id(
     known = source.description.operation_ids
     if operation_id not in known:
         message = f'source description "{name}" has no operation "{operation_id}"'
-        scribe.error(path, message, did_you_mean(operation_id, known), SECTION)
+        reporter.error(path, message, did_you_mean(operation_id, known), SECTION)
         return None
     return source, source.description.by_id(operation_id)
 
 
 def _bare(
-    operation_id: str, path: Path, described: Mapping[str, Source | None], scribe: DocumentReporter
+    operation_id: str,
+    path: Path,
+    described: Mapping[str, Source | None],
+    reporter: DocumentReporter,
 ) -> tuple[Source, Operation] | None:
     holders = [
         source
@@ -94,7 +97,7 @@ def _bare(
     ]
     name, _, rest = operation_id.partition(".")
     if not holders and name in described:
-        return _prefixed(name, rest, path, described, scribe)
+        return _prefixed(name, rest, path, described, reporter)
     if not holders:
         if None not in described.values():
             known = {
@@ -104,17 +107,17 @@ def _bare(
                 for name in source.description.operation_ids
             }
             message = f'there is no operation "{operation_id}"'
-            scribe.error(path, message, did_you_mean(operation_id, known), SECTION)
+            reporter.error(path, message, did_you_mean(operation_id, known), SECTION)
         return None
     qualified = f"$sourceDescriptions.{holders[0].name}.{operation_id}"
     if len(holders) > 1:
         names = ", ".join(holder.name for holder in holders)
         message = f'the operation "{operation_id}" is in several source descriptions: {names}'
-        scribe.error(path, message, f'write "{qualified}"', SECTION)
+        reporter.error(path, message, f'write "{qualified}"', SECTION)
         return None
     if len(described) > 1:
         message = f'"{operation_id}" does not say which source description it is in'
-        scribe.warn(path, message, f'write "{qualified}"', SECTION)
+        reporter.warn(path, message, f'write "{qualified}"', SECTION)
     holder = holders[0]
     if holder.description is None:
         return None
@@ -126,19 +129,19 @@ def _prefixed(
     operation_id: str,
     path: Path,
     described: Mapping[str, Source | None],
-    scribe: DocumentReporter,
+    reporter: DocumentReporter,
 ) -> tuple[Source, Operation] | None:
     """Find ``NAME.operationId``, which published documents write for the qualified form."""
     qualified = f"$sourceDescriptions.{name}.{operation_id}"
-    found = _by_id(qualified, path, described, scribe)
+    found = _by_id(qualified, path, described, reporter)
     if found is not None:
         message = f'"{name}.{operation_id}" lacks "$sourceDescriptions." before it'
-        scribe.warn(path, message, f'write "{qualified}"', SECTION)
+        reporter.warn(path, message, f'write "{qualified}"', SECTION)
     return found
 
 
 def _by_path(
-    text: str, path: Path, sources: Mapping[str, Source | None], scribe: DocumentReporter
+    text: str, path: Path, sources: Mapping[str, Source | None], reporter: DocumentReporter
 ) -> tuple[Source, Operation] | None:
     match = _OPERATION_PATH.fullmatch(text)
     expected = 'expected "{$sourceDescriptions.NAME.url}#/paths/~1PATH/METHOD"'
@@ -149,16 +152,16 @@ def _by_path(
         except ValueError:
             tokens = ()
     if match is None or len(tokens) != 3 or tokens[0] != "paths":  # noqa: PLR2004 -- paths, path, method
-        scribe.error(path, f'"{text}" is no reference to an operation', expected, SECTION)
+        reporter.error(path, f'"{text}" is no reference to an operation', expected, SECTION)
         return None
     name = match["name"]
     if name not in sources:
         message, remedy = f'there is no source description "{name}"', did_you_mean(name, sources)
-        scribe.error(path, message, remedy, SECTION)
+        reporter.error(path, message, remedy, SECTION)
         return None
     if not match["open"] or not match["url"]:
         conforming = f"{{$sourceDescriptions.{name}.url}}#{match['pointer']}"
-        scribe.warn(path, f'"{text}" lacks braces or ".url"', f'write "{conforming}"', SECTION)
+        reporter.warn(path, f'"{text}" lacks braces or ".url"', f'write "{conforming}"', SECTION)
     source = sources[name]
     if source is None or source.description is None:
         return None
@@ -168,12 +171,12 @@ def _by_path(
         if tokens[2] != tokens[2].lower() and tokens[2].lower() in METHODS:
             pointer = format_pointer((*tokens[:2], tokens[2].lower()))
             remedy = f'the method stands in lower case: "#{pointer}"'
-            scribe.error(path, f'source description "{name}": {error}', remedy, SECTION)
+            reporter.error(path, f'source description "{name}": {error}', remedy, SECTION)
             return None
         paths = [
             f"{method.upper()} {known}"
             for known, method in source.description.operation_ids.values()
         ]
         remedy = did_you_mean(f"{tokens[2].upper()} {tokens[1]}", paths)
-        scribe.error(path, f'source description "{name}": {error}', remedy, SECTION)
+        reporter.error(path, f'source description "{name}": {error}', remedy, SECTION)
         return None

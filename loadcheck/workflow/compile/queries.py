@@ -60,7 +60,7 @@ class QueryCompiler:
         report = Report(secrets=self._secrets)
         chain = self._chain(step_id)
         unit, step = chain[-1]
-        file = unit.book.scribe.document.name
+        file = unit.arazzo.reporter.document.name
         used = self._words[dependency_key(unit, step)]
         per_copy = sorted(word for word in used if word.startswith(PER_COPY))
         if per_copy:
@@ -88,17 +88,17 @@ class QueryCompiler:
         """Compile the step's request with edits; None if what is wrong was reported."""
         if step.draft is None:
             return None
-        scribe = unit.book.scribe
-        unit.book.scribe = DocumentReporter(report, scribe.document)
+        reporter = unit.arazzo.reporter
+        unit.arazzo.reporter = DocumentReporter(report, reporter.document)
         try:
             return compile_request(unit.edited(step.draft, edits, step.name))
         except RequestError as error:
             message = f'step "{step.name}": {error}'
             remedy = "see the places that [verify] gives for this step"
-            report.add(Problem(message=message, file=scribe.document.name, remedy=remedy))
+            report.add(Problem(message=message, file=reporter.document.name, remedy=remedy))
             return None
         finally:
-            unit.book.scribe = scribe
+            unit.arazzo.reporter = reporter
 
     def _chain(self, step_id: str) -> list[tuple[WorkflowCompiler, StepDraft]]:
         """Return the calls that lead from the plan's workflow to a step, and the step."""
@@ -116,7 +116,7 @@ class QueryCompiler:
                 waiting += [[*chain, (step.target, inner)] for inner in step.target.steps]
         names = [step.name for step in self._program.steps]
         message = f'there is no step "{step_id}" that sends a request'
-        file = self._main.book.scribe.document.name
+        file = self._main.arazzo.reporter.document.name
         raise WorkflowError(
             Problem(message=message, file=file, remedy=did_you_mean(step_id, names))
         )
@@ -156,7 +156,7 @@ class QueryCompiler:
             remedy = f"there are {', '.join(instead)}" if instead else "nothing is described there"
             problem = Problem(
                 message=message,
-                file=unit.book.scribe.document.name,
+                file=unit.arazzo.reporter.document.name,
                 remedy=remedy,
                 severity="warning",
             )

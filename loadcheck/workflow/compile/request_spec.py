@@ -161,7 +161,7 @@ def gather_body(body: description.Body, content_type: str, resolver: Resolver) -
     """
     payload = MISSING
     if isinstance(body.payload, str) and media_type(content_type) == FORM:
-        encoding = Resolver(resolver.scope, resolver.scribe, encode=percent)
+        encoding = Resolver(resolver.scope, resolver.reporter, encode=percent)
         payload = encoding.string(body.payload, body.payload_path)
     elif body.payload is not MISSING:
         payload = resolver.value(body.payload, body.payload_path)
@@ -169,7 +169,7 @@ def gather_body(body: description.Body, content_type: str, resolver: Resolver) -
         value = resolver.value(replacement.value, (*replacement.path, "value"))
         if value is not MISSING:
             xml = "xml" in media_type(content_type)
-            payload = _replaced(payload, replacement, value, resolver.scribe, xml=xml)
+            payload = _replaced(payload, replacement, value, resolver.reporter, xml=xml)
     return payload
 
 
@@ -177,7 +177,7 @@ def _replaced(
     payload: Any,
     replacement: description.Replacement,
     value: Any,
-    scribe: DocumentReporter,
+    reporter: DocumentReporter,
     *,
     xml: bool,
 ) -> Any:
@@ -187,11 +187,11 @@ def _replaced(
             return _replaced_xml(payload, replacement, value)
         return _replaced_json(payload, replacement, value)
     except ExpressionError as error:
-        scribe.error(path, error.message, error.remedy, REPLACEMENT)
+        reporter.error(path, error.message, error.remedy, REPLACEMENT)
     except ValueError as error:
         message = re.sub(r": line 1 column.*", "", str(error))
         remedy = "expected a target that is in the payload, and a value that fits there"
-        scribe.error(path, message, remedy, REPLACEMENT)
+        reporter.error(path, message, remedy, REPLACEMENT)
     return payload
 
 
@@ -256,10 +256,10 @@ def gather_draft(
         servers: Source description name → base URL that stands in for the described one.
         resolver: Of the document's own expressions.
     """
-    found = find_operation(step, sources, servers, resolver.scribe)
+    found = find_operation(step, sources, servers, resolver.reporter)
     resolver.scope.noted.clear()
     if found is not None:
-        _check_offered(step, found[0], resolver.scribe)
+        _check_offered(step, found[0], resolver.reporter)
     merged = {
         (parameter.where or "", parameter.name): parameter
         for parameter in (*shared, *step.parameters)
@@ -273,7 +273,7 @@ def gather_draft(
     if step.body is not None:
         content_type = step.body.content_type or next(iter(described), "")
         if not step.body.content_type and len(described) > 1:
-            resolver.scribe.warn(
+            resolver.reporter.warn(
                 step.body.path,
                 f"the operation takes {' and '.join(described)}; the first is sent",
                 f"say which: contentType: {content_type}",
@@ -295,7 +295,9 @@ def gather_draft(
     )
 
 
-def _check_offered(step: description.Step, operation: Operation, scribe: DocumentReporter) -> None:
+def _check_offered(
+    step: description.Step, operation: Operation, reporter: DocumentReporter
+) -> None:
     """Report parameters, a body and a content type that the operation does not have.
 
     Parameters of the whole workflow need not be those of every step, and an operation that
@@ -316,20 +318,22 @@ def _check_offered(step: description.Step, operation: Operation, scribe: Documen
         if where == "path":
             inside = re.findall(r"\{([^{}]+)\}", operation.path)
             if parameter.name not in inside:
-                scribe.error(parameter.path, message, did_you_mean(key, inside), "Parameter Object")
+                reporter.error(
+                    parameter.path, message, did_you_mean(key, inside), "Parameter Object"
+                )
             continue
         remedy = did_you_mean(key, known) or "it is sent all the same"
         if operation.parameters:
-            scribe.warn(parameter.path, message, remedy, "Parameter Object")
+            reporter.warn(parameter.path, message, remedy, "Parameter Object")
     body = step.body
     if body is None:
         return
     if not operation.content:
-        scribe.warn(body.path, f"{name} takes no body", "it is sent all the same", BODY)
+        reporter.warn(body.path, f"{name} takes no body", "it is sent all the same", BODY)
     elif body.content_type and not _is_offered(media_type(body.content_type), operation):
         offered = ", ".join(operation.content_types)
         message = f"{name} does not take {media_type(body.content_type)}"
-        scribe.warn((*body.path, "contentType"), message, f"it takes {offered}", BODY)
+        reporter.warn((*body.path, "contentType"), message, f"it takes {offered}", BODY)
 
 
 def _is_offered(kind: str, operation: Operation) -> bool:
@@ -358,5 +362,5 @@ def edit_draft(
         except RequestError as error:
             remedy = "see at and value of [[overlay]]"
             problem = Problem(message=str(error), key=f"overlay of step {name}", remedy=remedy)
-            resolver.scribe.report.add(problem)
+            resolver.reporter.report.add(problem)
     return replace(draft, noted=draft.noted | scope.noted)

@@ -55,20 +55,20 @@ def effective(
 
 
 def warn_ineffective_goto(
-    actions: Sequence[description.Action], behind: str, scribe: DocumentReporter
+    actions: Sequence[description.Action], behind: str, reporter: DocumentReporter
 ) -> None:
     """Warn of a goto that is meant as a gate and holds nothing back.
 
     Args:
         actions: The success actions of a step.
         behind: The step that follows it.
-        scribe: Takes the warning.
+        reporter: Takes the warning.
     """
     if any(action.type != "goto" or action.step_id != behind for action in actions):
         return  # another may be taken instead: criteria choose between them
     for action in actions:
         if action.criteria:
-            scribe.warn(
+            reporter.warn(
                 action.path,
                 f'the goto "{action.name}" names the step that follows anyway: '
                 "its criteria hold nothing back",
@@ -118,7 +118,7 @@ class WorkflowCompiler:
     """A workflow while it is compiled.
 
     Attributes:
-        book: Its document.
+        arazzo: Its document.
         model: What the document says.
         scope: What its expressions refer to.
         machine: What runs.
@@ -131,7 +131,7 @@ class WorkflowCompiler:
         cookies: Whether a copy keeps the cookies that it is given.
     """
 
-    book: ArazzoDescription
+    arazzo: ArazzoDescription
     model: description.Workflow
     schema: InputSchema
     scope: Scope
@@ -147,12 +147,12 @@ class WorkflowCompiler:
     _places: dict[str, int] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.machine = CompiledWorkflow(key=self.scope.face.key)
+        self.machine = CompiledWorkflow(key=self.scope.signature.key)
 
     @property
     def key(self) -> str:
         """Its name among all workflows of the plan."""
-        return self.scope.face.key
+        return self.scope.signature.key
 
     @property
     def _positions(self) -> dict[str, int]:
@@ -188,7 +188,7 @@ class WorkflowCompiler:
                 step,
                 self.model.parameters,
                 index=unit.index,
-                sources=self.book.sources,
+                sources=self.arazzo.sources,
                 servers=servers,
                 resolver=self._resolver,
             )
@@ -211,7 +211,7 @@ class WorkflowCompiler:
             place_behind = self._positions[step.step_id] + 1
             if place_behind < len(self.steps):
                 behind = self.steps[place_behind].step.step_id
-                warn_ineffective_goto(on_success, behind, self.book.scribe)
+                warn_ineffective_goto(on_success, behind, self.arazzo.reporter)
             unit.step.on_success = tuple(self._actions(on_success, entry, SUCCESS))
             unit.step.on_failure = tuple(self._actions(on_failure, entry, FAILURE))
         self.scope.here = None
@@ -239,7 +239,7 @@ class WorkflowCompiler:
                 unit.step.outputs = (stored, *unit.step.outputs)
         self.scope.here = None
         have = {name for name, _ in self.machine.outputs}
-        more = [name for name in self.scope.face.wanted if name not in have]
+        more = [name for name in self.scope.signature.wanted if name not in have]
         for name in more:
             path = (*self.model.path, "outputs", name)
             value = self._resolver.value(self.model.outputs[name], path)
@@ -288,7 +288,7 @@ class WorkflowCompiler:
         except (RequestError, ValueError, ExpressionError) as error:
             remedy = "see loadcheck explain verify.batch"
             problem = Problem(message=str(error), key=f"batch of step {unit.name}", remedy=remedy)
-            self.book.scribe.report.add(problem)
+            self.arazzo.reporter.report.add(problem)
             return None
         self.events = batch.each
         return batch
@@ -312,12 +312,12 @@ class WorkflowCompiler:
 
     def edited(self, draft: RequestSpec, edits: Iterable[Edit], name: str) -> RequestSpec:
         """Return a request with edits applied; what is wrong with them is reported."""
-        resolver = Resolver(self.scope, self.book.scribe, own=True)
+        resolver = Resolver(self.scope, self.arazzo.reporter, own=True)
         return edit_draft(draft, edits, resolver=resolver, path=self.model.path, name=name)
 
     @property
     def _resolver(self) -> Resolver:
-        return Resolver(self.scope, self.book.scribe)
+        return Resolver(self.scope, self.arazzo.reporter)
 
     def _require(self, unit: StepDraft, step: description.Step) -> None:
         """Let a step be run only behind those that it depends on: a jump may have left them out.
@@ -406,9 +406,9 @@ class WorkflowCompiler:
             template = compile_request(draft)
         except RequestError as error:
             remedy = "see parameters and requestBody of the step"
-            self.book.scribe.error(unit.path, str(error), remedy, STEP)
+            self.arazzo.reporter.error(unit.path, str(error), remedy, STEP)
             return
-        report = self.book.scribe.error if self.sent else self.book.scribe.warn
+        report = self.arazzo.reporter.error if self.sent else self.arazzo.reporter.warn
         for what in draft.lacking():
             message = f"{draft.operation.method} {draft.operation.path} requires {what}"
             report(unit.path, message, "the step gives none", STEP)
@@ -436,9 +436,9 @@ class WorkflowCompiler:
                 values[parameter.name] = value
         if target is None:
             return
-        scribe = self.book.scribe
-        check_names((p.name for p in step.parameters), target.schema.declared, scribe, unit.path)
-        check_inputs(target.schema, {**target.schema.defaults, **values}, scribe, unit.path)
+        reporter = self.arazzo.reporter
+        check_names((p.name for p in step.parameters), target.schema.declared, reporter, unit.path)
+        check_inputs(target.schema, {**target.schema.defaults, **values}, reporter, unit.path)
         noted = frozenset(self.scope.noted)
         for name, value in values.items():
             known = target.input_uses.get(name, frozenset())
@@ -451,13 +451,13 @@ class WorkflowCompiler:
         """Return the inputs that an action gives the workflow that it goes to."""
         if not action.parameters:
             return entry(target, action.path)
-        scribe, resolver = self.book.scribe, self._resolver
+        reporter, resolver = self.arazzo.reporter, self._resolver
         values = {
             given.name: resolver.value(given.value, given.value_path) for given in action.parameters
         }
         values = {name: value for name, value in values.items() if value is not MISSING}
-        check_names(values, target.schema.declared, scribe, action.path)
-        check_inputs(target.schema, {**target.schema.defaults, **values}, scribe, action.path)
+        check_names(values, target.schema.declared, reporter, action.path)
+        check_inputs(target.schema, {**target.schema.defaults, **values}, reporter, action.path)
         for name, value in values.items():
             known = target.input_uses.get(name, frozenset())
             target.input_uses[name] = known | uses_of(value)
@@ -472,10 +472,10 @@ class WorkflowCompiler:
     def _extra(self, conditions: Iterable[str]) -> Iterator[Criterion]:
         for condition in conditions:
             try:
-                yield simple(condition, Resolver(self.scope, self.book.scribe, own=True))
+                yield simple(condition, Resolver(self.scope, self.arazzo.reporter, own=True))
             except ExpressionError as error:
                 problem = Problem(message=error.message, key="acknowledged", remedy=error.remedy)
-                self.book.scribe.report.add(problem)
+                self.arazzo.reporter.report.add(problem)
 
     def _actions(
         self, models: Iterable[description.Action], entry: Entry, section: str
@@ -485,7 +485,9 @@ class WorkflowCompiler:
             if raw.step_id is not None and raw.step_id not in positions:
                 path = (*raw.path, "stepId")
                 message = f'there is no step "{raw.step_id}" in the workflow'
-                self.book.scribe.error(path, message, did_you_mean(raw.step_id, positions), section)
+                self.arazzo.reporter.error(
+                    path, message, did_you_mean(raw.step_id, positions), section
+                )
                 continue
             target = None if raw.workflow_id is None else self.targets.get(raw.workflow_id)
             yield Action(

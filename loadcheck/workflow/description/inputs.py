@@ -165,19 +165,19 @@ class InputSchema:
             return tuple(error.path), error.message
         return None
 
-    def check_schema(self, scribe: DocumentReporter, path: Path) -> None:
+    def check_schema(self, reporter: DocumentReporter, path: Path) -> None:
         """Report what is wrong with the schema itself."""
         for below, reference in self._lost:
             message = f'the reference "{reference}" leads nowhere within the document'
-            scribe.error((*path, *below), message, "references begin with #/", SECTION)
+            reporter.error((*path, *below), message, "references begin with #/", SECTION)
         if self._fault is not None:
             below, message = self._fault
-            scribe.error((*path, *below), f"no valid JSON Schema: {message}", _DRAFT, SECTION)
+            reporter.error((*path, *below), f"no valid JSON Schema: {message}", _DRAFT, SECTION)
         for name, value in self.defaults.items():
             for message in self.misfits(name, value):
                 place = (*path, "properties", name, "default")
                 remedy = "change it, or the schema beside it"
-                scribe.warn(place, f"the default does not fit: {message}", remedy, SECTION)
+                reporter.warn(place, f"the default does not fit: {message}", remedy, SECTION)
 
 
 def _listed(value: Any) -> Iterator[Any]:

@@ -46,7 +46,7 @@ class Source:
 
 def load_sources(
     content: Arazzo,
-    scribe: DocumentReporter,
+    reporter: DocumentReporter,
     overrides: Mapping[str, str],
     fetch: Fetch | None,
     known: dict[str, Document],
@@ -57,7 +57,7 @@ def load_sources(
 
     Args:
         content: What the document says.
-        scribe: Of the Arazzo document; takes problems.
+        reporter: Of the Arazzo document; takes problems.
         overrides: Source name → file or URL that stands in for its ``url``.
         fetch: Reads URLs.
         known: Documents that were read, by their ``$self``; more are added.
@@ -71,13 +71,13 @@ def load_sources(
     ):
         reader = SourceReader(fetch, known, mapped=entry.name in overrides)
         try:
-            document = reader.read(overrides.get(entry.name, entry.url), scribe.document)
+            document = reader.read(overrides.get(entry.name, entry.url), reporter.document)
             sources[entry.name] = open_source(entry, document, reader)
         except WorkflowError as error:
             failed.append((entry, error))
     for entry, failure in failed:
         used = entry.name in overrides or _is_used(content, entry.name, sources)
-        report = scribe.error if used else scribe.warn
+        report = reporter.error if used else reporter.warn
         for problem in failure.problems:
             where = f"{problem.file}:{problem.line}" if problem.line else problem.file
             message = f'source description "{entry.name}": {where}: {problem.message}'
@@ -260,21 +260,21 @@ class ArazzoDescription:
 
     Attributes:
         prefix: Prefix of workflow ids, to tell documents apart.
-        scribe: Takes its problems.
+        reporter: Takes its problems.
         content: What it says.
         sources: Its source descriptions; None stands for one that was reported.
-        books: Those of them that are Arazzo documents themselves.
+        arazzo_sources: Those of them that are Arazzo documents themselves.
         workflows: Its workflows by id.
-        faces: What others may refer to of them.
+        signatures: What others may refer to of them.
     """
 
     prefix: str
-    scribe: DocumentReporter
+    reporter: DocumentReporter
     content: Arazzo
     sources: dict[str, Source | None]
-    books: dict[str, ArazzoDescription] = field(default_factory=dict)
+    arazzo_sources: dict[str, ArazzoDescription] = field(default_factory=dict)
     workflows: dict[str, Workflow]
-    faces: dict[str, WorkflowSignature]
+    signatures: dict[str, WorkflowSignature]
 
 
 class DescriptionLoader:
@@ -290,28 +290,28 @@ class DescriptionLoader:
         self._report = report
         self._overrides = overrides
         self._fetch = fetch
-        self._books: dict[str, ArazzoDescription] = {}
+        self._arazzo_sources: dict[str, ArazzoDescription] = {}
         self._known: dict[str, Document] = {}
 
     def open(self, document: Document, prefix: str = "") -> ArazzoDescription:
         """Return a document and all Arazzo documents it is built on, read and parsed."""
-        known = self._books.get(document.location)
+        known = self._arazzo_sources.get(document.location)
         if known is not None:
             return known
-        if len(self._books) >= MAX_BOOKS:
+        if len(self._arazzo_sources) >= MAX_BOOKS:
             message, remedy = f"more than {MAX_BOOKS} Arazzo documents", "refer to fewer"
             problem = Problem(message=message, file=document.name, remedy=remedy)
             raise WorkflowError((*self._report.problems, problem))
-        scribe = DocumentReporter(self._report, document)
-        content = parse_arazzo(scribe)
-        sources = load_sources(content, scribe, self._overrides, self._fetch, self._known)
-        book = ArazzoDescription(
+        reporter = DocumentReporter(self._report, document)
+        content = parse_arazzo(reporter)
+        sources = load_sources(content, reporter, self._overrides, self._fetch, self._known)
+        arazzo = ArazzoDescription(
             prefix=prefix,
-            scribe=scribe,
+            reporter=reporter,
             content=content,
             sources=sources,
             workflows={workflow.workflow_id: workflow for workflow in content.workflows},
-            faces={
+            signatures={
                 workflow.workflow_id: WorkflowSignature(
                     key=f"{prefix}{workflow.workflow_id}",
                     inputs=InputSchema(workflow.inputs, document.root).declared,
@@ -320,20 +320,20 @@ class DescriptionLoader:
                 for workflow in content.workflows
             },
         )
-        self._books[document.location] = book
+        self._arazzo_sources[document.location] = arazzo
         for name, source in sources.items():
             if source is not None and source.description is None:
-                book.books[name] = self.open(source.document, f"{prefix}{name}.")
-        return book
+                arazzo.arazzo_sources[name] = self.open(source.document, f"{prefix}{name}.")
+        return arazzo
 
-    def check_overrides(self, book: ArazzoDescription) -> None:
+    def check_overrides(self, arazzo: ArazzoDescription) -> None:
         """Report files that stand in for source descriptions that are nowhere."""
-        names = {name for known in self._books.values() for name in known.sources}
+        names = {name for known in self._arazzo_sources.values() for name in known.sources}
         for name in self._overrides:
             if name not in names:
                 message = f'there is no source description "{name}" to stand in for'
                 remedy = did_you_mean(name, names)
-                book.scribe.error(("sourceDescriptions",), message, remedy)
+                arazzo.reporter.error(("sourceDescriptions",), message, remedy)
 
 
 def password_inputs(path: Path, workflow_id: str | None) -> frozenset[str]:
@@ -358,7 +358,7 @@ def password_inputs(path: Path, workflow_id: str | None) -> frozenset[str]:
 
 
 def find_workflow(
-    book: ArazzoDescription, text: str, place: Place, section: str
+    arazzo: ArazzoDescription, text: str, place: Place, section: str
 ) -> tuple[ArazzoDescription, Workflow] | None:
     """Return the workflow that a ``workflowId`` means; None if it was reported.
 
@@ -367,43 +367,43 @@ def find_workflow(
     """
     if text.startswith("$sourceDescriptions."):
         name, _, workflow_id = text.removeprefix("$sourceDescriptions.").partition(".")
-        return _of_source(book, name, workflow_id, place, section)
-    if text in book.workflows:
-        return book, book.workflows[text]
-    holders = [name for name, other in book.books.items() if text in other.workflows]
+        return _of_source(arazzo, name, workflow_id, place, section)
+    if text in arazzo.workflows:
+        return arazzo, arazzo.workflows[text]
+    holders = [name for name, other in arazzo.arazzo_sources.items() if text in other.workflows]
     if not holders:
-        remedy = did_you_mean(text, book.workflows)
-        book.scribe.error(place, f'there is no workflow "{text}"', remedy, section)
+        remedy = did_you_mean(text, arazzo.workflows)
+        arazzo.reporter.error(place, f'there is no workflow "{text}"', remedy, section)
         return None
-    if len(book.books) > 1:
+    if len(arazzo.arazzo_sources) > 1:
         message = f'"{text}" does not say which source description it is in'
-        report = book.scribe.error if len(holders) > 1 else book.scribe.warn
+        report = arazzo.reporter.error if len(holders) > 1 else arazzo.reporter.warn
         report(place, message, f'write "$sourceDescriptions.{holders[0]}.{text}"', section)
-    other = book.books[holders[0]]
+    other = arazzo.arazzo_sources[holders[0]]
     return other, other.workflows[text]
 
 
 def _of_source(
-    book: ArazzoDescription, name: str, workflow_id: str, place: Place, section: str
+    arazzo: ArazzoDescription, name: str, workflow_id: str, place: Place, section: str
 ) -> tuple[ArazzoDescription, Workflow] | None:
-    other = book.books.get(name)
+    other = arazzo.arazzo_sources.get(name)
     if other is not None and workflow_id in other.workflows:
         return other, other.workflows[workflow_id]
     rest = workflow_id.removeprefix("workflows.")
     if other is not None and rest in other.workflows:  # as published documents write it
         message = f'"$sourceDescriptions.{name}.{workflow_id}" has a part too many'
         remedy = f'write "$sourceDescriptions.{name}.{rest}"'
-        book.scribe.warn(place, message, remedy, section)
+        arazzo.reporter.warn(place, message, remedy, section)
         return other, other.workflows[rest]
     if other is not None:
         message = f'the source description "{name}" has no workflow "{workflow_id}"'
         remedy = did_you_mean(workflow_id, other.workflows)
-    elif name not in book.sources:
+    elif name not in arazzo.sources:
         message = f'there is no source description "{name}"'
-        remedy = did_you_mean(name, book.sources)
-    elif book.sources[name] is None:
+        remedy = did_you_mean(name, arazzo.sources)
+    elif arazzo.sources[name] is None:
         return None
     else:
         message, remedy = f'the source description "{name}" is no Arazzo document', ""
-    book.scribe.error(place, message, remedy, section)
+    arazzo.reporter.error(place, message, remedy, section)
     return None

@@ -68,15 +68,15 @@ class ComponentParser:
 
     Args:
         components: The document's ``components``; anything but an object is reported.
-        scribe: Takes problems.
+        reporter: Takes problems.
 
     Attributes:
         components: The same as it is.
     """
 
-    def __init__(self, components: Any, scribe: DocumentReporter) -> None:
-        self._scribe = scribe
-        version = version_of(scribe.document.root)
+    def __init__(self, components: Any, reporter: DocumentReporter) -> None:
+        self._reporter = reporter
+        version = version_of(reporter.document.root)
         self._later = version == LATER
         self._places = ("path", "query", "header", "cookie", *_MORE_PLACES.get(version, ()))
         self._components = self._reader(
@@ -85,7 +85,7 @@ class ComponentParser:
         self.components = self._components.raw
 
     def _reader(self, raw: Any, path: Path, section: str, known: tuple[str, ...]) -> Reader:
-        return Reader(raw, path, self._scribe, _described(section, known, later=self._later))
+        return Reader(raw, path, self._reporter, _described(section, known, later=self._later))
 
     def parameters(self, holder: Reader, *, call: bool = False) -> Iterator[Parameter]:
         """Yield parameters; those of a ``call`` of a workflow are its inputs, without ``in``."""
@@ -96,7 +96,7 @@ class ComponentParser:
                 continue
             if (parameter.where, parameter.name) in seen:
                 message = f'the parameter "{parameter.name}" stands twice'
-                self._scribe.error(path, message, "leave one of them out", "Parameter Object")
+                self._reporter.error(path, message, "leave one of them out", "Parameter Object")
             seen.add((parameter.where, parameter.name))
             yield parameter
 
@@ -132,7 +132,7 @@ class ComponentParser:
         """Return what a Reusable Object refers to, its path, the value that it sets, own path."""
         if not isinstance(raw, dict) or "reference" not in raw:
             return None
-        entry = Reader(raw, path, self._scribe, _REUSABLE)
+        entry = Reader(raw, path, self._reporter, _REUSABLE)
         reference = entry.text("reference")
         prefix = f"$components.{kind}."
         known = self._components.raw.get(kind)
@@ -200,7 +200,7 @@ class ComponentParser:
             if action.name and action.name in seen:
                 message = f'the action "{action.name}" stands twice'
                 remedy = "give each a name of its own: the second would never be taken"
-                self._scribe.error(path, message, remedy, holder.section)
+                self._reporter.error(path, message, remedy, holder.section)
             seen.add(action.name)
             yield action
 
@@ -253,7 +253,7 @@ class ComponentParser:
             elif not isinstance(value, str):
                 remedy = "selectors need arazzo: 1.1.0" if is_selector(value) else ""
                 message = "an output is a runtime expression"
-                self._scribe.error(path, message, remedy, holder.section)
+                self._reporter.error(path, message, remedy, holder.section)
             else:
                 self._check_output(value, path, holder.section)
                 outputs[name] = value
@@ -271,7 +271,7 @@ class ComponentParser:
         if is_expression(text, own=True) or "{$" in text:
             return
         message = f'the output "{text}" is no runtime expression'
-        report = self._scribe.error if text.startswith("$") else self._scribe.warn
+        report = self._reporter.error if text.startswith("$") else self._reporter.warn
         report(path, message, "expected one such as $response.body#/id", section)
 
     def check_components(self) -> None:
@@ -325,37 +325,37 @@ def _body_parameter(parameters: Iterable[Parameter]) -> Body | None:
     return None
 
 
-def parse_arazzo(scribe: DocumentReporter) -> Arazzo:
+def parse_arazzo(reporter: DocumentReporter) -> Arazzo:
     """Read a whole document; what is not as it should be is reported and left out.
 
     Raises:
         WorkflowError: It is another kind of document altogether.
     """
-    root = scribe.document.root
+    root = reporter.document.root
     if isinstance(root, dict) and "arazzo" not in root and ("openapi" in root or "swagger" in root):
         message = "an OpenAPI description, not an Arazzo document"
         remedy = "name the document whose sourceDescriptions lead to it"
         raise WorkflowError(
-            Problem(message=message, file=scribe.document.name, line=1, remedy=remedy)
+            Problem(message=message, file=reporter.document.name, line=1, remedy=remedy)
         )
-    return _Parser(scribe).document()
+    return _Parser(reporter).document()
 
 
 class _Parser:
-    def __init__(self, scribe: DocumentReporter) -> None:
-        self._scribe = scribe
-        root = scribe.document.root
+    def __init__(self, reporter: DocumentReporter) -> None:
+        self._reporter = reporter
+        root = reporter.document.root
         self._later = version_of(root) == LATER
         known = _ROOT if self._later else tuple(name for name in _ROOT if name != "$self")
         if isinstance(root, Mapping) and "$schema" in root:
             message, remedy = '"$schema" is for editors and no field of Arazzo', "it is ignored"
-            scribe.warn(("$schema",), message, remedy, "Arazzo Specification Object")
+            reporter.warn(("$schema",), message, remedy, "Arazzo Specification Object")
             root = {name: value for name, value in root.items() if name != "$schema"}
         self._root = self._reader(root, (), "Arazzo Specification Object", known)
-        self._parts = ComponentParser(self._root.raw.get("components", {}), scribe)
+        self._parts = ComponentParser(self._root.raw.get("components", {}), reporter)
 
     def _reader(self, raw: Any, path: Path, section: str, known: tuple[str, ...]) -> Reader:
-        return Reader(raw, path, self._scribe, _described(section, known, later=self._later))
+        return Reader(raw, path, self._reporter, _described(section, known, later=self._later))
 
     def document(self) -> Arazzo:
         root = self._root
@@ -369,7 +369,7 @@ class _Parser:
             info.require("title", "version")
         if not isinstance(info.raw.get("version", ""), str):
             message = f'"version" is {describe(info.raw["version"])}'
-            self._scribe.warn(("info", "version"), message, "put it in quotes", info.section)
+            self._reporter.warn(("info", "version"), message, "put it in quotes", info.section)
         sources = tuple(self._sources())
         workflows = tuple(self._workflows())
         self._parts.check_components()

@@ -266,7 +266,7 @@ class Resolver:
 
     Args:
         scope: What expressions refer to.
-        scribe: Takes problems.
+        reporter: Takes problems.
         own: Whether expressions of our own (``$copy.userId``) are known.
         encode: Applied to values that are known already, where they are put into a string.
     """
@@ -274,16 +274,16 @@ class Resolver:
     def __init__(
         self,
         scope: Scope,
-        scribe: DocumentReporter,
+        reporter: DocumentReporter,
         *,
         own: bool = False,
         encode: Callable[[str], bytes] | None = None,
     ) -> None:
         self.scope = scope
-        self.scribe = scribe
+        self.reporter = reporter
         self._own = own
         self._encode = encode
-        self._selects = own or version_of(scribe.document.root) == LATER
+        self._selects = own or version_of(reporter.document.root) == LATER
 
     def value(self, raw: Any, path: Path) -> Any:
         """Return a JSON value with every string in it resolved.
@@ -308,7 +308,7 @@ class Resolver:
         try:
             return select_value(raw, context)
         except ExpressionError as error:
-            self.scribe.error((*path, "selector"), error.message, error.remedy, SELECTOR)
+            self.reporter.error((*path, "selector"), error.message, error.remedy, SELECTOR)
             return Dynamic(text=str(raw["context"]), evaluate=lambda _: MISSING)
 
     def string(self, raw: str, path: Path) -> Any:
@@ -325,7 +325,7 @@ class Resolver:
             self._check_root(raw, path)
             return self._template(raw, path)
         except ExpressionError as error:
-            self.scribe.error(path, error.message, error.remedy, SECTION)
+            self.reporter.error(path, error.message, error.remedy, SECTION)
             return Dynamic(text=raw, evaluate=lambda _: MISSING)
 
     def _check_root(self, raw: str, path: Path) -> None:
@@ -343,7 +343,7 @@ class Resolver:
                 f'"{raw}" would be sent as text: "{root}" begins no expression',
                 f'did you mean "{meant}"?',
             )
-        self.scribe.warn(
+        self.reporter.warn(
             path,
             f'"{raw}" is sent as text: "{root}" begins no expression',
             "expressions begin with $inputs, $steps, $response, …",
@@ -372,7 +372,7 @@ class Resolver:
         tokens = self.scope.tokens
         if tokens and tokens[-1] == "length":
             whole = self.scope.conforming(expression).removesuffix("/length").removesuffix("#")
-            self.scribe.warn(
+            self.reporter.warn(
                 path,
                 f'"{expression.text}": an expression has no length, this is a member "length"',
                 f'take the whole of it, "{whole}", and test an item: type jsonpath, "$[0]"',
@@ -381,7 +381,7 @@ class Resolver:
         elif self.scope.conforming(expression) != expression.text:
             shorter = expression.standard and not tokens and self._is_first_version
             if not shorter:
-                self.scribe.warn(
+                self.reporter.warn(
                     path,
                     f'"{expression.text}" is not spelt as the specification has it',
                     f'write "{self.scope.conforming(expression)}"',
@@ -392,7 +392,7 @@ class Resolver:
     @property
     def _is_first_version(self) -> bool:
         """Whether the document is of Arazzo 1.0.0, which had spellings of its own."""
-        root = self.scribe.document.root
+        root = self.reporter.document.root
         return isinstance(root, dict) and root.get("arazzo") == "1.0.0"
 
     def _template(self, raw: str, path: Path) -> str | Dynamic | Template | JsonTemplate:
@@ -414,7 +414,7 @@ class Resolver:
                 if expression.root != "inputs":
                     raise ExpressionError(f'"{expression.text}" has no value, in "{raw}"')
                 name = expression.names[-1]
-                if self.scope.face.inputs.get(name):  # reported where it is asked for
+                if self.scope.signature.inputs.get(name):  # reported where it is asked for
                     return Dynamic(text=raw, evaluate=lambda _: MISSING)
                 raise ExpressionError(
                     f'"{expression.text}" has no value, in "{raw}"',
@@ -433,7 +433,7 @@ class Resolver:
 
     def _suspect(self, literal: str, raw: str, path: Path) -> None:
         for text in unbraced(literal):
-            self.scribe.warn(
+            self.reporter.warn(
                 path,
                 f'"{text}" inside a longer string is sent as it is written',
                 f'if it is meant as an expression, write "{with_braces(raw)}"',
@@ -442,15 +442,15 @@ class Resolver:
 
     def _bare(self, bare: Bare, raw: str, path: Path) -> Expression | None:
         braced = raw.replace(bare.text, f"{{{bare.text}}}")
-        if bare.name in self.scope.face.inputs:
-            self.scribe.warn(
+        if bare.name in self.scope.signature.inputs:
+            self.reporter.warn(
                 path,
                 f'"{bare.text}" inside a longer string stands without braces',
                 f'write "{braced}"',
                 SECTION,
             )
             return parse_expression(bare.text)
-        self.scribe.warn(
+        self.reporter.warn(
             path,
             f'"{bare.text}" is sent as it is written: no such input is declared',
             f'if it is meant as an expression, declare the input and write "{braced}"',

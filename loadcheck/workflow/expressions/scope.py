@@ -50,7 +50,7 @@ class Scope:
     """Resolves expressions to values, or to what will give their value in a frame.
 
     Args:
-        face: The workflow itself.
+        signature: The workflow itself.
         run: What is the same for every copy.
         inputs: Values of its inputs where they are known at compile time; None if the frame brings
             them.
@@ -71,14 +71,14 @@ class Scope:
 
     def __init__(
         self,
-        face: WorkflowSignature,
+        signature: WorkflowSignature,
         run: Run,
         *,
         inputs: Mapping[str, Any] | None = None,
         noted: Mapping[str, frozenset[str]] | None = None,
         document: Declared | None = None,
     ) -> None:
-        self.face = face
+        self.signature = signature
         self._run = run
         self._copies = CopyData(run.variety)
         self.steps: Mapping[str, StepSignature] = {}
@@ -174,15 +174,15 @@ class Scope:
         return noted
 
     def _input(self, expression: Expression) -> Any:
-        name, rest = self._longest(expression, self.face.inputs, "the workflow has no input")
+        name, rest = self._longest(expression, self.signature.inputs, "the workflow has no input")
         if self.inputs is None:
-            depends = frozenset({f"input:{self.face.key}/{name}"})
+            depends = frozenset({f"input:{self.signature.key}/{name}"})
             inputs = itemgetter(Slot.INPUTS)
 
             def evaluate(frame: Frame) -> Any:
                 return inputs(frame).get(name, MISSING)
 
-            optional = not self.face.inputs.get(name, False)
+            optional = not self.signature.inputs.get(name, False)
             return dynamic(expression, evaluate, rest, uses=depends, optional=optional)
         self.noted |= self._noted_inputs.get(name, frozenset())
         return follow(expression, self.inputs.get(name, MISSING), rest)
@@ -194,12 +194,12 @@ class Scope:
             return self._called(expression, step.call)
         if step is not None and self.here is not None and name in step.outputs:
             return self._slot(expression, self.here, name, ())
-        name, rest = self._longest(expression, self.face.outputs, "the workflow has no output")
+        name, rest = self._longest(expression, self.signature.outputs, "the workflow has no output")
         if name in self._resolving:
             raise ExpressionError(f'the output "{name}" refers to itself')
         self._resolving.append(name)
         try:
-            said = self.face.outputs[name]
+            said = self.signature.outputs[name]
             if isinstance(said, str):
                 value = self.resolve(parse_expression(said))
             else:
@@ -246,7 +246,7 @@ class Scope:
         self, expression: Expression, step_id: str, name: str, rest: tuple[str, ...]
     ) -> Dynamic:
         slot = self.wanted.setdefault((step_id, name), Slot.FREE + len(self.wanted))
-        depends = frozenset({f"step:{self.face.key}/{step_id}"})
+        depends = frozenset({f"step:{self.signature.key}/{step_id}"})
         return dynamic(expression, itemgetter(slot), rest, uses=depends)
 
     def _workflow_value(self, expression: Expression) -> Any:
@@ -254,17 +254,17 @@ class Scope:
         if workflow_id not in self._document.workflows:
             remedy = did_you_mean(workflow_id, self._document.workflows)
             raise ExpressionError(f'there is no workflow "{workflow_id}"', remedy)
-        face = self._document.workflows[workflow_id]
-        declared: Mapping[str, Any] = face.inputs if kind == "inputs" else face.outputs
+        signature = self._document.workflows[workflow_id]
+        declared: Mapping[str, Any] = signature.inputs if kind == "inputs" else signature.outputs
         name, rest = self._longest(
             expression, declared, f'the workflow "{workflow_id}" has no {kind[:-1]}'
         )
         if kind == "outputs" and workflow_id == self._run.shared.workflow:
             return self._shared_output(expression, name, rest)
         if kind == "outputs":
-            face.wanted.add(name)
+            signature.wanted.add(name)
         index = 0 if kind == "inputs" else 1
-        key = face.key
+        key = signature.key
 
         def evaluate(frame: Frame) -> Any:
             journey = frame[Slot.WORKFLOWS]
