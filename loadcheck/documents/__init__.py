@@ -72,9 +72,9 @@ def split_http_url(url: str) -> SplitResult:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise ValueError("is no URL") from None
+        raise ValueError("is not a URL") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("is no http or https URL")
+        raise ValueError("is not an http or https URL")
     if port == 0:
         raise ValueError("has the port 0")
     return parts

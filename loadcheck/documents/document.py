@@ -239,7 +239,7 @@ def read_document(path: Path, name: str) -> Document:
         name: The file as the user named it, for messages.
 
     Raises:
-        WorkflowError: It cannot be read, is no YAML or JSON, or is beyond the bounds.
+        WorkflowError: It cannot be read, is not YAML or JSON, or is beyond the bounds.
     """
     return parse_document(read_content(path, name), name=name, location=str(path.resolve()))
 
@@ -265,7 +265,7 @@ def parse_document(content: bytes, *, name: str, location: str) -> Document:
     """Read a document from its bytes.
 
     Raises:
-        WorkflowError: It is no YAML or JSON, or is beyond the bounds.
+        WorkflowError: It is not YAML or JSON, or is beyond the bounds.
     """
     if len(content) > MAX_BYTES:
         message = f"larger than {MAX_BYTES // 1024 // 1024} MB"

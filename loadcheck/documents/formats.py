@@ -72,7 +72,7 @@ Container: TypeAlias = Object | Array
 
 
 class TreeError(Exception):
-    """A text is no document that we read; ``remedy`` may say what would be."""
+    """A text is not a document that we read; ``remedy`` may say what would be."""
 
     def __init__(self, message: str, line: int | None, remedy: str = "") -> None:
         super().__init__(message)
@@ -182,7 +182,7 @@ _WORDS: Final = {"true": True, "false": False, "null": None}
 
 
 class NotJsonError(Exception):
-    """A text is no JSON; it may still be YAML."""
+    """A text is not JSON; it may still be YAML."""
 
 
 def compose_json(text: str) -> Any:
@@ -298,7 +298,7 @@ def compose(text: str) -> Any:
     """Read a YAML text.
 
     Raises:
-        TreeError: It is no YAML 1.2 document of the core schema, or beyond the bounds.
+        TreeError: It is not YAML 1.2 document of the core schema, or beyond the bounds.
     """
     _refuse_old_breaks(text)
     composer = _Composer()
@@ -401,7 +401,7 @@ class _Composer:
 
     def _begin(self, event: Any, container: Object | Array) -> None:
         if self.builder.expects_key:
-            raise TreeError("a key that is no string", container.line)
+            raise TreeError("a key that is not a string", container.line)
         tag = event.tag
         if tag is not None and str(tag) not in {f"{_CORE}map", f"{_CORE}seq", "!"}:
             raise TreeError(f'the tag "{tag}" is not known', container.line)

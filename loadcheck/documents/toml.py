@@ -386,7 +386,7 @@ def as_toml(value: Any) -> str:
     """Return a value of JSON as TOML, in one line.
 
     Raises:
-        ScenarioError: It has a part that TOML cannot say: null, or what is no JSON at all.
+        ScenarioError: It has a part that TOML cannot say: null, or what is not JSON at all.
     """
     if isinstance(value, bool):
         return "true" if value else "false"

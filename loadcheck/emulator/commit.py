@@ -408,5 +408,5 @@ def _shifted(time: int, shift_ms: int) -> int:
 
 
 def _is_bot(user_agent: str | None) -> bool:
-    """Return whether a user agent, if one was sent, is no browser's [D] Block bot web traffic."""
+    """Return whether a user agent, if sent, is not a browser's [D] Block bot web traffic."""
     return user_agent is not None and not user_agent.lower().startswith(_BROWSER)

@@ -136,7 +136,7 @@ class Recorder:
         try:
             content = orjson.loads(body)
         except orjson.JSONDecodeError:
-            # what is no JSON may still hold a key
+            # what is not JSON may still hold a key
             return _IN_TEXT.sub(rf"\1{HIDDEN}", body.decode("utf-8", "replace")), key
         if isinstance(content, dict):
             if "api_key" in content:
@@ -171,7 +171,7 @@ async def replay(
         the recording and which one now.
 
     Raises:
-        JournalError: The file is no recording; nothing was asked.
+        JournalError: The file is not a recording; nothing was asked.
     """
     recorded = list(_recorded(file))
     others: Counter[tuple[int, int]] = Counter()

@@ -140,7 +140,7 @@ def read_payload(request: Request, most_bytes: int | None) -> tuple[dict[str, An
     """Return the payload, and the size of its serialized form.
 
     Raises:
-        RefusedError: It is no JSON object, or too large.
+        RefusedError: It is not a JSON object, or too large.
     """
     if b"json" not in request.header(b"content-type").lower():
         # mandatory [D]; how another one is refused is [U]
@@ -336,7 +336,7 @@ def _missing(field: str) -> Answer:
 
 
 def _min_id_length(options: object) -> int:
-    """Return ``options.min_id_length``; what is no number of characters is ignored [U]."""
+    """Return ``options.min_id_length``; what is not a number of characters is ignored [U]."""
     if type(options) is dict and type(options.get("min_id_length")) is int:
         return max(int(options["min_id_length"]), 1)
     return MIN_ID_LENGTH

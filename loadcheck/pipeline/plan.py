@@ -111,7 +111,7 @@ def seed_of_digest(found: str) -> int:
     """Return the seed of a planned run that has none: figures that depend on it are exact, too.
 
     Raises:
-        InputError: It is no digest.
+        InputError: It is not a digest.
     """
     if not _HEX.fullmatch(found):
         message = "the digest of a plan has 32 hexadecimal digits"

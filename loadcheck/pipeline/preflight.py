@@ -356,4 +356,6 @@ def _why(exchange: Exchange, origin: str, what: str) -> str:
         return f"{origin} has had too many requests (429): somebody else uses the project ({body})"
     if status >= _SERVER:
         return f"{origin} is out of order ({status}): try again later"
-    return f"{origin} answers {status}, which is no API of this service: {body or exchange.reason}"
+    return (
+        f"{origin} answers {status}, which is not an API of this service: {body or exchange.reason}"
+    )

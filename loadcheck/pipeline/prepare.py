@@ -425,7 +425,7 @@ def thresholds_together(scenario: Scenario) -> tuple[thresholds.ParsedThreshold,
     """Return what must hold of all flows of a mix together.
 
     Raises:
-        ScenarioError: One is no threshold, or speaks of something that they do not have together.
+        ScenarioError: One is not a threshold, or is of something that they do not have together.
     """
     words = MetricNames(steps=[WORKFLOW], together=True)
     limits, misfits = _thresholds(scenario, "together.thresholds", scenario.together, words)
@@ -445,7 +445,9 @@ def _misplaced_limits(scenario: Scenario, plan: Plan) -> list[Problem]:
     """Return a problem for each limit of something that no copy runs."""
     names = [step.step_id for step in plan.steps if step.role is Role.COPY]
     return [
-        scenario.problem(f"limits.{name}", "is no step that copies run", did_you_mean(name, names))
+        scenario.problem(
+            f"limits.{name}", "is not a step that copies run", did_you_mean(name, names)
+        )
         for name in scenario.limits
         if name not in names
     ]

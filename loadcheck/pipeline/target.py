@@ -239,7 +239,7 @@ async def refusal(compiled: CompiledScenario) -> str | None:
     """Return why no connection to the target can be opened; None if one can.
 
     Connections are tried for up to a second. One that is neither taken nor refused in that time is
-    no refusal: it may be slow. The embedded emulator is known to listen; a proxy is no target.
+    no refusal: it may be slow. The embedded emulator is known to listen; a proxy is not a target.
     """
     target, steps = compiled.scenario.target, compiled.plan.steps
     if target.kind == "emulator" or target.transport == "httpx":

@@ -139,7 +139,7 @@ def instant(text: str, option: str) -> str:
     except (ValueError, OverflowError):
         remedy = "expected 2026-11-26, 2026-11-26T08:00, or an age: 90m, 12h, 7d, 4w"
         raise InputError(
-            Problem(key=option, message=f'"{text}" is no instant', remedy=remedy)
+            Problem(key=option, message=f'"{text}" is not an instant', remedy=remedy)
         ) from None
     return found.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
@@ -189,7 +189,7 @@ def _entry(path: Path, cause: Cause) -> Entry:
         return Entry(path=path, trouble=error.message)
     schema = document.get("schema") if isinstance(document, dict) else None
     if not isinstance(schema, str) or not schema.startswith(_SCHEMA):
-        return Entry(path=path, trouble="is no file of loadcheck")
+        return Entry(path=path, trouble="is not a file of loadcheck")
     kind = schema.removeprefix(_SCHEMA).partition("/")[0]
     try:
         found = _described(path, kind, document)

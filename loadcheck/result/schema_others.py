@@ -49,7 +49,7 @@ def _named_figure() -> dict[str, Shape]:
         "name": text("Its name within the group."),
         "unit": choice("Of all its values.", "ms", "1/s", "ratio", "count"),
         "better": choice("Which direction is.", "less", "more"),
-        "about": choice("A generator that does worse is no regression.", "target", "generator"),
+        "about": choice("A generator that does worse is not a regression.", "target", "generator"),
     }
 
 

@@ -375,13 +375,13 @@ def read_unchecked(path: Path) -> dict[str, Any]:
     For who reads many: it costs a fraction of :func:`read_any`. What of it is used must be seen to.
 
     Raises:
-        ResultFileError: It cannot be read, or is no file of loadcheck.
+        ResultFileError: It cannot be read, or is not a file of loadcheck.
     """
     document = _parsed(path)
     found = document.get("schema") if isinstance(document, dict) else None
     match = _KIND.fullmatch(found) if isinstance(found, str) else None
     if match is None:
-        raise _unusable(path, "is no file of loadcheck", "name results files", key="schema")
+        raise _unusable(path, "is not a file of loadcheck", "name results files", key="schema")
     assert isinstance(document, dict)
     if match[1] == "result" and found != SCHEMA:
         version = _VERSION.fullmatch(str(found))
@@ -396,7 +396,7 @@ def read_results(path: Path) -> bytes:
     """Return what a results file holds, if it can be parsed without taking all memory.
 
     Raises:
-        UnreadableError: It cannot be read, or is no file of any run.
+        UnreadableError: It cannot be read, or is not a file of any run.
     """
     data = read_file(path, MAX_FILE_BYTES)
     if len(data) > _MOST_NODES and (  # a small one cannot hold so many

@@ -284,14 +284,14 @@ def label_trouble(name: str, value: Any) -> tuple[str, str] | None:
     """Return what is wrong with a label and what was expected; None if nothing is."""
     if not _LABEL_NAME.fullmatch(name):
         expected = "expected a letter, then letters, digits, - and _, at most 64"
-        return f'"{name}" is no name of a label', expected
+        return f'"{name}" is not a name of a label', expected
     if not isinstance(value, str):
-        return "the value is no string", "write it in quotes"
+        return "the value is not a string", "write it in quotes"
     if not value.strip():
         return "the value is empty", "give it one, or leave the label out"
-    # a byte of an argument that is not UTF-8 is no text either
+    # a byte of an argument that is not UTF-8 is not a text either
     if not _LABEL.fullmatch(value) or value.encode("utf-8", "ignore").decode() != value:
-        return "the value is no line of text", "expected at most 512 characters, no line breaks"
+        return "the value is not a line of text", "expected at most 512 characters, no line breaks"
     return None
 
 

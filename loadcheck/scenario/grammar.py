@@ -795,7 +795,7 @@ DELETE: Keys = {
     ),
     "endpoint": text(
         "Its path and query. {$users} stands for the ids of a batch, quoted and with commas, "
-        "{$run.id} for the mark of the run, {$inputs.NAME} for an input that is no copy's own.",
+        "{$run.id} for the mark of the run, {$inputs.NAME} for an input that is not a copy's own.",
         pattern=PATH,
         example="/events?run=eq.{$run.id}&user=in.({$users})",
     ),

@@ -513,7 +513,7 @@ def read_limits(top: Table) -> Mapping[str, Limit]:
     limits = {}
     for step, node in table.entries.items():
         if not isinstance(node.value, dict):
-            table.report.add(node, "is no table", "expected { concurrency = 4, rate = 5 }")
+            table.report.add(node, "is not a table", "expected { concurrency = 4, rate = 5 }")
             continue
         entry = Table(node, table.report, known=grammar.LIMIT)
         if not entry.entries:

@@ -95,7 +95,9 @@ def _names(tables: Sequence[Table], report: Report) -> list[str]:
         where = node or table.node
         if not _NAME.fullmatch(name) or len(name) > grammar.MAX_FLOW_NAME:
             most = grammar.MAX_FLOW_NAME
-            report.add(where, f'"{name}" is no name', f"expected at most {most} of A-Z, 0-9, - _")
+            report.add(
+                where, f'"{name}" is not a name', f"expected at most {most} of A-Z, 0-9, - _"
+            )
         if name == "together":
             report.add(where, f'"{name}" stands for all flows', "choose another name")
         if name in names:

@@ -347,7 +347,7 @@ def seconds_of(value: Any) -> float | None:
 
 
 def share_of(value: Any) -> float | None:
-    """Return the share that a percentage stands for; None if the value is no percentage."""
+    """Return the share that a percentage stands for; None if the value is not a percentage."""
     if not isinstance(value, str) or not _PERCENT.fullmatch(value):
         return None
     return float(Decimal(value.strip().rstrip("%")) / 100)

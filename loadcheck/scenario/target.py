@@ -72,7 +72,7 @@ def environment(path: str | os.PathLike[str] | None) -> Mapping[str, str]:
         if match is None:  # not shown: it may hold a secret
             remedy = "expected NAME=VALUE; quotes are closed in the line they open in"
             problems.append(
-                Problem(message="is no variable", file=file, line=number, remedy=remedy)
+                Problem(message="is not a variable", file=file, line=number, remedy=remedy)
             )
             continue
         value = match["single"] or match["bare"] or ""

@@ -10,7 +10,7 @@ of the rules as README.md beside this file has them:
 3. Sums hide: what refused copies, copies without a clear answer, or other users could hide widens
    the band, and counts by bucket narrow it.
 4. Answers that do not add up are no evidence.
-5. Silence is not zero: a failed answer is no observation.
+5. Silence is not zero: a failed answer is not an observation.
 6. Missing users are lost only if users sent later are counted.
 7. Only proven losses are named (:mod:`loadcheck.verify.session`).
 9. Without a filter for the run, more than was sent proves nothing.

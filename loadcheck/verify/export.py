@@ -320,7 +320,7 @@ def _table_rows(file: Any) -> Iterator[dict[str, str]]:
             elif header is None:
                 header = row
                 if row[0].lstrip()[:1] in ("{", "[", "<"):
-                    raise ExportError(f"the answer is no CSV: it begins with {_value(row)}")
+                    raise ExportError(f"the answer is not CSV: it begins with {_value(row)}")
             elif "error" in header and _OF_ERRORS.issuperset(header):
                 raise ExportError(f"the export says that it is not whole: {_value(row)}")
             elif len(row) != len(header):
@@ -331,7 +331,7 @@ def _table_rows(file: Any) -> Iterator[dict[str, str]]:
                     event[name] = event[name] or default
                 yield event
     except (csv.Error, UnicodeDecodeError) as error:
-        raise ExportError(f"the export is no CSV: {error}") from None
+        raise ExportError(f"the export is not CSV: {error}") from None
 
 
 def _whole_lines(file: Any) -> Iterator[str]:
@@ -346,7 +346,7 @@ def _marked(lines: Iterator[bytes], marker: bytes, *, alone: bool) -> Iterator[d
         if marker in line:
             yield _object(line)
         elif alone:
-            raise ExportError(f"the export holds what is no event of the run: {_shown(line)}")
+            raise ExportError(f"the export holds what is not an event of the run: {_shown(line)}")
 
 
 def _lines(file: Any) -> Iterator[bytes]:
@@ -357,14 +357,14 @@ def _lines(file: Any) -> Iterator[bytes]:
         yield from members(file)
         return
     if begin not in (b"", b"{"):
-        raise ExportError(f"the answer is no export, no JSON: it begins with {_shown(first)}")
+        raise ExportError(f"the answer is not an export, no JSON: it begins with {_shown(first)}")
     for line in file:
         if not line.endswith(b"}\n") or not line.startswith(b"{"):
             bare = line.strip()
             if not bare:
                 continue
             if bare[:1] != b"{" or bare[-1:] != b"}":
-                raise ExportError(f"a line of the export is no JSON object: {_shown(bare)}")
+                raise ExportError(f"a line of the export is not a JSON object: {_shown(bare)}")
             if not line.endswith(b"\n"):  # where an export that was cut ends
                 _object(bare)
         yield line
@@ -389,7 +389,9 @@ def members(file: Readable) -> Iterator[bytes]:
                 _check_between(held[begin : token.start()])
                 opening = b"{" if depth else b"["
                 if ended or (kind != opening and (depth == 0 or kind != b"]")):
-                    raise ExportError(f"a member of the export is no JSON object: {_shown(held)}")
+                    raise ExportError(
+                        f"a member of the export is not a JSON object: {_shown(held)}"
+                    )
                 begin = at if depth == 0 or kind == b"]" else token.start()
             if kind in b"{[":
                 depth += 1
@@ -408,7 +410,7 @@ def members(file: Readable) -> Iterator[bytes]:
 
 def _check_between(text: bytes) -> None:
     if text.strip(_BETWEEN):
-        raise ExportError(f"the export is no JSON where it says {_shown(text)}")
+        raise ExportError(f"the export is not JSON where it says {_shown(text)}")
 
 
 def _shown(text: bytes) -> str:
@@ -423,12 +425,12 @@ def _json(line: bytes) -> Any:
     try:
         return orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        message = f"a line of the export is no JSON ({error.msg}): {_shown(line)}"
+        message = f"a line of the export is not JSON ({error.msg}): {_shown(line)}"
         raise ExportError(message) from None
 
 
 def _object(line: bytes) -> dict[str, Any]:
     event = _json(line)
     if not isinstance(event, dict):
-        raise ExportError(f"a line of the export is no JSON object: {_shown(line)}")
+        raise ExportError(f"a line of the export is not a JSON object: {_shown(line)}")
     return event

@@ -44,7 +44,7 @@ class Metric:
         scope: A step id, "lateness", "visible" (acknowledged until counted), one of the other
             :data:`OWN_SCOPES`, or "" for the run as a whole.
         time: One of :data:`TIMES`, or "" for the headline one.
-        percentile: 0 to 100; None if it is no statistic of a duration.
+        percentile: 0 to 100; None if it is not a statistic of a duration.
         grows: Whether it is a count that only ever grows.
     """
 

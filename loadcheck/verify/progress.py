@@ -156,7 +156,7 @@ class Progress:
     @property
     def part(self) -> str:
         """Which stage of the load the run is in; "" if the load has none, or only one."""
-        if len(self.outline.stages) < 2:  # noqa: PLR2004  # one is no part
+        if len(self.outline.stages) < 2:  # noqa: PLR2004  # one is not a part
             return ""
         elapsed_s = self.elapsed_s
         ended = sum(elapsed_s >= end_s for _, end_s in self.outline.stages[:-1])

@@ -84,7 +84,7 @@ def read_tally(
 
 
 def as_count(value: Any) -> int | None:
-    """Return a JSON value as a count; None if it is no whole number from zero to 2^63 - 1.
+    """Return a JSON value as a count; None if it is not a whole number from zero to 2^63 - 1.
 
     Counts come as integers, as floats without a fraction, and as decimal strings: JSON's numbers
     are doubles to many, so services that count beyond 2^53 write strings.

@@ -309,7 +309,7 @@ def prefix(name: str) -> str:
 
 
 def read_label(name: str, text: str) -> int | None:
-    """Return the bucket that a label stands for; None if it is no label of this partition."""
+    """Return the bucket that a label stands for; None if it is not a label of this partition."""
     digits = text[1:]
     if text[:1] != prefix(name) or not (digits.isascii() and digits.isdigit()):
         return None

@@ -137,4 +137,4 @@ def test_a_limit_of_something_that_no_copy_runs_is_refused(
     ended = loadcheck("check", smoke, "--set", "limits.segmentEvent={rate=1}")
     assert ended.code == 2
     assert "limits.segmentEvent" in ended.stderr
-    assert "is no step that copies run" in ended.stderr
+    assert "is not a step that copies run" in ended.stderr

@@ -324,7 +324,7 @@ def test_two_fields_that_are_alike_are_asked_about(api: Api) -> None:
         (Wishes(count="xyz"), 'no operation "xyz"; expected one of postEvent (POST /events)'),
         (Wishes(user="userid2"), '--user: there is no "userid2" in postEvent (POST /events)'),
         (Wishes(run="rum"), '--run: there is no "rum" in GET /count of api.yml; did you mean'),
-        (Wishes(server="localhost:80"), '--server: "localhost:80" is no http or https URL'),
+        (Wishes(server="localhost:80"), '--server: "localhost:80" is not an http or https URL'),
     ],
 )
 def test_a_wish_that_names_nothing(api: Api, wishes: Wishes, says: str) -> None:
@@ -463,7 +463,7 @@ def test_credentials_come_from_the_environment(
         ("swagger: '2.0'\ninfo: {}\n", "convert it to 3.0"),
         ("openapi: 4.0.0\n", "is no OpenAPI 3.0.x, 3.1.x or 3.2.x document"),
         ("arazzo: 1.0.1\n", "is no OpenAPI"),
-        ("[1, 2]", "is no object"),
+        ("[1, 2]", "is not an object"),
         ("a: [", "no valid YAML"),
     ],
 )

@@ -40,7 +40,7 @@ def test_what_a_step_may_ask(tmp_path: Path) -> None:
         ("rate = 2.5", "rte = 2.5", r':10: limits.segmentEvent.rte.*did you mean "rate"\?'),
         ("rate = 2.5", "rate = 0", ":10: limits.segmentEvent.rate"),
         ("concurrency = 4\nrate = 2.5\n", "", "limits nothing"),
-        ("[limits.segmentEvent]", "[limits]\nsegmentEvent = 4\n[limits.x]", "is no table"),
+        ("[limits.segmentEvent]", "[limits]\nsegmentEvent = 4\n[limits.x]", "is not a table"),
         ('"each"', '"every"', r'verify.query.*"after"'),
     ],
 )

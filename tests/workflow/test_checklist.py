@@ -132,7 +132,7 @@ def test_16_jsonpath_has_the_true_root(bench: Bench) -> None:
 
 def test_17_what_is_no_xpath_is_refused_before_the_run(bench: Bench) -> None:
     criterion = {"type": "xpath", "context": "$response.body", "condition": "//n["}
-    assert "is no XPath" in str(bench.refused(workflow(search(successCriteria=[criterion]))))
+    assert "is not an XPath" in str(bench.refused(workflow(search(successCriteria=[criterion]))))
 
 
 def test_18_the_status_in_the_criteria_of_an_action(bench: Bench) -> None:

@@ -82,15 +82,18 @@ def test_criteria(
     [
         ({"condition": "$statusCode = 200"}, "does not parse"),
         ({"condition": "[a-", "type": "regex", "context": "$response.body"}, "is malformed"),
-        ({"condition": "$.a[", "type": "jsonpath", "context": "$response.body"}, "is no JSONPath"),
-        ({"condition": "n", "type": "jsonpath", "context": "$response.body"}, "is no JSONPath"),
+        (
+            {"condition": "$.a[", "type": "jsonpath", "context": "$response.body"},
+            "is not a JSONPath",
+        ),
+        ({"condition": "n", "type": "jsonpath", "context": "$response.body"}, "is not a JSONPath"),
         (
             {"condition": "$[?$.n > ]", "type": "jsonpath", "context": "$response.body"},
             "no JSONPath",
         ),
         (
             {"condition": "//n[", "type": "xpath", "context": "$response.body"},
-            "is no XPath",
+            "is not an XPath",
         ),
         ({"condition": "//n", "type": {"type": "xpath", "version": "xpath-30"}}, "no context"),
         ({"condition": "x", "type": "regexp", "context": "$url"}, 'did you mean "regex"?'),
@@ -139,7 +142,7 @@ def test_a_comparison_that_is_no_jsonpath_is_understood_with_a_warning(
     (warning,) = [problem for problem in plan.warnings if "JSONPath" in problem.message]
     assert "$[?" in warning.remedy
     assert warning.severity == "warning"
-    assert "is no JSONPath" in str(bench.refused(workflow(step), strict=True))
+    assert "is not a JSONPath" in str(bench.refused(workflow(step), strict=True))
 
 
 def test_no_json_fails_a_criterion_about_it(bench: Bench) -> None:

@@ -110,14 +110,14 @@ FAULTS: list[tuple[Any, ...]] = [
         f"{STEP}/outputs/o",
         "$outputs[0].id",
         f"{STEP}/outputs/o",
-        '"$outputs[0].id" is no runtime expression; expected one such as $response.body#/id',
+        '"$outputs[0].id" is not a runtime expression; expected one such as $response.body#/id',
         "Step Object",
     ),
     (
         f"{STEP}/outputs/o",
         "a text",
         f"{STEP}/outputs/o",
-        '"a text" is no runtime expression',
+        '"a text" is not a runtime expression',
         "Step Object",
     ),
     (
@@ -141,7 +141,7 @@ FAULTS: list[tuple[Any, ...]] = [
         "/sourceDescriptions/0/name",
         "a b",
         "/sourceDescriptions/0/name",
-        "is no name",
+        "is not a name",
         "Source Description Object",
     ),
     (
@@ -216,7 +216,7 @@ FAULTS: list[tuple[Any, ...]] = [
         "/workflows/0/outputs/a b",
         "$url",
         "/workflows/0/outputs/a b",
-        "is no output name",
+        "is not an output name",
         "Workflow Object",
     ),
     (f"{STEP}/stepId", ..., STEP, '"stepId" is missing', "Step Object"),
@@ -256,7 +256,7 @@ FAULTS: list[tuple[Any, ...]] = [
         f"{STEP}/parameters/0/reference",
         "$components.inputs.q",
         f"{STEP}/parameters/0/reference",
-        "is no reference",
+        "is not a reference",
         "Reusable Object",
     ),
     (

@@ -214,7 +214,7 @@ def test_replacements_reach_into_json_text(bench: Bench) -> None:
     ("target", "says"),
     [
         ("//book/title", "no place"),
-        ("book", "is no JSON Pointer"),
+        ("book", "is not a JSON Pointer"),
         ("/events/7/a", "no index"),
         ("/b/c/d", 'no place "d" in a string'),
     ],

@@ -256,7 +256,7 @@ def test_edits_of_a_query_come_after_the_overlay_and_change_no_other(bench: Benc
         ("p", [], {}, 'there is no step "p" that sends a request'),
         ("a", [], {}, "depends on the copy by $copy.userId"),
         ("q", [], {"n": "$response.bdy#/n"}, "unknown part"),
-        ("q", [], {"n": "$.a[?]"}, "is no JSONPath"),
+        ("q", [], {"n": "$.a[?]"}, "is not a JSONPath"),
         ("q", [], {"n": "$steps.q.outputs.zzz"}, "has no output"),
         ("q", [Edit("", "query.step#/x", 1)], {}, "no JSON text"),
     ],

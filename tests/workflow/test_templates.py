@@ -61,7 +61,7 @@ def rendered(segments: Any, frame: Frame) -> bytes:
 
 @st.composite
 def texts(draw: st.DrawFn) -> tuple[list[str | Constant | Dynamic], Frame]:
-    """Parts of a text that is no JSON, and a frame to render it in."""
+    """Parts of a text that is not JSON, and a frame to render it in."""
     frame: Frame = [MISSING] * Slot.FREE
     frame[Slot.NUMBER] = draw(st.integers(0, 10**8))
     parts: list[str | Constant | Dynamic] = [

@@ -19,7 +19,7 @@ A delay is a duration, ``{ min, max }`` (uniform) or ``{ median, p99 }`` (lognor
     export_lag = "2h"                       # until an hour can be exported
     deletion_after = "30d"                  # until users are gone that were asked to be deleted
     capacity = "4000/s"                     # uploads are served one by one, at this rate: no bound
-    block_bots = false                      # discard events whose user_agent is no browser's
+    block_bots = false                      # discard events whose user_agent is not a browser's
     blocked_event_types = ["noise"]         # acknowledged and discarded
     inactive_event_types = ["ping"]         # not counted by _active
     silenced_devices = ["device-9"]         # refused with 400

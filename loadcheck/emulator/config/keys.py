@@ -243,7 +243,7 @@ KEYS: Mapping[str, _Shape] = {
         default="30d",
     ),
     "block_bots": _key(
-        "Discard events whose user_agent is no browser's.", {"type": "boolean"}, default=False
+        "Discard events whose user_agent is not a browser's.", {"type": "boolean"}, default=False
     ),
     "capacity": _key(
         "Uploads served in a second, one after the other; by default as fast as it can.",

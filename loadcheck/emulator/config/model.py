@@ -220,7 +220,7 @@ class EmulatorConfig:
         silenced_devices: Devices whose events are refused.
         export_lag_ms: How long after its end an hour can be exported.
         deletion_after_ms: From a request to delete a user until that is done.
-        block_bots: Whether events whose ``user_agent`` is no browser's are discarded.
+        block_bots: Whether events whose ``user_agent`` is not a browser's are discarded.
         capacity: Uploads served in a second, one after the other; None: as fast as it can.
         faults: Ways to misbehave.
         region: The data centre that its project's data is in.

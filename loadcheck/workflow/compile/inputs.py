@@ -283,7 +283,7 @@ def put(tree: Any, pointer: Sequence[str], value: Any) -> Any:
     if isinstance(tree, list):
         index = _index(token, len(tree))
         if index is None or index > len(tree):
-            raise ValueError(f'"{token}" is no index of an array of {len(tree)}')
+            raise ValueError(f'"{token}" is not an index of an array of {len(tree)}')
         old = tree[index] if index < len(tree) else None
         return [*tree[:index], put(old, rest, value), *tree[index + 1 :]]
     if isinstance(tree, Dynamic):

@@ -152,7 +152,7 @@ def _by_path(
         except ValueError:
             tokens = ()
     if match is None or len(tokens) != 3 or tokens[0] != "paths":  # noqa: PLR2004 -- paths, path, method
-        reporter.error(path, f'"{text}" is no reference to an operation', expected, SECTION)
+        reporter.error(path, f'"{text}" is not a reference to an operation', expected, SECTION)
         return None
     name = match["name"]
     if name not in sources:

@@ -93,7 +93,7 @@ def compile_batch(
     kind = media_type(draft.content_type) or "application/json"
     json = kind == "application/json" or kind.endswith("+json")
     if where != "body" or pointer is None or not json or not isinstance(draft.body, dict | list):
-        raise RequestError(f"{events} is no place in JSON that is the request's body")
+        raise RequestError(f"{events} is not a place in JSON that is the request's body")
     items = look_up(draft.body, pointer)
     if not isinstance(items, list) or not items:
         raise RequestError(f"there is no array with an event at {events}")
@@ -260,7 +260,7 @@ def _head(draft: RequestSpec, content_type: str) -> list[Segment]:
 
 def _field_line(draft: RequestSpec, name: str, value: Any) -> list[Segment]:
     if not _TOKEN.fullmatch(name):
-        raise RequestError(f'"{name}" is no header field name')
+        raise RequestError(f'"{name}" is not a header field name')
     if name.lower() in _FRAMING:
         raise RequestError(f"the header field {name} is set by the transport")
     parameter = _described(draft, "header", name)

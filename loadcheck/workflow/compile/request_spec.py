@@ -128,9 +128,9 @@ def _tree(value: Any) -> Any:
         try:
             return json_tree(value)
         except ValueError:
-            raise RequestError("it is no JSON text") from None
+            raise RequestError("it is not JSON text") from None
     if isinstance(value, Template):
-        raise RequestError("it is no JSON text")
+        raise RequestError("it is not JSON text")
     return value
 
 
@@ -198,7 +198,7 @@ def _replaced(
 def _replaced_json(payload: Any, replacement: description.Replacement, value: Any) -> Any:
     target = replacement.target
     if isinstance(payload, Template):
-        raise ValueError("the payload is no JSON")  # noqa: TRY004 -- reported by the caller
+        raise ValueError("the payload is not JSON")  # noqa: TRY004 -- reported by the caller
     tree = json_tree(payload) if isinstance(payload, str | JsonTemplate) else payload
     tree = {} if tree is MISSING else tree
     if replacement.selector == "jsonpath":
@@ -210,7 +210,7 @@ def _replaced_json(payload: Any, replacement: description.Replacement, value: An
         return tree
     if target and not target.startswith("/"):
         raise ExpressionError(
-            f'the target "{target}" is no JSON Pointer', f'it starts with "/": "/{target}"'
+            f'the target "{target}" is not a JSON Pointer', f'it starts with "/": "/{target}"'
         )
     return put(tree, parse_pointer(target), value)
 

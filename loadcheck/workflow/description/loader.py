@@ -222,7 +222,7 @@ def open_source(reference: SourceReference, document: Document, reader: SourceRe
     root = document.root
     if not isinstance(root, dict):
         raise WorkflowError(
-            Problem(message="is no object", file=document.name, line=1, remedy=_A_KIND)
+            Problem(message="is not an object", file=document.name, line=1, remedy=_A_KIND)
         )
     kind = reference.type or ("arazzo" if "arazzo" in root else "openapi")
     version = root.get(kind)
@@ -240,7 +240,7 @@ def open_source(reference: SourceReference, document: Document, reader: SourceRe
     if not isinstance(version, str) or not version.startswith(known):
         versions = [f"{prefix}x" for prefix in known]
         expected = f"{', '.join(versions[:-1])} or {versions[-1]}"
-        message = f"is no {'Arazzo' if kind == 'arazzo' else 'OpenAPI'} {expected} document"
+        message = f"is not an {'Arazzo' if kind == 'arazzo' else 'OpenAPI'} {expected} document"
         found = f"it says {kind}: {version}" if version is not None else ""
         raise WorkflowError(Problem(message=message, file=document.name, line=1, remedy=found))
 
@@ -404,6 +404,6 @@ def _of_source(
     elif arazzo.sources[name] is None:
         return None
     else:
-        message, remedy = f'the source description "{name}" is no Arazzo document', ""
+        message, remedy = f'the source description "{name}" is not an Arazzo document', ""
     arazzo.reporter.error(place, message, remedy, section)
     return None

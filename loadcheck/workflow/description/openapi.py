@@ -436,7 +436,7 @@ def split_base(url: str, location: str) -> tuple[Origin, str]:
         location: Where the description came from.
 
     Raises:
-        DescriptionError: It is no http or https URL.
+        DescriptionError: It is not an http or https URL.
     """
     if "://" not in url and "://" in location:
         url = urljoin(location, url)
@@ -445,6 +445,6 @@ def split_base(url: str, location: str) -> tuple[Origin, str]:
     except ValueError as error:
         raise DescriptionError(f'"{url}" {error}') from None
     if not parts.hostname or _VARIABLE.search(url):
-        raise DescriptionError(f'"{url}" is no http or https URL')
+        raise DescriptionError(f'"{url}" is not an http or https URL')
     origin = Origin(parts.scheme, parts.hostname, parts.port or DEFAULT_PORTS[parts.scheme])
     return origin, parts.path.rstrip("/")

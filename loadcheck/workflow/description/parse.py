@@ -139,7 +139,9 @@ class ComponentParser:
         names = known if isinstance(known, dict) else {}
         name = (reference or "").removeprefix(prefix)
         if reference is not None and not reference.startswith(prefix):
-            entry.error(("reference",), f'"{reference}" is no reference', f"expected {prefix}NAME")
+            entry.error(
+                ("reference",), f'"{reference}" is not a reference', f"expected {prefix}NAME"
+            )
         elif reference is not None and name not in names:
             entry.error(("reference",), f'"{reference}" leads nowhere', did_you_mean(name, names))
         else:
@@ -245,7 +247,7 @@ class ComponentParser:
         outputs: dict[str, Any] = {}
         for name, value, path in holder.members("outputs"):
             if not _KEY.fullmatch(name):
-                message = f'"{name}" is no output name'
+                message = f'"{name}" is not an output name'
                 holder.error(("outputs", name), message, f"expected {_KEY.pattern}")
             elif self._later and is_selector(value):
                 self._check_selector(value, path)
@@ -267,10 +269,10 @@ class ComponentParser:
         self.selector_type(entry, "type")
 
     def _check_output(self, text: str, path: Path, section: str) -> None:
-        """Report an output that is no expression: it would give its own text."""
+        """Report an output that is not an expression: it would give its own text."""
         if is_expression(text, own=True) or "{$" in text:
             return
-        message = f'the output "{text}" is no runtime expression'
+        message = f'the output "{text}" is not a runtime expression'
         report = self._reporter.error if text.startswith("$") else self._reporter.warn
         report(path, message, "expected one such as $response.body#/id", section)
 

@@ -113,7 +113,7 @@ class _Translation:
             if name is None:
                 continue
             if not name.replace("$", "_").isidentifier():
-                raise self._error(f'"{name}" is no name of a group')
+                raise self._error(f'"{name}" is not a name of a group')
             if name in self._names:
                 raise self._error(f'two groups are named "{name}"')
             self._names[name] = self._groups
@@ -197,7 +197,7 @@ class _Translation:
             return _literal(chr(0x10000 + ((high & 0x3FF) << 10) + (low & 0x3FF)))
         code = int(taken[2:].strip("{}"), 16)
         if code > sys.maxunicode or code in _SURROGATES:
-            raise self._error(f"{taken} is no character")
+            raise self._error(f"{taken} is not a character")
         return _literal(chr(code))
 
     def _class(self) -> str:

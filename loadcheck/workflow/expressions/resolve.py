@@ -76,7 +76,7 @@ def split_template(text: str, *, own: bool) -> list[str | Expression | Bare]:
         own: Whether expressions of our own (``{$copy.userId}``) are known here.
 
     Raises:
-        ExpressionError: What stands behind ``{$`` is no expression, or no brace closes it.
+        ExpressionError: What stands behind ``{$`` is not an expression, or no brace closes it.
     """
     parts: list[str | Expression | Bare] = []
     position = 0
@@ -88,7 +88,7 @@ def split_template(text: str, *, own: bool) -> list[str | Expression | Bare]:
             raise ExpressionError(f'no "}}" closes "{{{expression.text}"')
         if not own and is_own(expression.text):
             raise ExpressionError(
-                f'"{expression.text}" is no runtime expression of Arazzo',
+                f'"{expression.text}" is not a runtime expression of Arazzo',
                 OWN_REMEDY,
             )
         parts += _bare(text[position : opening.start()])
@@ -126,7 +126,7 @@ def with_braces(text: str) -> str:
 
 
 def is_broken_json(parts: Sequence[str | Constant | Dynamic]) -> bool:
-    """Return whether the template looks like JSON, is no JSON lines, and is not valid JSON."""
+    """Return whether the template looks like JSON, is not JSON lines, and is not valid JSON."""
     first = parts[0] if parts else ""
     if not isinstance(first, str) or _LIKE_JSON.match(first) is None:
         return False
@@ -169,7 +169,7 @@ def json_tree(value: str | JsonTemplate) -> object:
     """Return the value that a JSON text stands for, expressions in it as dynamic values.
 
     Raises:
-        ValueError: The text is no JSON.
+        ValueError: The text is not JSON.
     """
     if isinstance(value, str):
         tree: object = orjson.loads(value)
@@ -358,7 +358,7 @@ class Resolver:
         """
         if expression.root in OWN and not self._own:
             raise ExpressionError(
-                f'"{expression.text}" is no runtime expression of Arazzo', OWN_REMEDY
+                f'"{expression.text}" is not a runtime expression of Arazzo', OWN_REMEDY
             )
         return self.scope.resolve(expression)
 

@@ -41,7 +41,7 @@ _UNKNOWN_PREFIX = "XPST0081"
 
 
 class _Matching(FilterFunction):
-    """``match`` and ``search`` of RFC 9535 in linear time; what is no I-Regexp matches nothing."""
+    """``match`` and ``search`` of RFC 9535 in linear time; only I-Regexps match anything."""
 
     arg_types: ClassVar = [ExpressionType.VALUE, ExpressionType.VALUE]
     return_type = ExpressionType.LOGICAL
@@ -71,7 +71,7 @@ def find_in_answer(text: str) -> Evaluate:
     """Return what reads off an answer's JSON what a JSONPath finds: one value, or an array.
 
     Raises:
-        ExpressionError: It is no JSONPath.
+        ExpressionError: It is not a JSONPath.
     """
     find = compile_jsonpath(text)
 
@@ -108,7 +108,7 @@ def compile_selector(text: str, kind: str | None) -> Callable[[Any], Any]:
         return lambda value: _chosen(find(value), one=one)
     if kind is None or kind not in _PARSERS:
         remedy = did_you_mean(str(kind), _SELECTOR_TYPES)
-        raise ExpressionError(f'"{kind}" is no type of a selector', remedy)
+        raise ExpressionError(f'"{kind}" is not a type of a selector', remedy)
     select = compile_xpath(text, kind)
 
     def selected(value: Any) -> Any:
@@ -181,7 +181,7 @@ def compile_xpath(text: str, kind: str) -> Callable[[Any], Any]:
         kind: xpath, or "xpath-10" to "xpath-31"; without a version it is 3.1.
 
     Raises:
-        ExpressionError: It is no XPath, or the extra that it needs is not installed.
+        ExpressionError: It is not an XPath, or the extra that it needs is not installed.
     """
     unbounded = _UNBOUNDED.search(text)
     if unbounded is not None:
@@ -206,7 +206,7 @@ def compile_xpath(text: str, kind: str) -> Callable[[Any], Any]:
     except elementpath.ElementPathError as error:
         if _UNKNOWN_PREFIX not in str(error):  # which the documents declare
             message = str(error).partition("[err:")[0].strip(" :")
-            raise ExpressionError(f'"{shortened(text)}" is no XPath: {message}') from None
+            raise ExpressionError(f'"{shortened(text)}" is not an XPath: {message}') from None
 
     def select(value: Any) -> Any:
         try:
@@ -223,7 +223,7 @@ def parse_xml(value: Any) -> Any:
     """Return the root element of XML text; entities are not expanded, nothing is fetched.
 
     Raises:
-        ValueError: It is no XML text.
+        ValueError: It is not XML text.
     """
     if not isinstance(value, str):
         raise ValueError("not text")  # noqa: TRY004 -- a value of the wrong kind
@@ -232,7 +232,7 @@ def parse_xml(value: Any) -> Any:
     try:
         return etree.fromstring(_DECLARATION.sub("", value, count=1).encode(), parser)
     except etree.XMLSyntaxError as error:
-        raise ValueError(f"it is no XML: {error}") from None
+        raise ValueError(f"it is not XML: {error}") from None
 
 
 def is_true_xpath(found: Any) -> bool:
@@ -293,7 +293,7 @@ def compile_jsonpath_test(query: str) -> Callable[[Any], bool]:
     """Return whether a JSONPath query finds anything in a value (RFC 9535).
 
     Raises:
-        ExpressionError: It is no JSONPath query.
+        ExpressionError: It is not a JSONPath query.
     """
     find = compile_jsonpath(query)
     return lambda value: bool(find(value))
@@ -303,7 +303,7 @@ def compile_jsonpath(query: str) -> Callable[[Any], list[Any]]:
     """Return what a JSONPath query finds in a value (RFC 9535).
 
     Raises:
-        ExpressionError: It is no JSONPath query.
+        ExpressionError: It is not a JSONPath query.
     """
     singular = _SINGULAR.fullmatch(query)
     if singular is not None and "[-" not in query:
@@ -319,7 +319,7 @@ def compile_jsonpath(query: str) -> Callable[[Any], list[Any]]:
     except jsonpath_rfc9535.JSONPathError as error:
         message = str(error).splitlines()[0]
         raise ExpressionError(
-            f'"{shortened(query)}" is no JSONPath: {message}', "see RFC 9535 section 2"
+            f'"{shortened(query)}" is not a JSONPath: {message}', "see RFC 9535 section 2"
         ) from None
     return lambda value: [node.value for node in compiled.find(value)]
 
@@ -328,7 +328,7 @@ def locate_jsonpath(query: str) -> Callable[[Any], list[tuple[str, ...]]]:
     """Return what gives the places, as pointer tokens, of what a JSONPath query finds.
 
     Raises:
-        ExpressionError: It is no JSONPath query.
+        ExpressionError: It is not a JSONPath query.
     """
     compile_jsonpath(query)
     compiled = _JSONPATH.compile(query)
