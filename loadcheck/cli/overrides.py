@@ -344,7 +344,7 @@ def labelled(labels: Sequence[str] | None) -> list[str]:
     """Return labels as overrides of a scenario.
 
     Raises:
-        ScenarioError: One is not of the form NAME=VALUE, is no line of text, or is given twice.
+        ScenarioError: One is not of the form NAME=VALUE, is not a line of text, or is given twice.
     """
     from loadcheck.scenario import label_trouble  # noqa: PLC0415  # keeps --help quick
 

@@ -302,7 +302,7 @@ def _preflight(scenario: Scenario, *, seed: int | None) -> dict[str, int]:
 
     Returns what was sent and asked.
 
-    A service that is slow to count is not held up for that: then the run itself tells.
+    The run does not wait longer for a service that is slow to count: it finds out itself.
 
     Raises:
         InputError: Something is wrong; nothing but the control user was sent.

@@ -81,7 +81,7 @@ class Running(Protocol):
 
     @property
     def news(self) -> Sequence[str]:
-        """What is to be told at once, the latest last."""
+        """What is to be shown at once, the latest last."""
 
     @property
     def outline(self) -> Outlined:
@@ -139,7 +139,7 @@ class Running(Protocol):
         """Return how the thresholds stand if the load ended now."""
 
     def together(self) -> Sequence[Judged]:
-        """Return how those of all flows of a mix stand, if it is this flow that tells of them."""
+        """Return how those of all flows of a mix stand, if it is this flow that shows them."""
 
     def cpu_share(self) -> float | None:
         """Return which share of a core this process used lately; None if not yet known."""
@@ -421,7 +421,7 @@ def line(run: Running) -> str:
 def together_line(run: Running, width: int) -> str:
     """Return how the thresholds of all flows of a mix stand, in one plain line, for logs.
 
-    "" if there are none, or another flow tells of them.
+    "" if there are none, or another flow shows them.
     """
     judged = run.together()
     if not judged:
