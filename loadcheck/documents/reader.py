@@ -169,7 +169,7 @@ class Reader:
             self.error((name,), f'"{name}" is {describe(value)}', "expected a string")
             return None
         if pattern is not None and not pattern.fullmatch(value):
-            message, remedy = f'"{value}" is no {name}', f"it should match {pattern.pattern}"
+            message, remedy = f'"{value}" is not a {name}', f"it should match {pattern.pattern}"
             self.reporter.warn((*self.path, name), message, remedy, self.section)
         return value
 

@@ -357,7 +357,7 @@ def _lines(file: Any) -> Iterator[bytes]:
         yield from members(file)
         return
     if begin not in (b"", b"{"):
-        raise ExportError(f"the answer is not an export, no JSON: it begins with {_shown(first)}")
+        raise ExportError(f"the answer is not an export, not JSON: it begins with {_shown(first)}")
     for line in file:
         if not line.endswith(b"}\n") or not line.startswith(b"{"):
             bare = line.strip()

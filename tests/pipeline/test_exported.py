@@ -196,9 +196,9 @@ LIARS: dict[str, tuple[Script, str]] = {
     "rows that are an object": (lambda *_: {"events": {"a": 1}}, "no events at export.rows"),
     "an error in the midst": (late(lambda _: (500, b"out of memory")), "500: out of memory"),
     "another error in the midst": (late(lambda _: {"code": 241}), "no events at export.rows"),
-    "a page for people": (lambda *_: b"<html>502</html>", "no JSON"),
+    "a page for people": (lambda *_: b"<html>502</html>", "not JSON"),
     "nothing": (lambda *_: b"", "the answer is empty"),
-    "cut JSON": (late(lambda found: orjson.dumps(page(found, 2, None))[:-9]), "no JSON"),
+    "cut JSON": (late(lambda found: orjson.dumps(page(found, 2, None))[:-9]), "not JSON"),
     "a cut gzip": (
         late(lambda found: gzip.compress(orjson.dumps(page(found, 2, None)))[:-9]),
         "cannot be read",
@@ -237,13 +237,13 @@ def test_where_rows_are_what_ends_it_every_answer_has_a_token(exporter: Exporter
 def spoilt() -> Iterator[tuple[str, Callable[[bytes], bytes], str]]:
     yield "cut in a line", lambda whole: whole[:-9], "it was cut"
     yield "cut between columns", lambda whole: whole[:-40] + b"\r\n", "every column"
-    yield "an open quote", lambda whole: whole[:-3] + b"\r\n", "no CSV"
+    yield "an open quote", lambda whole: whole[:-3] + b"\r\n", "not CSV"
     yield "an error table", lambda whole: whole + b"\r\n,error,reference\r\n,late,897\r\n", "late"
     yield "a lone error", lambda _: b"error\ntimeout\n", "timeout"
-    yield "JSON", lambda _: b'{"code":"unauthorized"}\n', "no CSV"
+    yield "JSON", lambda _: b'{"code":"unauthorized"}\n', "not CSV"
     yield "another header", lambda whole: whole.replace(b"run,id", b"ran,id", 1), "not of the run"
     yield "no key", lambda whole: whole.replace(b"run,id", b"run,ID", 1), "has no /id"
-    yield "other bytes", lambda whole: whole + b"\xff\xfe,,\r\n", "no CSV"
+    yield "other bytes", lambda whole: whole + b"\xff\xfe,,\r\n", "not CSV"
 
 
 @pytest.mark.parametrize(("how", "says"), [(how, says) for _, how, says in spoilt()])

@@ -222,7 +222,7 @@ def test_a_retry_is_the_very_same_request() -> None:
     ("changes", "words"),
     [
         ({"together": Batch(events="body#/nothing")}, "no array"),
-        ({"together": Batch(events="query.x")}, "no place in JSON"),
+        ({"together": Batch(events="query.x")}, "not a place in JSON"),
         ({"ingest": "segmentEvent"}, "more than one step"),
         ({"query": "each"}, "more than one step"),
     ],

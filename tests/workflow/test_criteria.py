@@ -89,7 +89,7 @@ def test_criteria(
         ({"condition": "n", "type": "jsonpath", "context": "$response.body"}, "is not a JSONPath"),
         (
             {"condition": "$[?$.n > ]", "type": "jsonpath", "context": "$response.body"},
-            "no JSONPath",
+            "not a JSONPath",
         ),
         (
             {"condition": "//n[", "type": "xpath", "context": "$response.body"},

@@ -169,7 +169,7 @@ FAULTS: list[tuple[Any, ...]] = [
         "/sourceDescriptions/0/url",
         "doc.json",
         "/sourceDescriptions/0/url",
-        "no OpenAPI",
+        "not an OpenAPI",
         "Source Description Object",
     ),
     ("/workflows/0/workflowId", ..., "/workflows/0", '"workflowId" is missing', "Workflow Object"),
@@ -390,7 +390,7 @@ FAULTS: list[tuple[Any, ...]] = [
         "/workflows/0/steps/1/operationPath",
         "/things",
         "/workflows/0/steps/1/operationPath",
-        "no reference to an operation",
+        "not a reference to an operation",
         "Step Object",
     ),
     (
@@ -411,7 +411,7 @@ FAULTS: list[tuple[Any, ...]] = [
         "/workflows/0/steps/1/requestBody/replacements/0/target",
         "b",
         "/workflows/0/steps/1/requestBody/replacements/0/target",
-        "no JSON Pointer",
+        "not a JSON Pointer",
         "Payload Replacement Object",
     ),
     (

@@ -93,7 +93,7 @@ def test_versions(bench: Bench, version: str) -> None:
 def test_versions_that_are_not_known(bench: Bench, version: Any) -> None:
     bench.openapi = {**OPENAPI, "openapi": version}
     error = bench.refused(workflow({"stepId": "s", "operationId": "search"}))
-    assert "is no OpenAPI 3.0.x, 3.1.x or 3.2.x document" in str(error)
+    assert "is not an OpenAPI 3.0.x, 3.1.x or 3.2.x document" in str(error)
 
 
 @pytest.mark.parametrize(

@@ -215,7 +215,7 @@ def test_replacements_reach_into_json_text(bench: Bench) -> None:
     [
         ("//book/title", "no place"),
         ("book", "is not a JSON Pointer"),
-        ("/events/7/a", "no index"),
+        ("/events/7/a", "not an index"),
         ("/b/c/d", 'no place "d" in a string'),
     ],
 )
@@ -279,7 +279,7 @@ def test_the_overlay_adds_to_the_request(bench: Bench) -> None:
         ("body", "expected"),
         ("body#events", "does not start"),
         ("quary.e", "expected"),
-        ("query.e#/x", "no JSON text"),
+        ("query.e#/x", "not JSON text"),
         ("body#/text/deep", "known only when a copy runs"),
     ],
 )

@@ -258,7 +258,7 @@ def test_edits_of_a_query_come_after_the_overlay_and_change_no_other(bench: Benc
         ("q", [], {"n": "$response.bdy#/n"}, "unknown part"),
         ("q", [], {"n": "$.a[?]"}, "is not a JSONPath"),
         ("q", [], {"n": "$steps.q.outputs.zzz"}, "has no output"),
-        ("q", [Edit("", "query.step#/x", 1)], {}, "no JSON text"),
+        ("q", [Edit("", "query.step#/x", 1)], {}, "not JSON text"),
     ],
 )
 def test_a_query_that_cannot_be_asked(

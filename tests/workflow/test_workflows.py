@@ -362,7 +362,7 @@ def test_documents_that_refer_to_each_other_are_read_once(bench: Bench) -> None:
     [
         ("nowhere", 'there is no workflow "nowhere"'),
         ("$sourceDescriptions.oops.x", 'there is no source description "oops"'),
-        ("$sourceDescriptions.api.x", "no Arazzo document"),
+        ("$sourceDescriptions.api.x", "not an Arazzo document"),
         ("mian", 'did you mean "main"?'),
     ],
 )
