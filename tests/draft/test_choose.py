@@ -461,8 +461,8 @@ def test_credentials_come_from_the_environment(
     ("text", "says"),
     [
         ("swagger: '2.0'\ninfo: {}\n", "convert it to 3.0"),
-        ("openapi: 4.0.0\n", "is no OpenAPI 3.0.x, 3.1.x or 3.2.x document"),
-        ("arazzo: 1.0.1\n", "is no OpenAPI"),
+        ("openapi: 4.0.0\n", "is not an OpenAPI 3.0.x, 3.1.x or 3.2.x document"),
+        ("arazzo: 1.0.1\n", "is not an OpenAPI"),
         ("[1, 2]", "is not an object"),
         ("a: [", "no valid YAML"),
     ],

@@ -212,7 +212,7 @@ def test_events_of_other_runs_are_not_even_parsed(tmp_path: Path) -> None:
 )
 def test_a_line_that_cannot_be_read_ends_the_comparison(tmp_path: Path, content: bytes) -> None:
     path = archive(tmp_path / "a.zip", content)
-    with pytest.raises(ExportError, match="not JSON"):
+    with pytest.raises(ExportError, match="not (a )?JSON"):
         list(events(path, b"r1"))
 
 
@@ -280,7 +280,7 @@ def test_an_array_is_read_in_pieces(made: list[Any], piece: int, indent: bool) -
 )
 def test_an_array_of_something_else_is_no_export(tmp_path: Path, content: bytes) -> None:
     (path := tmp_path / "a").write_bytes(content)
-    with pytest.raises(ExportError, match="not JSON"):
+    with pytest.raises(ExportError, match="not (a )?JSON"):
         list(events(path, b"r1"))
 
 
@@ -297,7 +297,7 @@ def test_an_array_of_something_else_is_no_export(tmp_path: Path, content: bytes)
 )
 def test_an_export_that_is_none_or_not_whole_says_so(tmp_path: Path, content: bytes) -> None:
     (path := tmp_path / "a").write_bytes(content)
-    with pytest.raises(ExportError, match="not JSON|cannot be read"):
+    with pytest.raises(ExportError, match="not (a )?JSON|cannot be read"):
         list(events(path, b"r1"))
 
 
