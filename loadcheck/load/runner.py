@@ -100,7 +100,7 @@ class Clock:
         now_ns: Monotonic nanoseconds, of the same clock as the transport's.
         spin_ns: How long before a copy is due to stop sleeping and turn the loop instead; 0 for a
             clock that sleeps exactly.
-        follow: Asks for the next instant at each one, exactly then, and returns when there is none,
+        follow: Asks for the next instant when each has come, and returns when there is none,
             instead of turning the loop; None: nothing does.
         waiting: Wakes copies that think, of all the runners that share it; None: a queue of its
             own, whose timer is a task.

@@ -28,7 +28,7 @@ from loadcheck.measure.timeline import Stalls
 DIGITS = 2
 """Significant digits of an interval's histogram."""
 
-BUFFERED = 2048
+BUFFERED = 4096
 """So many instants are written down before they are worked out: copies wait meanwhile."""
 
 Row = npt.NDArray[np.uint32]
@@ -118,7 +118,7 @@ class IntervalHistograms(Recorded):
 class StepTimes(Recorded):
     """Response and service times of a step, for the whole run and by interval.
 
-    The hot path only writes down four instants; what they mean is worked out some hundreds at a time.
+    The hot path only writes down four instants; what they mean is worked out a thousand at a time.
 
     Args:
         grid: The intervals; None if only the whole is wanted.
