@@ -105,7 +105,7 @@ class Table:
         return self.entries.get(name)
 
     def require(self, name: str, expected: str) -> bool:
-        """Report ``name`` if it is missing; whether it is there."""
+        """Report ``name`` if it is missing; return whether it is there."""
         if name not in self.entries and isinstance(self.node.value, dict):
             self.report.add(self.node, f'"{name}" is missing', expected)
         return name in self.entries

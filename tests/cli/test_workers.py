@@ -289,6 +289,64 @@ def test_a_command_that_starts_no_worker_is_told(
     assert not ended.results
 
 
+_RELAY = """
+import os, subprocess, sys, threading
+from loadcheck.pipeline.shards.remote import Unframer, frame
+kind, does = sys.argv[1:3]
+shard = subprocess.Popen(
+    [sys.executable, "-m", "loadcheck", "shard"],
+    stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0,
+)
+def hear():
+    heard = Unframer()
+    while data := shard.stdout.read(65536):
+        for message in heard.feed(data):
+            hollow = message["is"] == kind and does == "hollow"
+            os.write(1, frame({"is": kind} if hollow else message))
+            if message["is"] == kind and does == "end":
+                shard.kill()
+                os._exit(9)
+    os._exit(0)
+threading.Thread(target=hear).start()
+while data := os.read(0, 65536):
+    shard.stdin.write(data)
+shard.stdin.close()
+"""
+"""Reaches a worker, until it has told something, or says of that nothing but its name."""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("kind", "does", "told"),
+    [
+        ("ready", "end", "was lost before the load began: it ended with exit code 9"),
+        ("armed", "hollow", "what it tells cannot be used: KeyError('at_ns')"),
+        ("snap", "end", "s into the load: it ended with exit code 9"),
+    ],
+)
+def test_only_who_is_lost_is_blamed_for_it(
+    loadcheck: Loadcheck, smoke: Path, kind: str, does: str, told: str
+) -> None:
+    relay = loadcheck.folder / "relay.py"
+    relay.write_text(_RELAY)
+    path = f"env PATH={Path(sys.executable).parent}:{os.environ['PATH']}"
+    other = shlex.join([sys.executable, str(relay), kind, does])
+    ended = loadcheck("run", smoke, "--prefix", path, "--prefix", other)
+    assert ended.code == 3, ended.stderr
+    result = ended.result
+    found = {each["check"]: each for each in result["findings"]}
+    assert told in found["shard"]["summary"]
+    assert "Worker 1" not in found["shard"]["summary"]
+    if kind == "snap":
+        bounds_hold(result)
+    else:
+        assert result["copies"]["started"] == 0
+        assert "No copy was sent" in found["shard"]["summary"]
+    # where it may have gone on for a lease, the load took no longer for that
+    assert "generator" not in found
+    assert result["load"]["duration_s"] < 5
+
+
 @pytest.fixture
 def rows_received() -> Iterator[tuple[str, list[str]]]:
     """Serve what takes every upload, and note the rows in them."""

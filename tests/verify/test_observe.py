@@ -266,7 +266,7 @@ def test_totals_that_move_with_the_users_are_told_apart_from_duplicates() -> Non
         return 200, str(int(seconds * 1000)).encode()
 
     stands, _ = settle(growing, totals=True)
-    assert stands.adrift
+    assert stands.totals_unstable
     assert stands.totals is None
 
 

@@ -28,8 +28,11 @@ from loadcheck.measure.changes import BrokenChangeError, decode, encode
 
 PROTOCOL: Final = 4
 """Raised with every change of what messages mean."""
-MOST_BYTES: Final = 1 << 28
-"""Of one message. What is longer is none: something else writes into the stream."""
+MOST_BYTES: Final = 1 << 27
+"""Of one message. What is longer is none: something else writes into the stream.
+
+A text read as a length is longer, even one that begins with a tab or an empty line.
+"""
 _SHOWN_BYTES: Final = 160
 _LENGTH: Final = struct.Struct(">I")
 
@@ -81,7 +84,9 @@ class Unframer:
         while len(held) >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(held)
             if length > MOST_BYTES:
-                beginning = bytes(held[:_SHOWN_BYTES]).decode("utf-8", "replace")
+                beginning = (
+                    bytes(held[:_SHOWN_BYTES]).partition(b"\0")[0].decode("utf-8", "replace")
+                )
                 raise FrameError(f"something else writes into the stream: {beginning!r}")
             end = _LENGTH.size + length
             if len(held) < end:
