@@ -48,7 +48,7 @@ _UsageError: type[Exception] = next(
 
 
 def call() -> None:
-    """Run the command that the arguments name; a usage error is told as every other problem is.
+    """Run the command that the arguments name; a usage error is reported as every other problem is.
 
     Raises:
         SystemExit: With the command's exit code.

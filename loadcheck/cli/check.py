@@ -105,7 +105,7 @@ def _documents(folder: Path) -> list[Path]:
         InputError: The folder has more files than anybody would want to have linted.
     """
     found, paths, files = [], [], 0
-    # what goes away while it is looked at, or may not be read, is no document to be linted
+    # what disappears meanwhile, or may not be read, is not linted
     for here, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if name[0] != "." and name not in _NOT_OURS]
         paths += [Path(here) / name for name in names if Path(name).suffix in _DOCUMENTS]

@@ -86,7 +86,7 @@ def trend(
     Runs that compare would compare belong together. Unfinished runs, those with the verdict unknown
     and outliers are shown, not used; at least 10 others are needed.
 
-    Exit codes: 0, 2 if no change could be told (too few runs, unreadable files), 4 with
+    Exit codes: 0, 2 if no change could be found (too few runs, unreadable files), 4 with
     --fail-on-change if a figure's last change is for the worse.
     """
     from loadcheck.cli.outputs import format_of, laid_out, write_out  # noqa: PLC0415  # imports here keep --help quick
@@ -126,7 +126,7 @@ def trend(
         write_out(laid_out(document, written, to_terminal=place is None), place)
     if all(missing):
         least = min(missing)
-        more = f"{many(least, 'more runs')} needed to tell a change"
+        more = f"{many(least, 'more runs')} needed to find a change"
         print_problem(Problem(message=f"too few runs that can be used: {more}"))
         raise typer.Exit(Exit.USAGE)
     worse = fail_on_change and document["verdict"] == "worse"
@@ -196,7 +196,7 @@ def prune(
         return
     sys.stdout.flush()
     if not yes and not sys.stdin.isatty():
-        message = "nobody can be asked: standard input is no terminal"
+        message = "nobody can be asked: standard input is not a terminal"
         raise InputError(Problem(message=message, remedy="add --yes, or --dry-run"))
     if not yes and not terminal.agreed(f"Remove {what}?"):
         sys.stderr.write("nothing was removed\n")

@@ -32,7 +32,7 @@ def preflight(
 ) -> None:
     """See whether keys, project, region and clock are right: send one user and look for it.
 
-    Exit code 1: something is wrong, told as what it is. What cannot be seen has a question mark.
+    Exit code 1: something is wrong; it says what. What cannot be seen has a question mark.
     """
     from loadcheck import pipeline  # noqa: PLC0415  # imports here keep --help quick
     from loadcheck.cli import terminal  # noqa: PLC0415

@@ -141,7 +141,7 @@ def test_answers_that_contradict_each_other_get_until_the_deadline() -> None:
 
 
 @pytest.mark.parametrize("answers", ["refused", "silent"])
-def test_asking_ends_soon_after_the_deadline_whatever_the_service_does(answers: str) -> None:
+def test_10_asking_ends_soon_after_the_deadline_whatever_the_service_does(answers: str) -> None:
     async def use(observer: Observer) -> float:
         began = trio.current_time()
         await observer.settle(terms(now_ns(), quiet_s=1, deadline_s=2))
