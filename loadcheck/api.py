@@ -458,12 +458,12 @@ async def run(
         seed: Of everything random; None: the scenario's.
         results: Directory of the results file.
         output: The results file itself; None: one with a name of its own.
-        plan: The digest that ``loadcheck plan`` tells, with the same options: no other run is
+        plan: The digest that ``loadcheck plan`` shows, with the same options: no other run is
             made. None: any may be.
         force_limits: Break limits that the service documents.
 
     Raises:
-        InputError: Something in the input cannot be used, every problem told; nothing was sent.
+        InputError: Something in the input cannot be used, every problem reported; nothing was sent.
         TargetError: The embedded emulator did not start, or ended early.
         LoadcheckError: The event loop is not one of asyncio.
     """
@@ -537,7 +537,7 @@ def compare(
         force: Compare runs that cannot be compared.
 
     Raises:
-        ResultFileError: Runs cannot be compared, each difference told; or a file cannot be read.
+        ResultFileError: Runs cannot be compared (each difference is reported), or read.
     """
     return Comparison(
         document=compare_documents(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -100,6 +101,32 @@ def broken_rules(path: Path) -> Iterator[str]:
 def test_every_module_keeps_the_rules_of_the_house() -> None:
     found = {str(path.relative_to(ROOT)): list(broken_rules(path)) for path in MODULES}
     assert {name: broken for name, broken in found.items() if broken} == {}
+
+
+MAP = (ROOT / "README.md").read_text()
+RECIPES = dict(re.findall(r"^\*\*(an? [^*]+)\.\*\* (.+?)\n\n", MAP, re.MULTILINE | re.DOTALL))
+WANTED = {"scenario key", "fault of the emulator", "finding", "report format", "query"}
+MOST_LINES = 8
+
+
+def test_the_map_has_the_recipes_and_each_is_short() -> None:
+    assert {f"a {name}" for name in WANTED | {"service profile"}} <= RECIPES.keys()
+    assert {name for name, text in RECIPES.items() if text.count("\n") >= MOST_LINES} == set()
+
+
+def test_every_file_that_the_map_names_is_there() -> None:
+    named = set(re.findall(r"`([\w./-]+(?:/|\.(?:py|md|toml|json)))`", MAP))
+    made = {"profile.toml", "init.toml", "scenarios/NAME.toml"}  # in a folder of the reader's
+    assert len(named) > len(made)
+    roots = (ROOT, ROOT.parent)
+    assert {each for each in named - made if not any((at / each).exists() for at in roots)} == set()
+
+
+def test_every_rule_of_evidence_has_a_test_with_its_number() -> None:
+    rules = re.findall(r"^(\d+)\. ", (ROOT / "verify/README.md").read_text(), re.MULTILINE)
+    tests = "".join(path.read_text() for path in (ROOT.parent / "tests/verify").glob("*.py"))
+    assert rules
+    assert [rule for rule in rules if f"def test_{rule}_" not in tests] == []
 
 
 TAKES_SIX = "class A:\n    def __init__(self, a, b, c, *, d, e, f): ..."

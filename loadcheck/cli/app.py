@@ -20,6 +20,7 @@ from loadcheck.cli.explain import explain, schema
 from loadcheck.cli.history import merge, prune, trend
 from loadcheck.cli.init import EPILOG as INIT_EPILOG
 from loadcheck.cli.init import init
+from loadcheck.cli.overrides import grouped
 from loadcheck.cli.plan import plan, preflight
 from loadcheck.cli.results import export, list_results, report, show
 from loadcheck.cli.run import PortAfterWeb, reconcile, run, shard
@@ -47,7 +48,7 @@ _UsageError: type[Exception] = next(
 
 
 def call() -> None:
-    """Run the command that the arguments name; a usage error is told as every other problem is.
+    """Run the command that the arguments name; a usage error is reported as every other problem is.
 
     Raises:
         SystemExit: With the command's exit code.
@@ -182,5 +183,5 @@ for _panel, _commands in (
             cls=_CLASSES.get(_command),
             epilog=INIT_EPILOG if _command is init else _epilog(_command),
             rich_help_panel=_panel,
-        )(acknowledged(_command))
+        )(acknowledged(grouped(_command)))
 app.command(hidden=True)(shard)

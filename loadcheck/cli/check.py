@@ -16,19 +16,7 @@ from typing import Annotated, Final
 import typer
 
 from loadcheck.cli.exits import Exit
-from loadcheck.cli.overrides import (
-    AsJson,
-    EnvFile,
-    Fetching,
-    Profile,
-    Servers,
-    Sets,
-    Sources,
-    Strict,
-    named_sources,
-    overrides,
-    scenario_files,
-)
+from loadcheck.cli.overrides import AsJson, Changes, Fetching, named_sources, scenario_files
 from loadcheck.documents.files import is_folder
 from loadcheck.errors import InputError, Problem, WorkflowError, printable
 from loadcheck.secrets import cover
@@ -60,12 +48,7 @@ def check(
             autocompletion=scenario_files,
         ),
     ],
-    sets: Sets = None,
-    profile: Profile = "",
-    env_file: EnvFile = None,
-    sources: Sources = None,
-    servers: Servers = None,
-    strict: Strict = False,
+    changes: Changes,
     consent: Fetching = False,
     as_json: AsJson = False,
     style: Annotated[
@@ -84,22 +67,16 @@ def check(
     """
     style = Format.JSON if as_json else style
     if is_folder(file) or file.suffix in _DOCUMENTS:
-        _lint(file, sources, strict=strict, consent=consent, style=style)
+        _lint(file, changes, consent=consent, style=style)
         return
-    from loadcheck import scenario as scenarios  # noqa: PLC0415  # imports here keep --help quick
-    from loadcheck.cli.terminal import width, write_json  # noqa: PLC0415
-    from loadcheck.pipeline.prepare import read_scenario, thresholds_together  # noqa: PLC0415
+    from loadcheck.cli.terminal import read, width, write_json  # noqa: PLC0415  # imports here keep --help quick
+    from loadcheck.pipeline.prepare import thresholds_together  # noqa: PLC0415
     from loadcheck.pipeline.preview import preview  # noqa: PLC0415
     from loadcheck.report import preview as report  # noqa: PLC0415
     from loadcheck.report.preview import FORMATS  # noqa: PLC0415
 
     try:
-        loaded = read_scenario(
-            file,
-            overrides(sets, sources, servers, strict=strict),
-            profile=profile,
-            environment=scenarios.environment(env_file),
-        )
+        loaded = read(file, changes)
         previews = [preview(each, consent=consent) for each in loaded.flows or (loaded,)]
         together = [each.check for each in thresholds_together(loaded)]
     except InputError as error:
@@ -128,7 +105,7 @@ def _documents(folder: Path) -> list[Path]:
         InputError: The folder has more files than anybody would want to have linted.
     """
     found, paths, files = [], [], 0
-    # what goes away while it is looked at, or may not be read, is no document to be linted
+    # what disappears meanwhile, or may not be read, is not linted
     for here, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if name[0] != "." and name not in _NOT_OURS]
         paths += [Path(here) / name for name in names if Path(name).suffix in _DOCUMENTS]
@@ -153,9 +130,7 @@ def _head(path: Path) -> bytes:
         return opened.read(_LOOK_BYTES)
 
 
-def _lint(
-    file: Path, sources: list[str] | None, *, strict: bool, consent: bool, style: Format
-) -> None:
+def _lint(file: Path, changes: Changes, *, consent: bool, style: Format) -> None:
     from loadcheck.pipeline.prepare import fetch  # noqa: PLC0415
     from loadcheck.report.preview import FORMATS  # noqa: PLC0415
     from loadcheck.workflow.compile import lint  # noqa: PLC0415
@@ -171,8 +146,8 @@ def _lint(
         found = lint(
             document,
             name=str(document),
-            sources=named_sources(sources),
-            strict=strict,
+            sources=named_sources(changes.sources),
+            strict=changes.strict,
             fetch=partial(fetch, consent=consent),
         )
         problems += found

@@ -174,7 +174,7 @@ def as_share(text: str) -> float:
         raise InputError(
             Problem(
                 key="--tolerance",
-                message=f'"{text}" is no share from 0 % to below 100 %',
+                message=f'"{text}" is not a share from 0 % to below 100 %',
                 remedy="e.g. --tolerance 5% or --tolerance 0.05",
             )
         )

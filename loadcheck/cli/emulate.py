@@ -55,7 +55,7 @@ def emulate(
     replay: Annotated[
         Path | None,
         typer.Option(
-            help="Take the requests of such a file first, and tell which are answered otherwise.",
+            help="Take the requests of such a file first, and say which are answered differently.",
             show_default=False,
         ),
     ] = None,

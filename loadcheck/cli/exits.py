@@ -57,7 +57,7 @@ MEANINGS = {
     "trend --fail-on-change: the newest run is behind a change for the worse.",
     Exit.THRESHOLD: "Fail: consistent, or not asked about, but a threshold was broken.",
     Exit.BUG: "A bug in loadcheck.",
-    Exit.UNSAVED: "The result could not be saved; the verdict is told, the document is on stdout.",
+    Exit.UNSAVED: "The result could not be saved; the verdict is shown, the document is on stdout.",
     Exit.INTERRUPTED: "Interrupted. Ctrl-C once stops the load and asks for the count; twice "
     "saves at once.",
 }

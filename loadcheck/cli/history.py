@@ -17,6 +17,7 @@ from loadcheck.cli.overrides import (
     AsJson,
     Force,
     Into,
+    Outputs,
     Scenarios,
     Since,
     Tolerance,
@@ -85,7 +86,7 @@ def trend(
     Runs that compare would compare belong together. Unfinished runs, those with the verdict unknown
     and outliers are shown, not used; at least 10 others are needed.
 
-    Exit codes: 0, 2 if no change could be told (too few runs, unreadable files), 4 with
+    Exit codes: 0, 2 if no change could be found (too few runs, unreadable files), 4 with
     --fail-on-change if a figure's last change is for the worse.
     """
     from loadcheck.cli.outputs import format_of, laid_out, write_out  # noqa: PLC0415  # imports here keep --help quick
@@ -125,7 +126,7 @@ def trend(
         write_out(laid_out(document, written, to_terminal=place is None), place)
     if all(missing):
         least = min(missing)
-        more = f"{many(least, 'more runs')} needed to tell a change"
+        more = f"{many(least, 'more runs')} needed to find a change"
         print_problem(Problem(message=f"too few runs that can be used: {more}"))
         raise typer.Exit(Exit.USAGE)
     worse = fail_on_change and document["verdict"] == "worse"
@@ -195,7 +196,7 @@ def prune(
         return
     sys.stdout.flush()
     if not yes and not sys.stdin.isatty():
-        message = "nobody can be asked: standard input is no terminal"
+        message = "nobody can be asked: standard input is not a terminal"
         raise InputError(Problem(message=message, remedy="add --yes, or --dry-run"))
     if not yes and not terminal.agreed(f"Remove {what}?"):
         sys.stderr.write("nothing was removed\n")
@@ -239,11 +240,12 @@ def merge(
     from loadcheck.result.catalogue import run_files  # noqa: PLC0415
     from loadcheck.result.store import ResultFile, default_name, read  # noqa: PLC0415
 
+    outputs = Outputs(force=force, as_json=as_json, quiet=quiet)
     named = [run_files(path) for path in files]
     if any(len(each) > 1 for each in named):
         from loadcheck.cli.mix import merge_flows  # noqa: PLC0415
 
-        merge_flows(named, output, replace=force, as_json=as_json, quiet=quiet)
+        merge_flows(named, output, outputs)
     parts = []
     for path in files:
         with error_naming(path):
@@ -258,7 +260,10 @@ def merge(
     spare(file, files, "merged")
     with ResultFile(file, replace=force) as place:
         place.save(document)
-    terminal.print_run(document, file, also=(), unsaved=None, as_json=as_json, quiet=quiet)
+    show = terminal.print_headline if quiet else terminal.print_summary
+    show(document, paths=[file], stream=sys.stderr if as_json else sys.stdout)
+    if as_json:
+        terminal.write_json(document)
     raise typer.Exit(
         terminal.exit_of(
             consistent=merged.consistent,

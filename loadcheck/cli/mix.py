@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
-import anyio
 import typer
 
 from loadcheck.cli import terminal
 from loadcheck.cli.outputs import Reports, error_naming, laid_out, spare
-from loadcheck.cli.overrides import resolve_output
-from loadcheck.cli.web import finish
+from loadcheck.cli.overrides import Outputs, resolve_output
+from loadcheck.cli.run import Serving
+from loadcheck.cli.web import finish, live_page
 from loadcheck.compare import Stored, compare
 from loadcheck.compare.trend import baseline
 from loadcheck.documents.files import exists
@@ -27,35 +27,27 @@ from loadcheck.pipeline.labels import new_id
 from loadcheck.pipeline.merge import Part, flows_together, merge
 from loadcheck.pipeline.mix import judge_again, run_mix
 from loadcheck.pipeline.reconcile import ReconcileOptions, reconcile_run
+from loadcheck.pipeline.target import metrics_settings
 from loadcheck.report import otel as telemetry
-from loadcheck.report.otel import Settings
 from loadcheck.result.store import ResultFile, default_name, encoded, of_flow, read
 from loadcheck.scenario.model import Scenario
 from loadcheck.verify import worst
 from loadcheck.verify.progress import Watch
-from loadcheck.web import LivePage
 
 
 def run_flows(
     scenario: Scenario,
     options: Options,
-    outputs: Mapping[str, Path | None],
-    *,
-    as_json: bool,
-    quiet: bool,
-    page: AbstractContextManager[LivePage | None],
-    metrics: Settings | None,
+    outputs: Outputs,
+    serving: Serving,
 ) -> NoReturn:
     """Run a mix, print what came of it and exit.
 
     Args:
         scenario: The mix.
         options: What the user says beside it.
-        outputs: Where reports go, by what ``Reports`` calls them; each flow has its own.
-        as_json: Print the documents on stdout.
-        quiet: Print a line for each flow.
-        page: Serves the page of the flows while they go on, and their metrics, if wanted.
-        metrics: How metrics are sent; None: they are not.
+        outputs: Where reports go, of which each flow has its own, and what is printed.
+        serving: What is served while the flows go on.
 
     Raises:
         InputError: Something cannot be used.
@@ -63,20 +55,19 @@ def run_flows(
     names = [flow.part.flow for flow in scenario.flows if flow.part is not None]
     with ExitStack() as stack:
         files = [None if options.output is None else of_flow(options.output, n) for n in names]
-        reports = _reports(stack, outputs, dict(zip(names, files, strict=True)), options.replace)
-        served = stack.enter_context(page)
-        view: Watch = terminal.no_view if quiet else terminal.flow_view
+        reports = _reports(stack, outputs, dict(zip(names, files, strict=True)))
+        served = stack.enter_context(live_page(serving, quiet=outputs.quiet))
+        view: Watch = terminal.no_view if outputs.quiet else terminal.flow_view
+        metrics = metrics_settings(os.environ)
         if metrics is not None:
             view = telemetry.with_metrics(view, metrics)
         if served is not None:
             view = served.with_page(view)
-        finished = anyio.run(
-            partial(run_mix, scenario, options, view), backend_options={"use_uvloop": True}
-        )
+        finished = terminal.in_loop(run_mix, scenario, options, view)
         finish(served, *(flow.document for flow in finished.flows))
         documents = [flow.document for flow in finished.flows]
         paths = [None if flow.unsaved else flow.path for flow in finished.flows]
-        _report(reports, documents, paths, as_json=as_json, quiet=quiet)
+        _report(reports, documents, paths, outputs)
     for flow in finished.flows:
         if flow.fault is not None:
             raise flow.fault
@@ -96,53 +87,36 @@ def run_flows(
 
 def _reports(
     stack: ExitStack,
-    outputs: Mapping[str, Path | None],
+    outputs: Outputs,
     results: Mapping[str, Path | None],
-    replace: bool,
 ) -> list[Reports]:
     """Return the reports of each flow, and claim their places."""
-    made = []
-    for name, result in results.items():
-        page, junit, markdown = (
-            None if path is None else of_flow(path, name)
-            for path in (outputs["report"], outputs["junit"], outputs["markdown"])
-        )
-        each = Reports(page, junit, markdown, result=result, replace=replace)
-        made.append(stack.enter_context(each))
-    return made
+    return [
+        stack.enter_context(Reports(outputs, result, flow=name)) for name, result in results.items()
+    ]
 
 
 def _report(
     reports: Sequence[Reports],
     documents: Sequence[Mapping[str, Any]],
     paths: Sequence[Path | None],
-    *,
-    as_json: bool,
-    quiet: bool,
+    outputs: Outputs,
 ) -> None:
     """Write the reports, and print what came of each flow and of all together."""
-    stream = sys.stderr if as_json else sys.stdout
-    show = terminal.print_headline if quiet else terminal.print_summary
+    stream = sys.stderr if outputs.as_json else sys.stdout
+    show = terminal.print_headline if outputs.quiet else terminal.print_summary
     for made, document, path in zip(reports, documents, paths, strict=True):
         made.write(document)
         # what is said of all is said once, below
         apart = {**document, "mix": {**document["mix"], "together": {}}}
         show(apart, paths=[*([] if path is None else [path]), *made.written], stream=stream)
-        if not quiet:
+        if not outputs.quiet:
             stream.write("\n")
     verdict = documents[0]["mix"]["together"]["verdict"]
-    terminal.print_together(documents, verdict, as_json=as_json, quiet=quiet)
+    terminal.print_together(documents, verdict, outputs)
 
 
-def reconcile_flows(
-    files: Sequence[Path],
-    options: ReconcileOptions,
-    outputs: Mapping[str, Path | None],
-    *,
-    replace: bool,
-    as_json: bool,
-    quiet: bool,
-) -> NoReturn:
+def reconcile_flows(files: Sequence[Path], options: ReconcileOptions, outputs: Outputs) -> NoReturn:
     """Ask again about each flow of a mix, and judge them together again; print that and exit.
 
     Raises:
@@ -150,18 +124,15 @@ def reconcile_flows(
     """
     results = {str(read(file)["mix"]["flow"]): file for file in files}
     with ExitStack() as stack:
-        reports = _reports(stack, outputs, results, replace)
-        asked = [
-            anyio.run(partial(reconcile_run, file, options), backend_options={"use_uvloop": True})
-            for file in files
-        ]
+        reports = _reports(stack, outputs, results)
+        asked = [terminal.in_loop(reconcile_run, file, options) for file in files]
         documents, verdict = judge_again([each.document for each in asked])
         for document, each in zip(documents, asked, strict=True):
             if each.unsaved is None:
                 with ResultFile(each.path, replace=True) as file:
                     file.save(document)
         paths = [None if each.unsaved else each.path for each in asked]
-        _report(reports, documents, paths, as_json=as_json, quiet=quiet)
+        _report(reports, documents, paths, outputs)
     for each in asked:
         if each.unsaved is not None:
             terminal.offer(each.document, each.path)
@@ -172,14 +143,7 @@ def reconcile_flows(
     raise typer.Exit(terminal.exit_of(consistent=consistent, verdict=verdict, interrupted=False))
 
 
-def merge_flows(
-    mixes: Sequence[Sequence[Path]],
-    output: Path | None,
-    *,
-    replace: bool,
-    as_json: bool,
-    quiet: bool,
-) -> NoReturn:
+def merge_flows(mixes: Sequence[Sequence[Path]], output: Path | None, outputs: Outputs) -> NoReturn:
     """Merge mixes flow by flow, judge them together, save and print that and exit.
 
     Raises:
@@ -213,14 +177,12 @@ def merge_flows(
             name = default_name(str(each["scenario"]["name"]), began, each["run"]["id"])
             path = folder / name if whole is None else of_flow(whole, each["mix"]["flow"])
             spare(path, [path for files in mixes for path in files], "merged")
-            files.append(stack.enter_context(ResultFile(path, replace=replace)))
+            files.append(stack.enter_context(ResultFile(path, replace=outputs.force)))
         for file, each in zip(files, documents, strict=True):
             file.save(each)
-        nothing = {"report": None, "junit": None, "markdown": None}
-        names = {each["mix"]["flow"]: None for each in documents}
-        reports = _reports(stack, nothing, names, replace)
+        reports = _reports(stack, outputs, {each["mix"]["flow"]: None for each in documents})
         paths = [file.path for file in files]
-        _report(reports, documents, paths, as_json=as_json, quiet=quiet)
+        _report(reports, documents, paths, outputs)
     known = [each.consistent for each in merged if each.consistent is not None]
     interrupted = any(each["run"]["interrupted"] for each in documents)
     consistent = worst(known) if known else None

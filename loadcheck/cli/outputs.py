@@ -12,12 +12,13 @@ from typing import Any, Self, TypeVar
 
 import orjson
 
-from loadcheck.cli.terminal import has_color, width
+from loadcheck.cli.overrides import Outputs
+from loadcheck.cli.terminal import Concluded, has_color, print_result, width
 from loadcheck.errors import Problem, ResultFileError, SaveError
 from loadcheck.report import comparison, trend
 from loadcheck.result import kind_of
 from loadcheck.result.schema_others import SCHEMAS
-from loadcheck.result.store import ResultFile, encoded, read_any
+from loadcheck.result.store import ResultFile, encoded, of_flow, read_any
 
 _F = TypeVar("_F", bound=enum.StrEnum)
 
@@ -88,14 +89,12 @@ def write_out(data: bytes, place: ResultFile | None) -> None:
 class Reports:
     """The page, the JUnit file and the summary in Markdown that a command makes of its result.
 
-    Their places are claimed before anything is sent: what is wrong with them is told then.
+    Their places are claimed before anything is sent: what is wrong with them is reported then.
 
     Args:
-        page: Where the HTML page goes; None for none.
-        junit: Where the checks go as JUnit XML.
-        markdown: Where the summary goes.
+        outputs: Where they go.
         result: Where the result itself goes, if that has been said.
-        replace: Write over files that are there.
+        flow: The flow of a mix that they are of, which the names of its files say; "" for none.
 
     Attributes:
         written: What has been written.
@@ -105,23 +104,18 @@ class Reports:
         ResultFileError: One of them must not be written.
     """
 
-    def __init__(
-        self,
-        page: Path | None,
-        junit: Path | None,
-        markdown: Path | None,
-        *,
-        result: Path | None,
-        replace: bool,
-    ) -> None:
+    def __init__(self, outputs: Outputs, result: Path | None, *, flow: str = "") -> None:
         self.written: list[Path] = []
         self.failed: list[Problem] = []
+        self._outputs = outputs
         self._files: dict[str, ResultFile] = {}
         self._claims = ExitStack()
         taken = {} if result is None else {result.absolute(): "--output"}
-        for name, path in (("report", page), ("junit", junit), ("markdown", markdown)):
-            if path is None:
+        named = {"report": outputs.page, "junit": outputs.junit, "markdown": outputs.markdown}
+        for name, given in named.items():
+            if given is None:
                 continue
+            path = of_flow(given, flow) if flow else given
             option = f"--{name}"
             other = taken.setdefault(path.absolute(), option)
             if other != option:
@@ -130,7 +124,7 @@ class Reports:
                 problem = Problem(file=str(path), message=message, remedy="name two files")
                 raise ResultFileError(problem)
             try:
-                file = ResultFile(path, replace=replace, option=option)
+                file = ResultFile(path, replace=outputs.force, option=option)
             except ResultFileError:
                 self._claims.close()
                 raise
@@ -141,6 +135,17 @@ class Reports:
 
     def __exit__(self, *_: object) -> None:
         self._claims.close()
+
+    def conclude(self, done: Concluded) -> None:
+        """Write them all of what came of a command, and print that.
+
+        Raises:
+            ResultFileError: The result itself was not saved.
+        """
+        try:
+            self.write(done.document)
+        finally:
+            print_result(done, self._outputs, self.written)
 
     def write(self, document: Mapping[str, Any]) -> None:
         """Write them all: one that cannot be written keeps no other from it."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
@@ -96,33 +99,6 @@ Result = Annotated[
     Path, typer.Argument(help="Results file.", show_default=False, autocompletion=result_files)
 ]
 
-Sets = Annotated[
-    _Texts,
-    _value(
-        "--set",
-        "-s",
-        metavar="KEY=VALUE",
-        text="Override a value, e.g. --set load.rate=500. Repeatable.",
-        complete=scenario_keys,
-    ),
-]
-Labels = Annotated[
-    _Texts,
-    _value(
-        "--label",
-        metavar="NAME=VALUE",
-        text="Label the run, e.g. --label env=staging; git and CI facts are taken by themselves. "
-        "Repeatable.",
-    ),
-]
-Profile = Annotated[
-    str,
-    _value(
-        "--profile",
-        metavar="NAME",
-        text="Lay \\[profiles.NAME] over the scenario: an environment's servers, secrets, rates.",
-    ),
-]
 EnvFile = Annotated[
     _File,
     _value(
@@ -139,14 +115,6 @@ Sources = Annotated[
         text="Read this OpenAPI description from another file. Repeatable.",
     ),
 ]
-Servers = Annotated[
-    _Texts,
-    _value(
-        "--server",
-        metavar="[NAME=]URL",
-        text="Send requests to this server: all, or those of one OpenAPI description. Repeatable.",
-    ),
-]
 Strict = Annotated[bool, typer.Option("--strict", help="Treat specification warnings as errors.")]
 Output = Annotated[
     _File,
@@ -159,6 +127,9 @@ Into = Annotated[
     typer.Option("--output", "-o", help="Write to this file.", show_default="standard output"),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite existing files.")]
+Yes = Annotated[
+    bool, typer.Option("--yes", "-y", help="With --live: do not ask whether the plan is approved.")
+]
 Seed = Annotated[int | None, typer.Option("--seed", help="Random seed.", min=0)]
 Live = Annotated[
     bool, typer.Option("--live", help="Allow load to leave this machine: real events, real users.")
@@ -177,40 +148,9 @@ Tolerance = Annotated[
         metavar="PERCENT",
     ),
 ]
-WorkersOption = Annotated[
-    str | None,
-    _value(
-        "--workers",
-        metavar="N|auto",
-        text="Share the load among processes; auto: one for each core to spare.",
-    ),
-]
-Prefixes = Annotated[
-    _Texts,
-    _value(
-        "--prefix",
-        metavar="COMMAND",
-        text="Start workers behind a command, e.g. 'ssh host1'. Repeatable.",
-    ),
-]
-Scheduler = Annotated[
-    str | None,
-    _value(
-        "--scheduler",
-        metavar="ADDRESS",
-        text="Run the workers on a Dask cluster: one process on each of its workers.",
-    ),
-]
 KeepGoing = Annotated[
     bool,
     typer.Option("--keep-going", help="Go on with the other workers when one is lost."),
-]
-Page = Annotated[_File, _value("--report", "-r", metavar="FILE", text="Also write an HTML page.")]
-Junit = Annotated[
-    _File, _value("--junit", metavar="FILE", text="Also write the checks as JUnit XML.")
-]
-Markdown = Annotated[
-    _File, _value("--markdown", metavar="FILE", text="Also write a summary in Markdown.")
 ]
 Scenarios = Annotated[
     _Texts, _value("--scenario", metavar="NAME", text="Only those of this scenario. Repeatable.")
@@ -236,33 +176,199 @@ WithLabels = Annotated[
 ]
 
 
-def overrides(
-    sets: Sequence[str] | None,
-    sources: Sequence[str] | None,
-    servers: Sequence[str] | None,
-    *,
-    strict: bool,
-) -> list[str]:
-    """Return everything as overrides of a scenario, ``--set`` last.
+class WithVariables:
+    """Options among which ``--env-file`` is."""
 
-    Raises:
-        ScenarioError: An option is not of the form NAME=VALUE.
-    """
-    changes = [f"workflow.sources.{n}={json.dumps(v)}" for n, v in named_sources(sources).items()]
-    given = [f"*={entry}" if _URL.match(entry) else entry for entry in servers or ()]
-    changes += [
-        f"target.servers.{json.dumps(n)}={json.dumps(v)}" for n, v in _named("--server", given)
+    env_file: _File
+
+    @functools.cached_property
+    def environment(self) -> Mapping[str, str]:
+        """The variables that a scenario may name; the file is read once: it may be a pipe.
+
+        Raises:
+            ScenarioError: The file of ``--env-file`` cannot be read.
+        """
+        from loadcheck.scenario import environment  # noqa: PLC0415  # keeps --help quick
+
+        return environment(self.env_file)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changes(WithVariables):
+    """What options change in a scenario, and where its variables are read from."""
+
+    sets: Annotated[
+        _Texts,
+        _value(
+            "--set",
+            "-s",
+            metavar="KEY=VALUE",
+            text="Override a value, e.g. --set load.rate=500. Repeatable.",
+            complete=scenario_keys,
+        ),
+    ] = None
+    profile: Annotated[
+        str,
+        _value(
+            "--profile",
+            metavar="NAME",
+            text="Lay \\[profiles.NAME] over the scenario: an environment's servers, secrets, "
+            "rates.",
+        ),
+    ] = ""
+    env_file: EnvFile = None
+    sources: Sources = None
+    servers: Annotated[
+        _Texts,
+        _value(
+            "--server",
+            metavar="[NAME=]URL",
+            text="Send requests to this server: all, or those of one OpenAPI description. "
+            "Repeatable.",
+        ),
+    ] = None
+    strict: Strict = False
+
+    def overrides(self) -> list[str]:
+        """Return everything as overrides of a scenario, ``--set`` last.
+
+        Raises:
+            ScenarioError: An option is not of the form NAME=VALUE.
+        """
+        sources, given = named_sources(self.sources), self.servers or ()
+        servers = _named("--server", [f"*={e}" if _URL.match(e) else e for e in given])
+        return [
+            *(f"workflow.sources.{n}={json.dumps(v)}" for n, v in sources.items()),
+            *(f"target.servers.{json.dumps(n)}={json.dumps(v)}" for n, v in servers),
+            *(["workflow.strict=true"] if self.strict else ()),
+            *(self.sets or ()),
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sharing:
+    """How the load is shared."""
+
+    workers: Annotated[
+        str | None,
+        _value(
+            "--workers",
+            metavar="N|auto",
+            text="Share the load among processes; auto: one for each core to spare.",
+        ),
+    ] = None
+    prefixes: Annotated[
+        _Texts,
+        _value(
+            "--prefix",
+            metavar="COMMAND",
+            text="Start workers behind a command, e.g. 'ssh host1'. Repeatable.",
+        ),
+    ] = None
+
+    def overrides(self) -> list[str]:
+        """Return everything as overrides of a scenario."""
+        changes = [] if self.workers is None else [f"load.workers={self.workers}"]
+        if self.prefixes:
+            changes.append(f"load.prefixes={json.dumps(list(self.prefixes))}")
+        return changes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sending:
+    """How load is sent, by a run or by those of a search, and where its result goes."""
+
+    scheduler: Annotated[
+        str | None,
+        _value(
+            "--scheduler",
+            metavar="ADDRESS",
+            text="Run the workers on a Dask cluster: one process on each of its workers.",
+        ),
+    ] = None
+    labels: Annotated[
+        _Texts,
+        _value(
+            "--label",
+            metavar="NAME=VALUE",
+            text="Label the run, e.g. --label env=staging; git and CI facts are taken by "
+            "themselves. Repeatable.",
+        ),
+    ] = None
+    output: Output = None
+    seed: Seed = None
+    consent: Live = False
+    yes: Yes = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outputs:
+    """What a command makes of its result, and how much it prints."""
+
+    page: Annotated[
+        _File, _value("--report", "-r", metavar="FILE", text="Also write an HTML page.")
+    ] = None
+    junit: Annotated[
+        _File, _value("--junit", metavar="FILE", text="Also write the checks as JUnit XML.")
+    ] = None
+    markdown: Annotated[
+        _File, _value("--markdown", metavar="FILE", text="Also write a summary in Markdown.")
+    ] = None
+    force: Force = False
+    as_json: Json = False
+    quiet: Quiet = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asking(WithVariables):
+    """Of which service something is asked about a stored run, and how."""
+
+    consent: Annotated[
+        bool, typer.Option("--live", help="Allow requests to leave this machine.")
+    ] = False
+    server: Annotated[
+        str | None,
+        _value(
+            "--server",
+            metavar="URL",
+            text="Ask this server instead of the run's, e.g. http://KEY:SECRET@127.0.0.1:8765.",
+        ),
+    ] = None
+    env_file: EnvFile = None
+
+
+def grouped(command: Callable[..., None]) -> Callable[..., None]:
+    """Return a command with the fields of its parameters that are dataclasses as parameters."""
+    taken = inspect.signature(command, eval_str=True)
+    groups: dict[str, Any] = {
+        name: each.annotation
+        for name, each in taken.parameters.items()
+        if is_dataclass(each.annotation)
+    }
+    fields = {
+        name: inspect.signature(group, eval_str=True).parameters for name, group in groups.items()
+    }
+
+    @functools.wraps(command)
+    def called(**given: Any) -> None:
+        for name, group in groups.items():
+            given[name] = group(**{field: given.pop(field) for field in fields[name]})
+        command(**given)
+
+    flat = [
+        each.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for name, parameter in taken.parameters.items()
+        for each in (fields[name].values() if name in groups else [parameter])
     ]
-    if strict:
-        changes.append("workflow.strict=true")
-    return [*changes, *(sets or ())]
+    called.__signature__ = taken.replace(parameters=flat)  # type: ignore[attr-defined]  # as PEP 362 has it
+    return called
 
 
 def labelled(labels: Sequence[str] | None) -> list[str]:
     """Return labels as overrides of a scenario.
 
     Raises:
-        ScenarioError: One is not of the form NAME=VALUE, is no line of text, or is given twice.
+        ScenarioError: One is not of the form NAME=VALUE, is not a line of text, or is given twice.
     """
     from loadcheck.scenario import label_trouble  # noqa: PLC0415  # keeps --help quick
 
@@ -314,14 +420,6 @@ def _named(option: str, entries: Sequence[str] | None) -> list[tuple[str, str]]:
     if problems:
         raise ScenarioError(problems)
     return named
-
-
-def shared(workers: str | None, prefixes: Sequence[str] | None) -> list[str]:
-    """Return how the load is shared, as overrides of a scenario."""
-    changes = [] if workers is None else [f"load.workers={workers}"]
-    if prefixes:
-        changes.append(f"load.prefixes={json.dumps(list(prefixes))}")
-    return changes
 
 
 def resolve_output(output: Path | None) -> tuple[Path, Path | None]:

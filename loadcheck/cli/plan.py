@@ -9,22 +9,7 @@ from typing import Annotated
 import typer
 
 from loadcheck.cli.exits import Exit
-from loadcheck.cli.overrides import (
-    EnvFile,
-    Fetching,
-    Live,
-    Prefixes,
-    Profile,
-    ScenarioFile,
-    Seed,
-    Servers,
-    Sets,
-    Sources,
-    Strict,
-    WorkersOption,
-    overrides,
-    shared,
-)
+from loadcheck.cli.overrides import Changes, Fetching, Live, ScenarioFile, Seed, Sharing
 from loadcheck.errors import InputError, printable
 
 _MARKS = {"ok": "ok     ", "wrong": "WRONG  ", "unknown": "?      "}
@@ -32,12 +17,7 @@ _MARKS = {"ok": "ok     ", "wrong": "WRONG  ", "unknown": "?      "}
 
 def preflight(
     scenario: ScenarioFile,
-    sets: Sets = None,
-    profile: Profile = "",
-    env_file: EnvFile = None,
-    sources: Sources = None,
-    servers: Servers = None,
-    strict: Strict = False,
+    changes: Changes,
     consent: Live = False,
     within: Annotated[
         float | None,
@@ -52,27 +32,15 @@ def preflight(
 ) -> None:
     """See whether keys, project, region and clock are right: send one user and look for it.
 
-    Exit code 1: something is wrong, told as what it is. What cannot be seen has a question mark.
+    Exit code 1: something is wrong; it says what. What cannot be seen has a question mark.
     """
-    import anyio  # noqa: PLC0415  # imports here keep --help quick
-
-    from loadcheck import pipeline  # noqa: PLC0415
-    from loadcheck import scenario as scenarios  # noqa: PLC0415
+    from loadcheck import pipeline  # noqa: PLC0415  # imports here keep --help quick
     from loadcheck.cli import terminal  # noqa: PLC0415
     from loadcheck.pipeline import preflight as flights  # noqa: PLC0415
-    from loadcheck.pipeline.prepare import read_scenario  # noqa: PLC0415
 
-    loaded = read_scenario(
-        scenario,
-        overrides(sets, sources, servers, strict=strict),
-        profile=profile,
-        environment=scenarios.environment(env_file),
-    )
+    loaded = terminal.read(scenario, changes)
     options = pipeline.Options(consent=consent)
-    found = anyio.run(
-        partial(flights.preflight, loaded, options, within_s=within),
-        backend_options={"use_uvloop": True},
-    )
+    found = terminal.in_loop(partial(flights.preflight, loaded, options, within_s=within))
     if as_json:
         terminal.write_json(found)
     else:
@@ -82,18 +50,6 @@ def preflight(
     raise typer.Exit(Exit.INCONSISTENT if found["state"] == "wrong" else Exit.PASS)
 
 
-Yes = Annotated[
-    bool, typer.Option("--yes", "-y", help="With --live: do not ask whether the plan is approved.")
-]
-PlanDigest = Annotated[
-    str | None,
-    typer.Option(
-        "--plan",
-        metavar="DIGEST",
-        help="Run only what has this digest in loadcheck plan: what was approved.",
-        show_default=False,
-    ),
-]
 ForceLimits = Annotated[
     bool, typer.Option("--force-limits", help="Break limits that the service documents.")
 ]
@@ -101,16 +57,11 @@ ForceLimits = Annotated[
 
 def plan(
     scenario: ScenarioFile,
-    sets: Sets = None,
-    profile: Profile = "",
-    env_file: EnvFile = None,
-    sources: Sources = None,
-    servers: Servers = None,
-    strict: Strict = False,
+    changes: Changes,
     seed: Seed = None,
     consent: Fetching = False,
-    workers: WorkersOption = None,
-    prefixes: Prefixes = None,
+    *,
+    sharing: Sharing,
     force_limits: ForceLimits = False,
     as_json: Annotated[bool, typer.Option("--json", "-j", help="Print the plan as JSON.")] = False,
 ) -> None:
@@ -119,18 +70,11 @@ def plan(
     A plan that breaks a documented limit of a service elsewhere is refused with exit code 2, and
     with the setting that would fit. Give run the same options, and the digest to --plan.
     """
-    from loadcheck import scenario as scenarios  # noqa: PLC0415  # imports here keep --help quick
-    from loadcheck.cli import terminal  # noqa: PLC0415
+    from loadcheck.cli import terminal  # noqa: PLC0415  # imports here keep --help quick
     from loadcheck.pipeline import plan as plans  # noqa: PLC0415
-    from loadcheck.pipeline.prepare import read_scenario  # noqa: PLC0415
     from loadcheck.report import plan as report  # noqa: PLC0415
 
-    loaded = read_scenario(
-        scenario,
-        [*shared(workers, prefixes), *overrides(sets, sources, servers, strict=strict)],
-        profile=profile,
-        environment=scenarios.environment(env_file),
-    )
+    loaded = terminal.read(scenario, changes, *sharing.overrides())
     made = plans.plan(loaded, seed=seed, consent=consent)
     if as_json:
         terminal.write_json(made)

@@ -13,6 +13,7 @@ import typer
 from loadcheck.cli.overrides import (
     Force,
     Into,
+    Outputs,
     Result,
     Scenarios,
     Since,
@@ -31,7 +32,6 @@ def show(
     """Show a stored result again: of a run, a capacity search or a comparison."""
     from loadcheck.cli import terminal  # noqa: PLC0415
     from loadcheck.cli.outputs import laid_out, read_document  # noqa: PLC0415
-    from loadcheck.report import capacity  # noqa: PLC0415
     from loadcheck.result.catalogue import run_files  # noqa: PLC0415
 
     (result, *others) = run_files(result)
@@ -39,14 +39,8 @@ def show(
         _show_flows([result, *others], as_json=as_json)
         return
     document = read_document(result)
-    color = terminal.has_color(sys.stdout)
     if as_json:
         terminal.write_json(document)
-    elif kind_of(document) == "capacity":
-        text = capacity.summary(
-            document, color=color, width=terminal.width(), paths=[terminal.shown_path(result)]
-        )
-        sys.stdout.write(text)
     elif kind_of(document) in {"trend", "comparison"}:
         sys.stdout.write(laid_out(document, "text", to_terminal=True).decode())
     else:
@@ -67,7 +61,7 @@ def _show_flows(files: Sequence[Path], *, as_json: bool) -> None:
     if as_json and not whole:
         terminal.write_json({"flows": {each["mix"]["flow"]: each for each in documents}})
     elif whole:
-        terminal.print_together(documents, whole["verdict"], as_json=as_json, quiet=False)
+        terminal.print_together(documents, whole["verdict"], Outputs(as_json=as_json))
 
 
 class Sort(enum.StrEnum):

@@ -4,74 +4,63 @@ from __future__ import annotations
 
 import os
 import sys
-from functools import partial
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 from typer.core import TyperCommand
 
 from loadcheck.cli.overrides import (
-    EnvFile,
-    Force,
-    Json,
-    Junit,
-    KeepGoing,
-    Labels,
-    Live,
-    Markdown,
-    Output,
-    Page,
-    Prefixes,
-    Profile,
-    Quiet,
+    Asking,
+    Changes,
+    Outputs,
     Result,
     ScenarioFile,
-    Scheduler,
-    Seed,
-    Servers,
-    Sets,
-    Sources,
-    Strict,
-    WorkersOption,
+    Sending,
+    Sharing,
     labelled,
-    overrides,
     resolve_output,
-    shared,
 )
-from loadcheck.cli.plan import ForceLimits, PlanDigest, Yes
+from loadcheck.cli.plan import ForceLimits
 
 ANY_PORT = "any"
-Web = Annotated[
-    str | None,
-    typer.Option(
-        "--web",
-        metavar="[=PORT]",
-        help="Show the run on a page while it goes on, and its report at the same address; "
-        "without a port at any that is free.",
-        show_default=False,
-    ),
-]
-Open = Annotated[bool, typer.Option("--open", help="Open that page in a browser.")]
-Linger = Annotated[
-    str | None,
-    typer.Option(
-        "--web-linger",
-        metavar="TIME",
-        help="Serve the finished report, and the last metrics, for so long, e.g. 10m; 0: end with "
-        "the run. Ctrl-C ends it earlier.",
-        show_default="until Ctrl-C on a terminal, else 0",
-    ),
-]
-MetricsPort = Annotated[
-    str | None,
-    typer.Option(
-        "--metrics-port",
-        metavar="[HOST:]PORT",
-        help="Serve metrics for Prometheus at /metrics while the run goes on, on loopback unless "
-        "a host is named. Dashboard: loadcheck explain --grafana.",
-        show_default=False,
-    ),
-]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """What is served while a run or a search goes on."""
+
+    web: Annotated[
+        str | None,
+        typer.Option(
+            "--web",
+            metavar="[=PORT]",
+            help="Show the run on a page while it goes on, and its report at the same address; "
+            "without a port at any that is free.",
+            show_default=False,
+        ),
+    ] = None
+    opened: Annotated[bool, typer.Option("--open", help="Open that page in a browser.")] = False
+    linger: Annotated[
+        str | None,
+        typer.Option(
+            "--web-linger",
+            metavar="TIME",
+            help="Serve the finished report, and the last metrics, for so long, e.g. 10m; "
+            "0: end with the run. Ctrl-C ends it earlier.",
+            show_default="until Ctrl-C on a terminal, else 0",
+        ),
+    ] = None
+    metrics_port: Annotated[
+        str | None,
+        typer.Option(
+            "--metrics-port",
+            metavar="[HOST:]PORT",
+            help="Serve metrics for Prometheus at /metrics while the run goes on, on loopback "
+            "unless a host is named. Dashboard: loadcheck explain --grafana.",
+            show_default=False,
+        ),
+    ] = None
 
 
 class PortAfterWeb(TyperCommand):
@@ -90,72 +79,35 @@ class PortAfterWeb(TyperCommand):
 
 def reconcile(
     result: Result,
-    consent: Annotated[
-        bool, typer.Option("--live", help="Allow queries to leave this machine.")
-    ] = False,
-    server: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL",
-            help="Query this server instead of the run's, e.g. http://KEY:SECRET@127.0.0.1:8765.",
-            show_default=False,
-        ),
-    ] = None,
+    asking: Asking,
     export: Annotated[
         bool,
         typer.Option("--export", help="Download the events and compare them one by one (exact)."),
     ] = False,
-    env_file: EnvFile = None,
-    page: Page = None,
-    junit: Junit = None,
-    markdown: Markdown = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite existing reports.")] = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    *,
+    outputs: Outputs,
 ) -> None:
     """Query the service again about a stored run, even one that was killed; update its verdict.
 
     A mix, named as it was to --output, by its id or its folder, is asked about flow by flow, and
     judged again.
     """
-    import anyio  # noqa: PLC0415  # imports here keep --help quick
-
-    from loadcheck import scenario as scenarios  # noqa: PLC0415
-    from loadcheck.cli import terminal  # noqa: PLC0415
+    from loadcheck.cli import terminal  # noqa: PLC0415  # imports here keep --help quick
     from loadcheck.cli.outputs import Reports  # noqa: PLC0415
     from loadcheck.pipeline.reconcile import ReconcileOptions, reconcile_run  # noqa: PLC0415
     from loadcheck.result.catalogue import run_files  # noqa: PLC0415
 
     options = ReconcileOptions(
-        consent=consent, server=server, export=export, env=scenarios.environment(env_file)
+        consent=asking.consent, server=asking.server, export=export, env=asking.environment
     )
     (result, *others) = run_files(result)
     if others:
         from loadcheck.cli.mix import reconcile_flows  # noqa: PLC0415
 
-        reconcile_flows(
-            [result, *others],
-            options,
-            {"report": page, "junit": junit, "markdown": markdown},
-            replace=force,
-            as_json=as_json,
-            quiet=quiet,
-        )
-    with Reports(page, junit, markdown, result=result, replace=force) as reports:
-        asked = anyio.run(
-            partial(reconcile_run, result, options), backend_options={"use_uvloop": True}
-        )
-        try:
-            reports.write(asked.document)
-        finally:
-            terminal.print_run(
-                asked.document,
-                asked.path,
-                also=reports.written,
-                unsaved=asked.unsaved,
-                as_json=as_json,
-                quiet=quiet,
-            )
+        reconcile_flows([result, *others], options, outputs)
+    with Reports(outputs, result) as reports:
+        asked = terminal.in_loop(reconcile_run, result, options)
+        reports.conclude(asked)
     reports.check()
     raise typer.Exit(
         terminal.exit_of(consistent=asked.consistent, verdict=asked.verdict, interrupted=False)
@@ -171,69 +123,54 @@ def shard() -> None:
 
 def run(
     scenario: ScenarioFile,
-    sets: Sets = None,
-    labels: Labels = None,
-    profile: Profile = "",
-    env_file: EnvFile = None,
-    sources: Sources = None,
-    servers: Servers = None,
-    strict: Strict = False,
-    output: Output = None,
-    page: Page = None,
-    junit: Junit = None,
-    markdown: Markdown = None,
-    force: Force = False,
-    seed: Seed = None,
-    consent: Live = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    workers: WorkersOption = None,
-    prefixes: Prefixes = None,
-    scheduler: Scheduler = None,
-    keep_going: KeepGoing = False,
-    web: Web = None,
-    opened: Open = False,
-    linger: Linger = None,
-    metrics_port: MetricsPort = None,
-    yes: Yes = False,
-    plan: PlanDigest = None,
+    changes: Changes,
+    sharing: Sharing,
+    keep_going: Annotated[
+        bool,
+        typer.Option("--keep-going", help="Go on with the other workers when one is lost."),
+    ] = False,
+    *,
+    sending: Sending,
+    outputs: Outputs,
+    serving: Serving,
+    plan: Annotated[
+        str | None,
+        typer.Option(
+            "--plan",
+            metavar="DIGEST",
+            help="Run only what has this digest in loadcheck plan: what was approved.",
+            show_default=False,
+        ),
+    ] = None,
     force_limits: ForceLimits = False,
 ) -> None:
     """Run a scenario: send its load, then verify that everything arrived."""
-    import anyio  # noqa: PLC0415  # imports here keep --help quick
-
-    from loadcheck import pipeline  # noqa: PLC0415
-    from loadcheck import scenario as scenarios  # noqa: PLC0415
+    from loadcheck import pipeline  # noqa: PLC0415  # imports here keep --help quick
     from loadcheck.cli import terminal  # noqa: PLC0415
     from loadcheck.cli.outputs import Reports  # noqa: PLC0415
     from loadcheck.cli.web import finish, live_page  # noqa: PLC0415
-    from loadcheck.pipeline.prepare import read_scenario  # noqa: PLC0415
     from loadcheck.pipeline.shards import Workers  # noqa: PLC0415
     from loadcheck.pipeline.target import metrics_settings  # noqa: PLC0415
     from loadcheck.report import otel as telemetry  # noqa: PLC0415
     from loadcheck.verify.progress import Watch  # noqa: PLC0415
 
-    environment = scenarios.environment(env_file)
-    changes = overrides(sets, sources, servers, strict=strict)
-    loaded = read_scenario(
-        scenario,
-        [*shared(workers, prefixes), *labelled(labels), *changes],
-        profile=profile,
-        environment=environment,
-    )
-    directory, file = resolve_output(output)
+    labels = labelled(sending.labels)
+    loaded = terminal.read(scenario, changes, *sharing.overrides(), *labels)
+    directory, file = resolve_output(sending.output)
     approved, flown = plan, dict[str, int]()
-    if consent:
-        approved, flown = terminal.approve(
-            loaded, seed=seed, yes=yes, digest=plan, forced=force_limits
-        )
+    if sending.consent:
+        approved, flown = terminal.approve(loaded, sending, digest=plan, forced=force_limits)
     options = pipeline.Options(
         results=directory,
         output=file,
-        replace=force,
-        seed=seed,
-        consent=consent,
-        workers=Workers(scheduler=scheduler, keep_going=keep_going, environment=environment),
+        replace=outputs.force,
+        seed=sending.seed,
+        consent=sending.consent,
+        workers=Workers(
+            scheduler=sending.scheduler,
+            keep_going=keep_going,
+            environment=changes.environment,
+        ),
         approved=approved,
         force_limits=force_limits,
         preflight=flown,
@@ -241,17 +178,9 @@ def run(
     if loaded.flows:
         from loadcheck.cli.mix import run_flows  # noqa: PLC0415
 
-        run_flows(
-            loaded,
-            options,
-            {"report": page, "junit": junit, "markdown": markdown},
-            as_json=as_json,
-            quiet=quiet,
-            page=live_page(web, metrics_port, linger, opened=opened, quiet=quiet),
-            metrics=metrics_settings(os.environ),
-        )
+        run_flows(loaded, options, outputs, serving)
     view: Watch
-    if quiet:
+    if outputs.quiet:
         view = terminal.no_view
     elif terminal.is_drawable(sys.stderr):
         view = terminal.live_view
@@ -261,26 +190,14 @@ def run(
     if wanted is not None:
         view = telemetry.with_metrics(view, wanted)
     with (
-        Reports(page, junit, markdown, result=file, replace=force) as reports,
-        live_page(web, metrics_port, linger, opened=opened, quiet=quiet) as served,
+        Reports(outputs, file) as reports,
+        live_page(serving, quiet=outputs.quiet) as served,
     ):
         if served is not None:
             view = served.with_page(view)
-        finished = anyio.run(
-            partial(pipeline.run, loaded, options, view), backend_options={"use_uvloop": True}
-        )
+        finished = terminal.in_loop(pipeline.run, loaded, options, view)
         finish(served, finished.document)
-        try:
-            reports.write(finished.document)
-        finally:
-            terminal.print_run(
-                finished.document,
-                finished.path,
-                also=reports.written,
-                unsaved=finished.unsaved,
-                as_json=as_json,
-                quiet=quiet,
-            )
+        reports.conclude(finished)
     if finished.fault is not None:
         raise finished.fault
     reports.check()
@@ -288,7 +205,7 @@ def run(
         terminal.print_later(
             finished.document,
             path=finished.path if finished.unsaved is None else None,
-            live=consent,
+            live=sending.consent,
         )
     judgement = finished.judgement
     raise typer.Exit(

@@ -1,4 +1,4 @@
-"""What commands print and ask, and their exit codes: results on stdout, all else on stderr."""
+"""What commands read, print and ask, and their exit codes: results on stdout, else on stderr."""
 
 from __future__ import annotations
 
@@ -7,22 +7,43 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO, TypeVar
+
+import anyio
 
 from loadcheck.cli.exits import Exit, Screen
+from loadcheck.cli.overrides import Changes, Outputs, Sending
 from loadcheck.errors import ConsentError, InputError, Problem, ResultFileError, printable
-from loadcheck.report import headline, live, terminal
+from loadcheck.report import capacity, headline, live, terminal
+from loadcheck.result import kind_of
 from loadcheck.result.store import encoded, save_elsewhere
 from loadcheck.scenario.model import Scenario
 from loadcheck.secrets import cover
 from loadcheck.verify import Verdict, lasts
+from loadcheck.verify.progress import Progress
 
 _REDRAW_S = 0.25
 _LINE_S = 2.0
 _NARROWEST = 60
 _WIDEST = 140
+
+
+class Concluded(Protocol):
+    """What came of a run, a search, or of asking again."""
+
+    @property
+    def document(self) -> Mapping[str, Any]:
+        """The results document."""
+
+    @property
+    def path(self) -> Path:
+        """The file that it is in."""
+
+    @property
+    def unsaved(self) -> ResultFileError | None:
+        """Why it is not in that file; None if it is."""
 
 
 def has_color(stream: TextIO) -> bool:
@@ -54,54 +75,71 @@ def is_drawable(stream: TextIO) -> bool:
 def print_summary(document: Mapping[str, Any], *, paths: Sequence[Path], stream: TextIO) -> None:
     """Print a result for a person, and the files that it is in."""
     shown = [shown_path(path) for path in paths]
-    color = has_color(stream)
-    stream.write(terminal.summary(document, color=color, width=width(), paths=shown))
+    summary = capacity.summary if kind_of(document) == "capacity" else terminal.summary
+    stream.write(summary(document, color=has_color(stream), width=width(), paths=shown))
 
 
 def print_headline(document: Mapping[str, Any], *, paths: Sequence[Path], stream: TextIO) -> None:
     """Print the verdict in one line, and the files that it is in."""
-    parts = [headline.line(document), *map(shown_path, paths)]
-    stream.write("  ".join(parts) + "\n")
+    line = capacity.headline if kind_of(document) == "capacity" else headline.line
+    stream.write("  ".join([line(document), *map(shown_path, paths)]) + "\n")
 
 
-def print_run(
-    document: Mapping[str, Any],
-    path: Path,
-    *,
-    also: Sequence[Path] = (),
-    unsaved: ResultFileError | None,
-    as_json: bool,
-    quiet: bool,
-) -> None:
-    """Print the result of a run, and hand over what could not be saved.
+def print_result(done: Concluded, outputs: Outputs, also: Sequence[Path] = ()) -> None:
+    """Print what came of a command, and hand over what could not be saved.
+
+    Args:
+        done: What came of it.
+        outputs: How much is printed, and of what kind.
+        also: Other files that were made of it.
 
     Raises:
-        ResultFileError: ``unsaved``.
+        ResultFileError: It was not saved.
     """
-    stream = sys.stderr if as_json or (unsaved and not sys.stdout.isatty()) else sys.stdout
-    show = print_headline if quiet else print_summary
-    show(document, paths=[*([] if unsaved else [path]), *also], stream=stream)
-    if as_json:
+    document, unsaved = done.document, done.unsaved
+    stream = sys.stderr if outputs.as_json or (unsaved and not sys.stdout.isatty()) else sys.stdout
+    show = print_headline if outputs.quiet else print_summary
+    show(document, paths=[*([] if unsaved else [done.path]), *also], stream=stream)
+    if outputs.as_json:
         write_json(document)
     elif unsaved is not None:
-        offer(document, path)
+        offer(document, done.path)
     if unsaved is not None:
         raise unsaved
 
 
-def print_together(
-    documents: Sequence[Mapping[str, Any]], verdict: str, *, as_json: bool, quiet: bool
-) -> None:
+def print_together(documents: Sequence[Mapping[str, Any]], verdict: str, outputs: Outputs) -> None:
     """Print what came of all flows of a mix together, and how their thresholds stand."""
-    stream = sys.stderr if as_json else sys.stdout
+    stream = sys.stderr if outputs.as_json else sys.stdout
     stream.write(printable(headline.together(documents, verdict)) + "\n")
-    if not quiet:
+    if not outputs.quiet:
         color = has_color(stream)
         stream.write(terminal.thresholds(documents[0], color=color, width=width()))
-    if as_json:
+    if outputs.as_json:
         flows = {document["mix"]["flow"]: dict(document) for document in documents}
         whole = documents[0]["mix"]["together"]
         write_json({"verdict": verdict, "together": whole, "flows": flows})
+
+
+def read(scenario: Path, changes: Changes, *first: str, last: Sequence[str] = ()) -> Scenario:
+    """Read a scenario as options change it, between other overrides.
+
+    Raises:
+        ScenarioError: Something in it, or in an option, cannot be used.
+    """
+    from loadcheck.pipeline.prepare import read_scenario  # noqa: PLC0415  # show and list do without
+
+    environment = changes.environment
+    overrides = [*first, *changes.overrides(), *last]
+    return read_scenario(scenario, overrides, profile=changes.profile, environment=environment)
+
+
+_T = TypeVar("_T")
+
+
+def in_loop(work: Callable[..., Awaitable[_T]], *args: Any) -> _T:
+    """Call what is asynchronous and wait for what it comes to."""
+    return anyio.run(work, *args, backend_options={"use_uvloop": True})
 
 
 def write_json(document: Mapping[str, Any]) -> None:
@@ -135,22 +173,22 @@ def print_later(document: Mapping[str, Any], *, path: Path | None, live: bool) -
     sys.stderr.write(f"To ask the service again: loadcheck reconcile{away} {name}\n")
 
 
-async def no_view(run: live.Running) -> None:
+async def no_view(run: Progress) -> None:
     """Show nothing but that a signal was heard."""
     await _plain(run, every_s=math.inf, quiet=True)
 
 
-async def line_view(run: live.Running) -> None:
+async def line_view(run: Progress) -> None:
     """Write a plain line every other second: for logs and pipes."""
     await _plain(run, every_s=_LINE_S)
 
 
-async def flow_view(run: live.Running) -> None:
+async def flow_view(run: Progress) -> None:
     """Write a plain line every other second, with the name of the flow that it is of."""
     await _plain(run, every_s=_LINE_S, name=f"{run.outline.name}  ")
 
 
-async def _plain(run: live.Running, *, every_s: float, quiet: bool = False, name: str = "") -> None:
+async def _plain(run: Progress, *, every_s: float, quiet: bool = False, name: str = "") -> None:
     screen, heard, seen = Screen(sys.stderr), 0, 0
     try:
         while True:
@@ -172,7 +210,7 @@ async def _plain(run: live.Running, *, every_s: float, quiet: bool = False, name
         screen.settle()
 
 
-async def live_view(run: live.Running) -> None:
+async def live_view(run: Progress) -> None:
     """Draw a few lines over and over; they are wiped when the run has ended."""
     view = live.LiveView(run, color=has_color(sys.stderr))
     screen, drawn = Screen(sys.stderr), Drawn()
@@ -228,11 +266,11 @@ _WARNINGS = ("project", "deduplication")
 
 
 def approve(
-    scenario: Scenario, *, seed: int | None, yes: bool, digest: str | None, forced: bool
+    scenario: Scenario, sending: Sending, *, digest: str | None, forced: bool
 ) -> tuple[str | None, dict[str, int]]:
     """Have the plan of a run that leaves this machine approved.
 
-    Asked on a terminal, else ``yes`` or the digest says so. What stays on this machine needs no
+    Asked on a terminal, else ``--yes`` or the digest says so. What stays on this machine needs no
     approval.
 
     Returns:
@@ -246,7 +284,7 @@ def approve(
     from loadcheck.pipeline import plan as plans  # noqa: PLC0415  # show and list do without
     from loadcheck.report import plan as report  # noqa: PLC0415
 
-    made = plans.plan(scenario, seed=seed, consent=True)
+    made = plans.plan(scenario, seed=sending.seed, consent=True)
     if not made["leaves_this_machine"]:
         return digest, {}
     problems = plans.refused(scenario, made)
@@ -254,10 +292,10 @@ def approve(
         raise InputError(problems)
     if digest is None:
         sys.stderr.write(report.text(made, width=width()))
-        confirm(yes=yes, what="Run this plan?", digest=made["digest"])
+        confirm(yes=sending.yes, what="Run this plan?", digest=made["digest"])
     elif digest.lower() != made["digest"]:
         return digest, {}  # the run refuses it, before anything is sent
-    return str(made["digest"]), _preflight(scenario, seed=seed)
+    return str(made["digest"]), _preflight(scenario, seed=sending.seed)
 
 
 def _preflight(scenario: Scenario, *, seed: int | None) -> dict[str, int]:
@@ -265,14 +303,12 @@ def _preflight(scenario: Scenario, *, seed: int | None) -> dict[str, int]:
 
     Returns what was sent and asked.
 
-    A service that is slow to count is not held up for that: then the run itself tells.
+    The run does not wait longer for a service that is slow to count: it finds out itself.
 
     Raises:
         InputError: Something is wrong; nothing but the control user was sent.
     """
-    import anyio  # noqa: PLC0415  # show and list do without
-
-    from loadcheck import pipeline  # noqa: PLC0415
+    from loadcheck import pipeline  # noqa: PLC0415  # show and list do without
     from loadcheck.pipeline import preflight as flights  # noqa: PLC0415
 
     within_s = min(_MOST_S, scenario.verify.deadline_s)
@@ -281,7 +317,7 @@ def _preflight(scenario: Scenario, *, seed: int | None) -> dict[str, int]:
     async def fly() -> dict[str, Any]:
         return await flights.preflight(scenario, options, within_s=within_s, optional=True)
 
-    found = anyio.run(fly, backend_options={"use_uvloop": True})
+    found = in_loop(fly)
     wrong = [each for each in found["checks"] if each["state"] == "wrong"]
     for each in wrong:
         if each["name"] in _WARNINGS:

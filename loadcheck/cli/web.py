@@ -13,7 +13,7 @@ import anyio
 
 from loadcheck.cli import terminal
 from loadcheck.cli.exits import Screen
-from loadcheck.cli.run import ANY_PORT
+from loadcheck.cli.run import ANY_PORT, Serving
 from loadcheck.documents import parse_duration
 from loadcheck.errors import InputError, Problem
 from loadcheck.pipeline.target import metrics_settings
@@ -29,23 +29,19 @@ _REDRAW_S = 0.5
 
 
 @contextmanager
-def live_page(
-    web: str | None, metrics_port: str | None, linger: str | None, *, opened: bool, quiet: bool
-) -> Iterator[LivePage | None]:
+def live_page(serving: Serving, *, quiet: bool) -> Iterator[LivePage | None]:
     """Serve the page of a run, or its metrics, for the length of a block, and for a while after it.
 
     Args:
-        web: Port of the page; None for no page.
-        metrics_port: Address of the metrics; None for none.
-        linger: How long the finished report is served.
-        opened: Whether to open the page in a browser.
+        serving: What is served, where, and for how long.
         quiet: Whether only what cannot be done without is said.
 
     Raises:
         InputError: A port is taken, an option cannot be used, or the extra is not installed.
     """
-    page, metrics = _page(web), _metrics(metrics_port)
-    if opened and page is None:
+    page, metrics = _page(serving.web), _metrics(serving.metrics_port)
+    linger = serving.linger
+    if serving.opened and page is None:
         message = "is about the page that --web serves"
         raise InputError(Problem(key="--open", message=message, remedy="add --web"))
     if linger is not None and page is None and metrics is None:
@@ -60,7 +56,7 @@ def live_page(
             sys.stderr.write(f"live: {served.url}\n")
         if served.metrics_url and not quiet:
             sys.stderr.write(f"metrics: {served.metrics_url}\n")
-        if opened:
+        if serving.opened:
             served.open()
         yield served
         if stay_s and (page is not None or linger is not None):
@@ -97,7 +93,7 @@ def _metrics(given: str | None) -> Address | None:
 def _port(option: str, text: str) -> int:
     if text.isascii() and text.isdecimal() and 0 < int(text) <= _MOST_PORT:
         return int(text)
-    message = f'"{text}" is no port'
+    message = f'"{text}" is not a port'
     remedy = f"expected a number from 1 to {_MOST_PORT}"
     raise InputError(Problem(key=option, message=message, remedy=remedy))
 
@@ -106,7 +102,7 @@ def _stay_s(linger: str | None) -> float:
     """Return how long the report is served after the run, in seconds.
 
     Raises:
-        InputError: It is no duration.
+        InputError: It is not a duration.
     """
     if linger is None:
         return math.inf if sys.stderr.isatty() and sys.stdin.isatty() else 0.0
@@ -115,7 +111,7 @@ def _stay_s(linger: str | None) -> float:
     try:
         return parse_duration(linger)
     except ValueError:
-        message = f'"{linger}" is no duration'
+        message = f'"{linger}" is not a duration'
         problem = Problem(key="--web-linger", message=message, remedy="expected e.g. 30s or 10m")
         raise InputError(problem) from None
 

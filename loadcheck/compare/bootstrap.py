@@ -24,7 +24,7 @@ from loadcheck.measure.histogram import Layout
 DRAWS = 500
 """The error of a standard deviation estimated from this many draws is 3 %."""
 FEWEST_INTERVALS = 4
-"""With fewer there is no telling how much they differ by chance."""
+"""With fewer it is unknown how much they differ by chance."""
 
 _BLOCKS = 6
 _CAUTION = 0.5

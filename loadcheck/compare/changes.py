@@ -26,17 +26,17 @@ SIGNIFICANCE = 0.02
 PERMUTATIONS, OF_LONG, LONG = 999, 299, 100
 """How many there are, and how many of a history of more than so many runs, which takes longer."""
 FEWEST_RUNS = 10
-"""With fewer, no split could be told from chance."""
+"""With fewer, no split can be distinguished from chance."""
 _SHORTEST = 3
 """Runs at the least to either side of a change."""
 _OUTLIER = 5.0
-"""So many standard deviations off both its neighbours, a run is no evidence of a level."""
+"""This many standard deviations off both its neighbours, a run is not evidence of a level."""
 _CONFIDENCE = 0.95
 _NEAR = 15
 """Runs to either side of a change whose variation is looked at."""
 _ERRORS, _OWN = 4.85, 3.0
 """Standard errors by which levels differ at the least: by the variation of the runs nearby, taken
-together, and by that of each side, which three runs tell badly."""
+together, and by that of each side, of which three runs say little."""
 _ERRORS_ALONG = 3.5
 """The former where another figure changes at the same run."""
 _EVIDENCE = 5.0
@@ -411,7 +411,7 @@ def _is_level(values: Floats, cuts: Sequence[int], finest: float) -> bool:
     """Return whether it is the level that changes at the cuts, rather than the variation alone.
 
     Where that grows, runs beside each other are far off by chance more often than a permutation
-    test tells, for which all runs are alike. So steps must explain the values better, by Schwarz's
+    test shows, for which all runs are alike. So steps must explain the values better, by Schwarz's
     criterion and positive evidence, than one level whose variance changes once does. The variance
     that they leave may be one, or each stretch's own, or change once as well.
     """

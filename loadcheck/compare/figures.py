@@ -142,7 +142,7 @@ class Figure:
         name: What stands in its row: "p99".
         unit: Of its values.
         better: Which direction is.
-        about: Whose it is: a generator that does worse is no regression of the target.
+        about: Whose it is: a generator that does worse is not a regression of the target.
         core: If this figure is inconclusive, so is the whole comparison.
         floor: A difference that is as good as none, in its unit, however small the base.
     """

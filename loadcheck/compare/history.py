@@ -51,10 +51,10 @@ class Past:
         started_at: UTC, ISO 8601.
         scenario: Its name.
         verdict: The run's own.
-        labels: What it is told apart by.
+        labels: What distinguishes it from others.
         identity: What makes it comparable: runs that have the same belong to one history.
         facts: What describes it, by dotted path.
-        unused: Why it is no evidence of a level; "" if it is.
+        unused: Why it is not evidence of a level; "" if it is.
         figures: What it measured.
         mix: Which run of a mix it is a flow of; "" if it is none.
     """
@@ -77,7 +77,7 @@ def result_paths(places: Sequence[Path]) -> list[Path]:
     """Return the files that are named, and the JSON files of directories, in order and once each.
 
     Raises:
-        ResultFileError: There is no such file or directory, or it cannot be read.
+        ResultFileError: A file or directory is missing or cannot be read.
     """
     found: dict[Path, None] = {}
     for place in places:

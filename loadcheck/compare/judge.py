@@ -41,7 +41,7 @@ class Judged:
         word: What it comes to.
         why: Why there is no interval; "" if there is.
         runs_needed: How many runs per side would settle what the given ones leave open; more than
-            :data:`MOST_RUNS` if that is no sensible number; None if unknown.
+            :data:`MOST_RUNS` if that is not a sensible number; None if unknown.
     """
 
     figure: Figure

@@ -17,7 +17,7 @@ from loadcheck.result.store import ResultFile, in_progress, read_unchecked
 
 _EXAMPLE = "example"
 _WRITTEN = ("comparison", "trend")
-"""Kinds that are made of results, and are no results themselves."""
+"""Kinds that are made of results, and are not results themselves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,7 @@ class Plan:
 def plan(directory: Path, criteria: Criteria) -> Plan:
     """Return which files of a directory would go.
 
-    What is no file of loadcheck, or cannot be read, stays, and is not spoken of. Of what is chosen
+    What is not a file of loadcheck, or cannot be read, stays, and is not listed. Of what is chosen
     there stay: examples (their names begin so), links, what is being written, the runs that
     ``compare --baseline-from`` takes as a base, those that a comparison names which stays, and the
     other flows of a mix of which one stays.
@@ -100,7 +100,7 @@ def _keep_whole(made: Plan, runs: Mapping[Path, Past]) -> None:
 def _read(directory: Path) -> tuple[dict[Path, Past], dict[Path, Mapping[str, Any]]]:
     """Return the runs of a directory, and the documents that were made of some."""
     if not is_folder(directory):
-        message, remedy = "is no directory that can be read", "name a directory of results files"
+        message, remedy = "is not a directory that can be read", "name a directory of results files"
         raise ResultFileError(Problem(file=str(directory), message=message, remedy=remedy))
     runs: dict[Path, Past] = {}
     others: dict[Path, Mapping[str, Any]] = {}

@@ -139,7 +139,7 @@ def _baseline(directory: Path, candidates: Sequence[Path]) -> list[Path]:
 def since_last_change(runs: Sequence[Past]) -> list[Past]:
     """Return the runs behind the last change of any figure of the target, the newest 30 at most.
 
-    They have a known verdict. Where changes cannot be told, for few runs or without ``ruptures``,
+    They have a known verdict. Where changes cannot be found, for few runs or without ``ruptures``,
     there is none.
 
     Args:

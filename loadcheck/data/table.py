@@ -118,7 +118,7 @@ class Layout:
         kind: "csv", "tsv", "jsonl" or "json".
         packed: Whether it is compressed with gzip.
         separator: What stands between the cells of a row.
-        types: Column → type of its cells, for those that are no strings: pairs.
+        types: Column → type of its cells, for those that are not strings: pairs.
     """
 
     kind: str
@@ -140,7 +140,7 @@ def layout_of(
 
 
 def fingerprint(path: Path) -> str:
-    """Return what tells a file from another: its length, and a hash of it.
+    """Return what distinguishes a file from another: its length, and a hash of it.
 
     Of a large file the hash is over pieces that lie evenly in it.
 
@@ -175,7 +175,7 @@ def open_table(path: Path, layout: Layout) -> Table:
     except OSError as error:
         raise DataError(f"cannot be read: {(error.strerror or str(error)).lower()}") from None
     if not stat.S_ISREG(known.st_mode):
-        raise DataError("is no file", "name a file")
+        raise DataError("is not a file", "name a file")
     return _scanned(path, layout, (known.st_ino, known.st_size, known.st_mtime_ns))
 
 
@@ -188,7 +188,7 @@ def _scanned(path: Path, layout: Layout, _version: tuple[int, int, int]) -> Tabl
             return _JsonTable(descriptor, lines=layout.kind == "jsonl")
         return _CsvTable(descriptor, layout)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"is no whole gzip file: {error}", "pack it again") from None
+        raise DataError(f"is not a whole gzip file: {error}", "pack it again") from None
     except OSError as error:
         raise DataError(f"cannot be read: {(error.strerror or str(error)).lower()}") from None
 
@@ -224,12 +224,12 @@ def _json_lines(content: bytes) -> Iterator[bytes]:
     try:
         rows = orjson.loads(content.removeprefix(_BOM))
     except orjson.JSONDecodeError as error:
-        raise DataError(f"is no JSON: {error.msg}", "", error.lineno) from None
+        raise DataError(f"is not JSON: {error.msg}", "", error.lineno) from None
     if not isinstance(rows, list):
-        raise DataError("is no array of objects", "expected [{…}, {…}]")
+        raise DataError("is not an array of objects", "expected [{…}, {…}]")
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict):
-            raise DataError(f"entry {number:,} is no object", "expected [{…}, {…}]")
+            raise DataError(f"entry {number:,} is not an object", "expected [{…}, {…}]")
         yield orjson.dumps(row) + b"\n"
 
 
@@ -442,7 +442,7 @@ class _CsvTable:
             data.decode()
         except UnicodeDecodeError as error:
             raise DataError(
-                "is no UTF-8", "save it as UTF-8", self._line(at + error.start)
+                "is not UTF-8", "save it as UTF-8", self._line(at + error.start)
             ) from None
 
     def _check_quotes(self, octets: Octets, quotes: Positions, at: int) -> None:
@@ -548,11 +548,11 @@ class _JsonTable:
                 if not line.strip() and _is_blank(self._blocks.descriptor, place):
                     break
                 what = (
-                    "the line is empty" if not line.strip() else f"the row is no JSON: {error.msg}"
+                    "the line is empty" if not line.strip() else f"the row is not JSON: {error.msg}"
                 )
                 raise self._refused(what, place) from None
             if not isinstance(row, dict):
-                raise self._refused("the row is no JSON object", place)
+                raise self._refused("the row is not a JSON object", place)
             if not row.keys() <= known.keys():
                 known.update(dict.fromkeys(row))
             place += len(line) + 1

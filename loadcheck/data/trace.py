@@ -50,7 +50,7 @@ class Trace:
     Args:
         instants: When each came, in ns since the first, in order.
         shown: The file as the user named it.
-        digest: Hash of the instants, which tells traces apart.
+        digest: Hash of the instants, which distinguishes traces.
 
     Attributes:
         speed: How many times as fast as it was recorded it is played.
@@ -149,7 +149,7 @@ def read_trace(path: Path, shown: str, column: str | None = None, unit: str | No
         path: A CSV or TSV file (``.csv``, ``.tsv``, ``.txt``, each also ``.gz``).
         shown: The file as the user named it.
         column: The column of the instants; None: the only one, or the first that is called so.
-        unit: What numbers count, a key of :data:`UNITS`; None: their size tells.
+        unit: What numbers count, a key of :data:`UNITS`; None: it follows from their size.
 
     Raises:
         DataError: It cannot be read, is empty, out of order, or a row holds no instant; with the
@@ -326,7 +326,7 @@ def _place(rows: Iterator[list[str]], column: str | None) -> tuple[int, list[lis
     known = [names.index(name) for name in NAMES if name in names]
     if known or len(names) == 1:
         if not known and len(names[0]) and names[0][0].isdigit():
-            raise DataError(f"{names[0][:40]!r} is no instant", _EXPECTED, line)
+            raise DataError(f"{names[0][:40]!r} is not an instant", _EXPECTED, line)
         return (known or [0])[0], [], line + 1
     listed = ", ".join(names)
     raise DataError("does not say which column is the time", f"column = one of {listed}", line)
@@ -347,7 +347,7 @@ def _reader(cell: str, unit: str | None, line: int) -> Callable[[str], int]:
     except ValueError:
         return _of_date
     if not math.isfinite(value):
-        raise DataError(f"{cell!r} is no instant", _EXPECTED, line)
+        raise DataError(f"{cell!r} is not an instant", _EXPECTED, line)
     per = UNITS[_unit(value, unit)]
     if per == 1:
         return lambda text: int(text) if "." not in text else int(float(text))
@@ -379,7 +379,7 @@ def _raise_for(
         try:
             read(row[place])
         except (ValueError, OverflowError):
-            message = f"{row[place][:40]!r} is no instant"
+            message = f"{row[place][:40]!r} is not an instant"
             raise DataError(message, _EXPECTED, line + number) from None
 
 

@@ -53,7 +53,7 @@ def uuid_of(run_id: str, number: int, purpose: str) -> str:
         purpose: What it identifies: those of different purposes differ.
     """
     first, second = _uuid_keys(run_id, purpose)
-    # 60 bits are a keyed permutation of the number, 62 tell that it is one of this run's
+    # 60 bits are a keyed permutation of the number, 62 show that it is one of this run's
     high = (number + first) % _HIGH
     high = (high ^ high >> _SHIFT) * _FACTOR % _HIGH
     high ^= high >> _SHIFT
@@ -184,12 +184,12 @@ def check_template(template: str, *, integer: bool) -> None:
     for word in words:
         width = _NUMBER.fullmatch(word)
         if word not in {"run", "uuid", "digits"} and width is None:
-            raise TemplateError(f"{{{word}}} is no part of an id", known)
+            raise TemplateError(f"{{{word}}} is not a part of an id", known)
         if width is not None and int(width[1] or 1) > _MOST_WIDTH:
             raise TemplateError(f"{{{word}}} has more digits than a number", known)
     rest = _WORD.sub("", template)
     if "{" in rest or "}" in rest or not rest.isprintable() or len(template) > MOST_LENGTH:
-        raise TemplateError("is no text for an id", known)
+        raise TemplateError("is not a text for an id", known)
     own = [word for word in words if word != "run"]
     if not own:
         raise TemplateError("every copy would have the same user: two collide", known)
@@ -197,5 +197,5 @@ def check_template(template: str, *, integer: bool) -> None:
         raise TemplateError("more than one number: it could not be read back", known)
     if integer and template not in {"{number}", "{digits}"}:
         raise TemplateError(
-            "is no whole number", 'expected id = "{digits}" or "{number}", or type = "string"'
+            "is not a whole number", 'expected id = "{digits}" or "{number}", or type = "string"'
         )

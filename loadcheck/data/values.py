@@ -91,7 +91,7 @@ class Drawn:
         json: Gives the same as JSON, where that is quicker than writing the value.
         written: Gives the JSON of many copies at once, from their numbers; None: it has to be
             asked for one by one.
-        timed: How the copy's time is written; None if it is no time.
+        timed: How the copy's time is written; None if it is not a time.
         many: Whether it is a list whose length varies.
         unique: Whether no two copies will ever have the same.
     """
@@ -191,7 +191,9 @@ def _block(make: Callable[[Bits], Sequence[Any]], **more: Any) -> Drawn:
 def _int(value: Mapping[str, Any], key: int, _seed: int, _key: str) -> Drawn:
     low, high = value["int"]
     if low != int(low) or high != int(high) or abs(low) > _LARGEST or abs(high) > _LARGEST:
-        raise SpecError("the ends are no whole numbers below 2^53", "{ float = [0.5, 1.5] }", "int")
+        raise SpecError(
+            "the ends are not whole numbers below 2^53", "{ float = [0.5, 1.5] }", "int"
+        )
     low, span = int(low), int(high) - int(low) + 1
     if span < 1:
         raise SpecError(f"nothing lies from {low} to {high}", "the lower end first", "int")
@@ -275,7 +277,7 @@ def _digits(value: Mapping[str, Any], default: int) -> int:
 def _choice(value: Mapping[str, Any], key: int, seed: int, name: str) -> Drawn:
     items = value["choice"]
     if not isinstance(items, list) or not 0 < len(items) <= _MOST_CHOICES:
-        raise SpecError("is no list with something in it", 'choice = ["DE", "FR"]', "choice")
+        raise SpecError("is not a list with something in it", 'choice = ["DE", "FR"]', "choice")
     if "zipf" in value and "weights" in value:
         raise SpecError("contradicts weights", "give one of the two", "zipf")
     if "zipf" in value:
@@ -443,11 +445,11 @@ def _text(value: Mapping[str, Any], key: int, seed: int, _key: str) -> Drawn:
 def _faker(value: Mapping[str, Any], key: int, seed: int, name: str) -> Drawn:
     provider, locale = value["faker"], value.get("locale", "en_US")
     if not isinstance(provider, str) or not isinstance(locale, str):
-        raise SpecError("is no name of a provider", 'faker = "country"', "faker")
+        raise SpecError("is not the name of a provider", 'faker = "country"', "faker")
     size = _whole(value.get("pool", 1000), 1, _MOST_POOL, "pool")
     arguments = value.get("arguments", {})
     if not isinstance(arguments, Mapping):
-        raise SpecError("is no table", "arguments = { nb_words = 3 }", "arguments")
+        raise SpecError("is not a table", "arguments = { nb_words = 3 }", "arguments")
     try:
         pool = faker_pool(provider, locale, size, key_of(seed, name), orjson.dumps(arguments))
     except NoFakerError as error:

@@ -42,7 +42,7 @@ def noting() -> Iterator[set[Path]]:
 
 
 def note(path: Path) -> None:
-    """Tell whoever notes it that a file is read."""
+    """Record that a file is read, for whoever collects the files."""
     noted = _NOTED.get()
     if noted is not None:
         noted.add(path)

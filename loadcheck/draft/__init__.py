@@ -113,7 +113,7 @@ def from_description(
         name: Of the scenario; None: it is made from the API's title.
 
     Raises:
-        DraftError: The description does not tell how data goes in, and how it is counted.
+        DraftError: The description does not say how data goes in, and how it is counted.
     """
     assert api.description is not None
     shown = _shown(source)
@@ -369,7 +369,7 @@ def _found(draft: Draft, shown: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if choice.run is not None:
             yield "filters", f"by {choice.run[1].at}: only the users of a run are counted"
         else:
-            yield "filters", "by nothing: others' users cannot be told apart, so that no run can"
+            yield "filters", "by nothing: others' users are counted too, so that no run can"
             yield "", "prove that nobody is lost; --run says what the count can filter by"
     for note in draft.notes:
         yield "look at", note

@@ -32,7 +32,7 @@ class Wishes:
         ingest: The operation by which data goes in.
         count: The operation that counts; :data:`NOTHING` if there is none.
         user: Where a request of the first says whose event it is.
-        run: By what a run's events can be told from others.
+        run: By what a run's events differ from others.
         uniques: Where an answer of the second says how many users there are.
         server: Base URL.
     """
@@ -53,7 +53,7 @@ class Choice:
         ingest: The operation by which data goes in.
         user: Where it says whose event it is.
         count: The operation that counts users; None if there is none.
-        run: Where both say which run it is about; None if the second cannot tell.
+        run: Where both say which run it is about; None if the second does not know.
         uniques: Runtime expression of the number of users in an answer.
         totals: That of the number of events; None if an answer has none.
         notes: What the user should look at.
@@ -165,7 +165,7 @@ def _count(found: Sequence[Candidate], ingest: Candidate, wishes: Wishes, source
     others = [each for each in found if each is not ingest]
     fitting = [(words.count_score(each, ingest), each) for each in others]
     fitting = [each for each in fitting if each[0] > 0]
-    if not fitting:  # the name alone may tell
+    if not fitting:  # the name alone may do
         fitting = [(words.count_score(each, ingest, blind=True), each) for each in others]
         fitting = [each for each in fitting if each[0] >= _LEAST_BLIND]
     if not fitting:
@@ -195,7 +195,7 @@ def _user(ingest: Candidate, wish: str | None, source: str) -> Field:
                 message=f"{ingest.label} has no field that looks like a user's id"
                 + _named_fields(fields),
                 file=source,
-                remedy="say which one tells users apart: --user body#/path/to/id",
+                remedy="say which one identifies users: --user body#/path/to/id",
             )
         )
     likely = [each for score, each in fitting if score == best]
@@ -342,7 +342,7 @@ def _only(
     choices = [(write(each), each.kind.text) for each in fitting]
     what = {
         "--user": "may say whose event it is",
-        "--run": "may tell a run's events from others",
+        "--run": "may distinguish a run's events from others",
         "--uniques": "may be the number of users",
     }[option]
     message = f"{len(fitting)} fields of {candidate.label} {what}: "

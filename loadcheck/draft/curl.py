@@ -125,7 +125,7 @@ def read_curl(text: str) -> Recorded:
     """Return the request that a curl line sends. Files that it names are read.
 
     Raises:
-        DraftError: It is no line of curl, or one that no scenario can be drafted from.
+        DraftError: It is not a line of curl, or one that no scenario can be drafted from.
     """
     words = _words(text)
     if not words or words[0].rpartition("/")[2] not in {"curl", "curl.exe"}:

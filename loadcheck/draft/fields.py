@@ -180,7 +180,9 @@ class Schemas:
         if known is None:
             try:
                 known = self._description.resolve(schema, home)
-            except DescriptionError:  # told when the workflow is compiled, if a request needs it
+            except (
+                DescriptionError
+            ):  # reported when the workflow is compiled, if a request needs it
                 known = None, home
             self._targets[id(schema)] = known
         return known

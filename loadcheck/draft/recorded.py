@@ -55,7 +55,7 @@ def read_har(path: Path) -> list[Recorded]:
         problem = Problem(message=error.message, file=str(path), remedy=error.remedy)
         raise DraftError(problem) from None
     except orjson.JSONDecodeError as error:
-        message = f"is no JSON: {error.msg}"
+        message = f"is not JSON: {error.msg}"
         problem = Problem(message=message, file=str(path), line=error.lineno, remedy=_REMEDY)
         raise DraftError(problem) from None
     log = content.get("log") if isinstance(content, dict) else None

@@ -139,13 +139,13 @@ class _Writer:
         if step == "ingest" and each is choice.user:
             return self._own("userId", *_user(each.kind), "Who is counted: one user per copy.")
         if choice.run is not None and _marks_run(choice.run, step, each):
-            text = "Tells this run's events from others'."
+            text = "Distinguishes this run's events from others'."
             return self._own("runId", "$run.id", "string", text)
         if step == "ingest" and words.plain(each.name) in words.KEYS:
             if not each.kind.may_be("string"):
                 return None
             ours = "$copy.insertUuid" if _is_uuid(each.kind) else "$copy.insertId"
-            text = "Tells an event that is sent twice; the same in every retry."
+            text = "Identifies an event that is sent twice; the same in every retry."
             return self._own("insertId", ours, "string", text)
         return None
 
@@ -248,7 +248,7 @@ class _Writer:
 
 
 def _marks_run(run: tuple[Field, Field], step: str, each: Field) -> bool:
-    """Return whether a field is the one that tells a run, or one of the same meaning beside it."""
+    """Return whether a field identifies a run, or means the same beside the one that does."""
     own = run[0] if step == "ingest" else run[1]
     return each is own or (
         step == "ingest" and words.run_score(each) > 0 and words.meaning(each) == words.meaning(own)

@@ -237,7 +237,7 @@ def _commented(entries: Mapping[str, tuple[str, str]]) -> list[str]:
 
 def environment(variables: Iterable[str], title: str) -> str:
     """Return ``.env.example``."""
-    lines = [f"# What {title} has to be told, and no file of the scenario may hold."]
+    lines = [f"# What {title} must be given, and no file of the scenario may hold."]
     if not variables:
         return f"{lines[0]}\n# Nothing: its requests carry no credentials.\n"
     lines += [
@@ -301,7 +301,7 @@ def _remove(folders: list[Path]) -> None:
 
 def _refuse_present(folder: Path, files: Mapping[str, bytes]) -> None:
     if exists(folder) and not is_folder(folder):
-        message, remedy = "is there and is no folder", "name another one: --into FOLDER"
+        message, remedy = "exists and is not a folder", "name another one: --into FOLDER"
         raise DraftError(Problem(message=message, file=str(folder), remedy=remedy))
     present = [name for name in files if os.path.lexists(folder / name)]
     if present:

@@ -25,7 +25,7 @@ KEYS: Final = frozenset(
     | {"dedupkey", "deduplicationid", "deduplicationkey", "requestid", "xrequestid", "nonce"}
     | {"uuid", "pointid", "recordid", "transactionid", "orderid"}
 )
-"""Names of keys by which a service tells an event that is sent twice."""
+"""Names of keys by which a service recognises an event that is sent twice."""
 TIMES: Final = frozenset(
     {"time", "timestamp", "ts", "eventtime", "occurredat", "createdat", "sentat", "clienttime"}
     | {"eventtimestamp", "originaltimestamp", "date", "datetime", "at"}
@@ -38,7 +38,7 @@ RUNS: Final = {
     **dict.fromkeys(("source", "category", "topic", "channel", "type", "name", "kind"), 4),
     **dict.fromkeys(("stream", "key", "series"), 3),
 }
-"""Names of what a run's events may be told by, and how well."""
+"""Names of what may identify a run's events, and how well."""
 SAME: Final = {
     **dict.fromkeys(("runid", "testrunid", "loadcheckrun"), "run"),
     **dict.fromkeys(("eventtype", "eventname", "events", "e"), "event"),
@@ -129,7 +129,7 @@ def is_setting(field: Field) -> bool:
 
 
 def run_score(field: Field) -> int:
-    """Return how well a run's events can be told by a field; 0: not at all."""
+    """Return how well a field identifies a run's events; 0: not at all."""
     kind = field.kind
     if not kind.may_be("string") or kind.choices or kind.format or is_setting(field):
         return 0
@@ -178,7 +178,7 @@ def ingest_score(candidate: Candidate) -> int:
 
 
 def count_score(candidate: Candidate, ingest: Candidate, *, blind: bool = False) -> int:
-    """Return how surely an operation tells how many users there are.
+    """Return how surely an operation says how many users there are.
 
     Args:
         candidate: The operation.
@@ -202,12 +202,12 @@ def count_score(candidate: Candidate, ingest: Candidate, *, blind: bool = False)
 
 
 def _is_open(answer: Sequence[Field]) -> bool:
-    """Tell whether an answer may hold more than is described of it."""
+    """Return whether an answer may hold more than is described of it."""
     return all(not field.tokens and not field.kind.types - {"object"} for field in answer)
 
 
 def run_fields(ingest: Candidate, count: Candidate) -> list[tuple[int, Field, Field]]:
-    """Return by which fields both operations can tell a run, the best first."""
+    """Return the fields by which both operations can identify a run, the best first."""
     found = []
     for asked in count.fields:
         score = run_score(asked)

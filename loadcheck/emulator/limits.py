@@ -40,7 +40,7 @@ class RateWindow:
         self._total = 0
 
     def allows(self, cost: int, now_ms: int) -> bool:
-        """Return whether so much more may be spent now."""
+        """Return whether this much more may be spent now."""
         while self._spent and self._spent[0][0] <= now_ms - self._window_ms:
             self._total -= self._spent.popleft()[1]
         return self._limit is None or self._total + cost <= self._limit

@@ -182,7 +182,7 @@ class Connection(asyncio.Protocol):
             self._expects_continue = True
 
     def on_headers_complete(self) -> None:
-        """Tell a client that waits for it to go on with the body (RFC 9110 section 10.1.1)."""
+        """Answer 100 to a client that waits for it with the body (RFC 9110 section 10.1.1)."""
         self._in_head = False
         if self._expects_continue and self._transport is not None and not self._busy:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")

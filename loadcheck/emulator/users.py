@@ -235,7 +235,7 @@ _PROJECT = 1
 _MOST_IDS = 100
 _DAY_MS = 86_400_000
 _REVOCABLE = 0.1
-"""Of the time until a job runs so much, in the end, is too late to revoke it: 3 days of 30."""
+"""Share of the time until a job runs in which, at its end, it cannot be revoked: 3 days of 30."""
 _LONGEST_DAYS = 186
 _NOT_FOUND = 404
 _BROKEN = 500

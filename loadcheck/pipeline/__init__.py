@@ -191,12 +191,12 @@ async def execute(
         raise
     await session.tear_down(context.signals)
     if context.emulator is not None and not context.emulator.alive:
-        writer.trouble = "the embedded emulator ended before the run did"
+        writer.target_error = "the embedded emulator ended before the run did"
     # 8. put the counts against the ledger, and the figures against the thresholds
     figures, verified, judgement = session.judge()
     # 9. save the verdict
     finished = await session.save(figures, verified, judgement)
-    if compiled.scenario.deletes and not writer.trouble:
+    if compiled.scenario.deletes and not writer.target_error:
         # 10. delete the users of the run
         finished = await deletion.at_end(
             compiled, finished, context.signals, kept=isinstance(sink, ResultFile)

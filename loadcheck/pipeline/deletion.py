@@ -49,7 +49,7 @@ _OWN: Final = frozenset({"$copy.userUuid", "$copy.insertId", "$copy.insertUuid",
 """Any of these in an id makes it one that no other run has."""
 _UNKNOWN_KEYS: Final = (401, 403)
 _ALLOWANCE: Final = timedelta(days=31)
-"""Jobs are looked for so long after they were asked for, where their day is not told."""
+"""How long after its request a job is looked for, where the service names no day."""
 
 
 class DeletionError(LoadcheckError):
@@ -222,7 +222,7 @@ async def remove(
     deletion = check(compiled)
     parts = _parts(compiled, deletion, document)
     async with httpx_transport(compiled.asking) as transport:
-        work = _Work(compiled, deletion, parts, transport.send)
+        work = _DeletionRequests(compiled, deletion, parts, transport.send)
         try:
             return await _with_consent(work, document, save, ask, on_progress, wait_s=wait_s)
         except LoadcheckError as error:  # as it is: not in a group
@@ -231,7 +231,7 @@ async def remove(
 
 
 async def _with_consent(
-    work: _Work,
+    work: _DeletionRequests,
     document: dict[str, Any],
     save: Callable[[], None],
     ask: Ask,
@@ -362,7 +362,7 @@ class _Part:
 def _parts(
     compiled: CompiledScenario, deletion: Deletion, document: dict[str, Any]
 ) -> Sequence[_Part]:
-    """Return whom the run sent, by the ledger."""
+    """Return the users that the run sent, by the ledger."""
     ledger, _ = people_of(document, compiled)
     size = deletion.batch if deletion.by_user else 0
     names = UserNames(compiled.plan, compiled.ingest, compiled.scenario.verify.user)
@@ -465,7 +465,7 @@ def _outline(
     )
 
 
-class _Work:
+class _DeletionRequests:
     """Sends the requests of one deletion."""
 
     def __init__(
@@ -627,7 +627,7 @@ class _Work:
         section["ended_at"] = documents.utc_now()
 
     async def _finished(self, section: dict[str, Any]) -> bool:
-        """Return whether every job has ended; that nobody tells is no proof."""
+        """Return whether every job has ended; False if the service does not say."""
         jobs, days = self.deletion.jobs, sorted(section["jobs"])
         assert jobs is not None
         today = datetime.now(UTC)
@@ -642,7 +642,7 @@ class _Work:
         return all_done(zip(listed, _at(jobs.states, exchange), strict=False), days, jobs.done)
 
     async def _settled(self) -> int:
-        """Return who is counted when nobody is, or when waiting has been of no use."""
+        """Return how many are still counted: 0 as soon as none is, else at the deadline."""
         until = time.monotonic() + self._spec.verify.deadline_s
         while True:
             left = sum([await self._count(each) or 0 for each in self._questions])

@@ -84,7 +84,7 @@ def _filled(template: Any, values: Mapping[str, Any]) -> Any:
 
 
 def content_type(body: bytes) -> str:
-    """Return what a body is that nobody has named."""
+    """Return the media type of a body, by its first byte."""
     structured = body[:1] in (b"{", b"[")
     return "application/json" if structured else "text/plain; charset=utf-8"
 
@@ -124,7 +124,7 @@ class UndecidedError(InputError):
 
 
 def check(compiled: CompiledScenario) -> None:
-    """Tell before the run what could not be compared after it.
+    """Check before a run that its export can be compared after it.
 
     Raises:
         InputError: The scenario does not say how, or whose an event is.
@@ -153,17 +153,17 @@ async def compare(
         InputError: The service refused it, it cannot be read, or an input that it needs is empty.
     """
     pages = Pages(compiled, ledger)
-    asking = _Asking(compiled, window)
-    await asking.read_inputs(send)
+    requests = _PageRequests(compiled, window)
+    await requests.read_inputs(send)
     page = folder / "page.export"
     async with client_of(compiled.asking, timeout_s=_TIMEOUT_S) as client:
         while True:
-            await _save(asking.stream(client, pages), page)
+            await _save(requests.stream(client, pages), page)
             if not await anyio.to_thread.run_sync(pages.read, page):
                 return pages.result()
 
 
-class _Asking:
+class _PageRequests:
     """Makes the requests for the pages of an export."""
 
     def __init__(self, compiled: CompiledScenario, window: tuple[datetime, datetime]) -> None:
@@ -309,7 +309,7 @@ class Pages:
         fields = {name: _getter(name, text=sender.is_text(name)) for name in export.fields}
         self._identity = {name: _pointed(name) for name in (user or key, key)}
         reader = EventReader(
-            # one who comes again has several uploads: only their keys tell them apart
+            # a user who returns has several uploads: only their keys distinguish them
             number=_Numbers(names, sender, None if compiled.run.visits else user, key).of,
             user=fields[user or key],
             fields=fields,
@@ -352,7 +352,7 @@ class Pages:
             raise _unreadable(error) from None
 
     def _compare(self, path: Path) -> tuple[int, bytes]:
-        """Return how many events a page has, and what tells it from others."""
+        """Return how many events a page has, and a digest of it."""
         marker, digest, events, event = self._run_id.encode(), hashlib.blake2b(), 0, None
         for event in self._layout.events(path, marker, alone=self._alone):
             events += 1

@@ -1,4 +1,4 @@
-"""What a run is told apart by: its id, its days, labels given, and the facts of git and of CI."""
+"""What identifies a run: its id, its days, labels given, and the facts of git and of CI."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Makes one result of those of one load that several people started on several machines.
 
 Each run has users of its own, so that what is proven of each holds beside the others, and the
-bounds add up. Times are added bucket by bucket. What cannot be added is left out, and told.
+bounds add up. Times are added bucket by bucket. What cannot be added is left out, and named.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def merge(parts: Sequence[Part]) -> Merged:
     """Return the results of one load as one.
 
     Raises:
-        ResultFileError: They are not of one load, or one cannot be added; every reason is told.
+        ResultFileError: They are not of one load, or one cannot be added; with every reason.
     """
     problems = [*_unusable(parts)] or [*_apart(parts)]
     if problems:

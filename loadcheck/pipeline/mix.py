@@ -66,7 +66,7 @@ _AHEAD_NS = 50_000_000
 """From when the last flow is ready until all begin."""
 _FIRST_USERS = 1000
 _HEARD = 16
-"""Signals that wait for a flow to heed them."""
+"""Signals that wait for a flow to handle them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,21 +232,21 @@ async def _torn_down(
         with anyio.CancelScope(shield=True):
             async with anyio.create_task_group() as around:
 
-                async def heed() -> None:
+                async def handle_signals() -> None:
                     heard = 0
                     async for _ in signals:
                         heard += 1
                         if heard >= most:
                             around.cancel_scope.cancel()
 
-                around.start_soon(heed)
+                around.start_soon(handle_signals)
                 for each in dict.fromkeys(shared):
                     await each.tear_down()
                 around.cancel_scope.cancel()
 
 
 def have_same_users(flows: Sequence[CompiledScenario]) -> bool:
-    """Return whether flows send for the same users, as far as the first of each tell."""
+    """Return whether flows send for the same users, judged by the first of each."""
     seen: set[str] = set()
     for flow in flows:
         names = UserNames(flow.plan, flow.ingest, flow.scenario.verify.user)
@@ -292,16 +292,16 @@ class _Whole:
         ]
 
     @property
-    def watches(self) -> bool:
+    def is_active(self) -> bool:
         """Whether there is anything to look at meanwhile."""
-        return self._rule.watches
+        return self._rule.is_active
 
-    def look(self, place: int, figures: RunFigures, elapsed_s: float) -> Aborted | None:
+    def check(self, place: int, figures: RunFigures, elapsed_s: float) -> Aborted | None:
         """Return why the loads are to be stopped, by the last that each flow has come to."""
         self._seen[place] = figures
         flows = [each for each in self._seen if each is not None]
         if self.aborted is None and len(flows) == len(self._seen):
-            found = self._rule.look(self._figures(flows), elapsed_s)
+            found = self._rule.check(self._figures(flows), elapsed_s)
             if found is not None and found.judged is not None:
                 threshold = found.judged.threshold
                 named = replace(threshold, check=_named(threshold.check))
@@ -311,7 +311,7 @@ class _Whole:
     def join(self, place: int, now: Callable[[], RunFigures]) -> Callable[[], Sequence[Judged]]:
         """Take what tells a flow's figures; return what judges all so far, for who shows it.
 
-        Only the first flow that goes on tells: it would be said, and cost, once for each.
+        Only the first flow that goes on reports: else it would be said, and cost, once for each.
         """
         self._now[place] = now
 
@@ -367,14 +367,14 @@ class _FlowAbort:
         self._own = ThresholdAbort(thresholds, stages)
 
     @property
-    def watches(self) -> bool:
+    def is_active(self) -> bool:
         """Whether there is anything to look at."""
-        return self._own.watches or self._whole.watches
+        return self._own.is_active or self._whole.is_active
 
-    def look(self, figures: RunFigures, elapsed_s: float) -> Aborted | None:
+    def check(self, figures: RunFigures, elapsed_s: float) -> Aborted | None:
         """Return why the load is to be stopped now; None if it is to go on."""
-        own = self._own.look(figures, elapsed_s)
-        return own or self._whole.look(self._place, figures, elapsed_s)
+        own = self._own.check(figures, elapsed_s)
+        return own or self._whole.check(self._place, figures, elapsed_s)
 
 
 def _judged(
@@ -426,7 +426,7 @@ def _section(
         measured: Rates and times of all together, as far as they are known.
         thresholds: What must hold of all together, as judged.
         consistent: What the counts of all prove; None if they were not asked for.
-        same_users: Whether they send for the same users, whom each flow has counted then.
+        same_users: Whether they send for the same users, whom each flow then counts.
     """
     judged = [Verdict(each["verdict"]) for each in (*documents, *thresholds)]
     verdict = overall(consistent, judged)

@@ -32,7 +32,7 @@ from loadcheck.scenario.grammar import MAX_SEED
 from loadcheck.scenario.model import ClosedLoad, Guard, OpenLoad, Scenario, Service
 from loadcheck.secrets import redactor
 from loadcheck.verify.compiled import CompiledScenario
-from loadcheck.verify.guard import asking, guard_problems, most_cost
+from loadcheck.verify.guard import forecast_queries, guard_problems, most_cost
 from loadcheck.workflow.runtime.plan import Role
 
 SCHEMA: Final = "loadcheck.plan/1"
@@ -331,7 +331,7 @@ def _queries(compiled: CompiledScenario) -> dict[str, Any] | None:
     spec, scenario = compiled.verification, compiled.scenario
     if spec is None:
         return None
-    found = asking(
+    found = forecast_queries(
         spec, drain_s=scenario.timeouts.drain_s, events_per_copy=scenario.load.events_per_copy
     )
     observer = compiled.observer

@@ -214,7 +214,7 @@ class _Flight:
         return Check(name="upload", state="wrong", message=_why(exchange, origin, "API key"))
 
     def _neither(self) -> Check | None:
-        """Say where keys may belong that no side knows; None if only one does not, or no region."""
+        """Report keys that neither side knows: they may be of another region."""
         regions = self._compiled.scenario.service.regions
         here = regions.get(self._ingest.origin.host.lower())
         others = sorted({name for name in regions.values() if name != here})
@@ -342,7 +342,7 @@ def _is_unknown(exchange: Exchange) -> bool:
 
 
 def _why(exchange: Exchange, origin: str, what: str) -> str:
-    """Say what a failed exchange means."""
+    """Return in words what a failed exchange means."""
     status = exchange.status
     body = " ".join(exchange.body.decode("utf-8", "replace").split())[:_SHOWN]
     low = body.lower()

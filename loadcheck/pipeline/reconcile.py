@@ -219,7 +219,7 @@ def _so_far(number: int, found: Compared, seen: Consistency) -> int | None:
 
 
 def _named(export: Mapping[str, Any] | None, copies: str) -> str:
-    """Say who is the first of those that the results file names."""
+    """Return in words which user the results file names first."""
     users = export[copies] if export else []
     if not users:
         return ""
@@ -320,7 +320,7 @@ def _exact(check: str, number: int, bad: str, good: str, none: Verdict = Verdict
 _NS_PER_S = 1_000_000_000
 _RUN_ONE = "expected a run with verify.enabled = true"
 _UNSAVED_SECONDS = 10
-"""A killed run of unknown length: so many seconds of its peak rate may not have been saved."""
+"""Seconds at its peak rate that a killed run of unknown length may have sent unsaved."""
 _FASTEST = 1_000_000
 """Copies a second that nothing sends more than."""
 _KEY, _SECRET = KEY_VARIABLES

@@ -66,8 +66,8 @@ Gate = Callable[[], Awaitable[Begin | None]]
 
 AbortPolicyFactory = Callable[[Sequence[ParsedThreshold], Sequence[StageSpan]], AbortPolicy]
 """Makes of a run's thresholds and stages what may stop its load early."""
-Together = Callable[[Callable[[], RunFigures]], Callable[[], Sequence[Judged]]]
-"""Takes what tells the figures of a flow, and gives what judges all flows by theirs."""
+MixJudge = Callable[[Callable[[], RunFigures]], Callable[[], Sequence[Judged]]]
+"""Takes a callable that returns the figures of a flow; returns one that judges all flows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +79,7 @@ class CompletedRun:
         path: Where it was saved.
         interrupted: Whether a signal ended it early.
         unsaved: Why the document is not on disk; None if it is.
-        fault: What broke the load, a fault of ours; None if nothing did.
+        fault: What broke the load, an error of loadcheck itself; None if nothing did.
         figures: What was measured.
         judgement: What it proves.
     """
@@ -122,7 +122,7 @@ class RunContext:
     shared: SharedSteps | None = None
     preflight: Mapping[str, int] = field(default_factory=dict)
     waiting: Waiting | None = None
-    together: Together | None = None
+    together: MixJudge | None = None
 
 
 class RunSession:
@@ -188,7 +188,7 @@ class RunSession:
         self._fault: Exception | None = None
         self._end_day = compiled.run.end_day
 
-    def join(self, together: Together) -> None:
+    def join(self, together: MixJudge) -> None:
         """Let this flow be judged together with others while it goes on."""
         self._progress.together = together(self._figures_so_far)
 
@@ -206,7 +206,7 @@ class RunSession:
     async def attended(
         self, watch: Watch, signals: AsyncIterator[signal.Signals]
     ) -> AsyncIterator[None]:
-        """Show the run and heed signals for the length of a block; the second one ends it."""
+        """Show the run and handle signals for the length of a block; the second one ends it."""
         async with anyio.create_task_group() as around:
             around.start_soon(self._show, watch)
             with anyio.CancelScope() as scope:
@@ -217,8 +217,8 @@ class RunSession:
 
     async def reaches_target(self) -> bool:
         """Return whether the target takes connections; why not is noted."""
-        self._writer.trouble = await refusal(self._compiled)
-        return self._writer.trouble is None
+        self._writer.target_error = await refusal(self._compiled)
+        return self._writer.target_error is None
 
     async def set_up(self) -> bool:
         """Run what is run once before the load; return whether the load may begin."""
@@ -226,15 +226,15 @@ class RunSession:
             with self._setting_up:
                 spread = None if self._sharded is None else self._sharded.share
                 why = await self.shared.set_up(self._compiled, spread)
-                self._writer.trouble = why or None
+                self._writer.target_error = why or None
             if self._setting_up.cancelled_caught:
-                self._writer.trouble = "the set-up was interrupted; nothing was sent"
+                self._writer.target_error = "the set-up was interrupted; nothing was sent"
         except Exception as error:  # noqa: BLE001  # the run is saved in every case
             self.fail("setup", error)
             return False
         finally:
             self._writer.hide(self._compiled.secrets)
-        return self._writer.trouble is None
+        return self._writer.target_error is None
 
     @contextlib.asynccontextmanager
     async def fresh(self) -> AsyncIterator[None]:
@@ -254,7 +254,7 @@ class RunSession:
         before = self._progress.signals
         async with anyio.create_task_group() as around:
 
-            async def heed() -> None:
+            async def handle_signals() -> None:
                 assert signals is not None
                 async for _ in signals:
                     self._interrupted = True
@@ -264,7 +264,7 @@ class RunSession:
                         around.cancel_scope.cancel()
 
             if signals is not None:
-                around.start_soon(heed)
+                around.start_soon(handle_signals)
             await self._attempt("teardown", self.shared.tear_down)
             around.cancel_scope.cancel()
         self._progress.notes += self.shared.notes
@@ -292,7 +292,7 @@ class RunSession:
             )
 
     async def _attempt(self, name: str, stretch: Callable[[], Awaitable[None]]) -> None:
-        """Do a part of the run; if a fault of ours breaks it, say so and go on without it."""
+        """Do a part of the run; if loadcheck itself fails in it, say so and go on without it."""
         try:
             await stretch()
         except Exception as error:  # noqa: BLE001  # the run is saved in every case
@@ -326,7 +326,7 @@ class RunSession:
             self._compiled.thresholds,
             figures,
             [*(verified.findings if verified is not None else ()), *self._broken],
-            trouble=self._writer.trouble,
+            trouble=self._writer.target_error,
             aborted=self._aborted,
             checked=self._verification is not None,
             lost=() if self._sharded is None else self._sharded.lost,
@@ -342,7 +342,7 @@ class RunSession:
             "ended_at": document.utc_now(),
             "interrupted": self._interrupted,
             "aborted": self._aborted.to_json() if self._aborted is not None else None,
-            "error": writer.trouble,
+            "error": writer.target_error,
             **self.shared.summary(),
         }
         if self._sharded is not None:
@@ -350,11 +350,11 @@ class RunSession:
         writer.document |= self._moving(self._sent().started)
         load = document.load_sections(figures, compiled.plan.steps)
         said = warnings.of_run(
-            compiled.plan, record, missed=writer.missed, notes=self._progress.notes
+            compiled.plan, record, failed_saves=writer.failed_saves, notes=self._progress.notes
         )
         begin_ns, consistency = self._engine.begin_ns, figures.consistency
         assert consistency is not None
-        writer.enter(
+        writer.update(
             {
                 "verdict": judgement.verdict.value,
                 **load,
@@ -383,7 +383,7 @@ class RunSession:
     def _conclude(self) -> VerificationResult | None:
         """Return what the counts prove; None if nobody was asked for them, or a fault hides it."""
         verification, record = self._verification, self._record
-        if verification is None or (self._writer.trouble is not None and not record.due):
+        if verification is None or (self._writer.target_error is not None and not record.due):
             return None
         began_at = self._writer.document["run"].get("load_began_at")
         due = moments(record.timeline.column("due"), began_at, self._compiled.run.visits)
@@ -416,7 +416,7 @@ class RunSession:
                 listener = Listener(began=self._began, second=self._second_over)
                 begin = None if self.gate is None else await self.gate()
                 if self.gate is not None and begin is None:
-                    self._writer.trouble = "another flow of the mix could not begin"
+                    self._writer.target_error = "another flow of the mix could not begin"
                 elif self._sharded is None and begin is not None:
                     assert isinstance(self._engine, LoadEngine)
                     await self._engine.run(listener, begin)
@@ -534,7 +534,7 @@ class RunSession:
         return {"queries": queries, "query_cost": cost}
 
     def spent(self, users: int) -> dict[str, Any]:
-        """Return what the service has been sent, for so many users, and asked so far."""
+        """Return what a number of users has been sent, and what was asked, so far."""
         record, verification = self._record, self._verification
         visits, each = self._compiled.run.visits, self._compiled.load.load.events_per_copy
         several = visits is not None and visits.most > 1
@@ -595,10 +595,10 @@ class RunSession:
         if self._aborted is not None or self._record.load_ns:
             return
         elapsed_s = self._progress.elapsed_s
-        if self._guard.watches:
-            self._aborted = self._guard.look(self._record, elapsed_s)
-        if self._aborted is None and self._abort.watches:
-            self._aborted = self._abort.look(self._figures_so_far(), elapsed_s)
+        if self._guard.is_active:
+            self._aborted = self._guard.check(self._record, elapsed_s)
+        if self._aborted is None and self._abort.is_active:
+            self._aborted = self._abort.check(self._figures_so_far(), elapsed_s)
         if self._aborted is not None:
             self._progress.aborted = True
             self._writer.document["run"]["aborted"] = self._aborted.to_json()

@@ -20,7 +20,7 @@ _LATE_MS = 10.0
 _LONG = 0.99
 """The share of waits that are meant by "up to"."""
 _MOST_UNSENT = 3
-"""So many reasons why requests could not be made are told."""
+"""The most reasons shown why requests could not be made."""
 
 
 def of_intent(compiled: CompiledScenario) -> list[str]:
@@ -35,7 +35,7 @@ def of_intent(compiled: CompiledScenario) -> list[str]:
 
 
 def _later_steps(compiled: CompiledScenario) -> Iterator[str]:
-    """Say what a latency means that a threshold asks of a step that follows another."""
+    """Warn of thresholds on the latency of a step that follows another, and say what it means."""
     later = {step.step_id for step in compiled.plan.steps if step.dependent}
     whole = whole_name(compiled.plan.steps)
     for threshold in compiled.thresholds:
@@ -72,27 +72,27 @@ def of_search(compiled: CompiledScenario, left_out: Sequence[str]) -> list[str]:
     return [*of_intent(compiled), *said]
 
 
-def of_run(plan: Plan, record: Record, *, missed: int, notes: Sequence[str]) -> list[str]:
+def of_run(plan: Plan, record: Record, *, failed_saves: int, notes: Sequence[str]) -> list[str]:
     """Return what is to be said of a run that has ended, beside what was said before it.
 
     Args:
         plan: What copies did.
         record: What was measured.
-        missed: Saves of the results that failed.
+        failed_saves: Saves of the results that failed.
         notes: What those who watched the run want said.
     """
-    unsaved = f"{missed:,} interim saves of the results failed: is the disk full?"
+    unsaved = f"{failed_saves:,} interim saves of the results failed: is the disk full?"
     return [
         *_skipped(record),
         *_unsent(plan),
-        *([unsaved] if missed else []),
+        *([unsaved] if failed_saves else []),
         *_late(record),
         *notes,
     ]
 
 
 def _shared_users(compiled: CompiledScenario) -> Iterator[str]:
-    """Say that another run has the same users."""
+    """Warn of users that another run has as well."""
     if compiled.verification is None:
         return
     verify, run = compiled.scenario.verify, compiled.run
@@ -116,7 +116,7 @@ def _shared_users(compiled: CompiledScenario) -> Iterator[str]:
 
 
 def _cut_short(compiled: CompiledScenario) -> Iterator[str]:
-    """Say that copies take longer than they have when the last has started."""
+    """Warn of copies that take longer than the time left when the last has started."""
     scenario = compiled.scenario
     think, drain_s = scenario.load.think_time, scenario.timeouts.drain_s
     steps = sum(step.role is Role.COPY for step in compiled.plan.steps)
@@ -133,7 +133,7 @@ def _cut_short(compiled: CompiledScenario) -> Iterator[str]:
 
 
 def _routes(target: Target, origin: Origin) -> list[str]:
-    """Say what the environment's proxies mean: copies and queries go alike."""
+    """Warn of the environment's proxies: copies and queries take the same route."""
     if target.kind != "live" or target.proxy is not None:
         return []
     proxies = Proxies(os.environ)
@@ -167,6 +167,5 @@ def _late(record: Record) -> Iterator[str]:
     if late_ms is not None and late_ms > _LATE_MS:
         yield (
             f"scheduling delay in the load generator: copies were started up to {late_ms:.1f} ms "
-            "late "
-            "(p99); response times include it"
+            "late (p99); response times include it"
         )

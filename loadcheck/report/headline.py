@@ -140,7 +140,7 @@ def cause(document: Document) -> str:
 def causes(document: Document) -> Iterator[str]:
     """Yield the reasons for the verdict, the most telling first, and what fails all flows of a mix.
 
-    The latter is no reason for the verdict of one flow, and all the same for that of its run.
+    The latter is not a reason for the verdict of one flow, but is for that of its run.
     """
     yield from _of_run(document)
     yield from (f"all flows together: {said}" for said in _of_mix(document))
@@ -218,7 +218,7 @@ def measured(threshold: Mapping[str, Any]) -> str:
     """Return what a threshold was compared with, in words."""
     value, unit = threshold["measured"], threshold["unit"]
     if value is None and threshold.get("low") is None:
-        # a lag without end is no number in JSON
+        # a lag without end is not a number in JSON
         return "unbounded" if threshold["verdict"] == "fail" else "no data"
     write = {"ms": words.duration, "ratio": words.share, "1/s": words.rate, "count": words.count}
     said = f"measured {'unbounded' if value is None else write[unit](value)}"

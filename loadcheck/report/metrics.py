@@ -167,7 +167,7 @@ def exposition(metrics: Metrics, resource: Mapping[str, str]) -> str:
 
     Args:
         metrics: A snapshot as JSON.
-        resource: Who measured them; told once, as OpenTelemetry's ``target_info``, and ``job`` and
+        resource: Who measured them; once, as OpenTelemetry's ``target_info``, and ``job`` and
             ``instance`` are the scraper's to give.
     """
     lines = [
@@ -212,7 +212,7 @@ def _labels(labels: Mapping[str, Any]) -> str:
     merged: dict[str, str] = {}
     for key, value in labels.items():
         name = _ODD.sub("_", key)
-        # what has one name only here is told as OpenTelemetry's rules have it
+        # what has a name only here is named by OpenTelemetry's rules
         merged[name] = f"{merged[name]};{_escaped(value)}" if name in merged else _escaped(value)
     return "{" + ",".join(f'{name}="{value}"' for name, value in merged.items()) + "}"
 

@@ -98,7 +98,7 @@ def reason(history: Document) -> str:
     """Return what the verdict on a history rests on as a sentence without its full stop."""
     if history["missing"]:
         missing = history["missing"]
-        return f"{many(missing, 'more runs')} needed to tell a change"
+        return f"{many(missing, 'more runs')} needed to find a change"
     word = history["verdict"]
     if word == "same":
         return "No change"
@@ -135,7 +135,7 @@ def about(history: Document, document: Document) -> list[str]:
 
 
 def why_unused(history: Document, place: int) -> str:
-    """Return why a run is no evidence, or of which figures of the target it is an outlier."""
+    """Return why a run is not evidence, or of which figures of the target it is an outlier."""
     if history["runs"][place]["unused"]:
         return str(history["runs"][place]["unused"])
     out = [name(figure) for figure in target(history) if place in figure["outliers"]]

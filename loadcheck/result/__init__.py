@@ -1,6 +1,6 @@
 """The results file: its schema, how it is written so that nothing is lost, how it is read.
 
-Here are the words that the JSON Schemas of our files are made of, and the check against them.
+The building blocks of the JSON Schemas of loadcheck's files, and the check against them.
 """
 
 from __future__ import annotations
@@ -78,13 +78,27 @@ def maybe(shape: Shape) -> Shape:
     return {**shape, "type": [shape["type"], "null"]}
 
 
+def choice(description: str, *words: str | None) -> Shape:
+    """Return one of some words."""
+    return {"enum": list(words), "description": description}
+
+
+def object_of(description: str, values: Shape | None = None) -> Shape:
+    """Return an object with whatever names, its values of one shape if that is given."""
+    more = {} if values is None else {"additionalProperties": values}
+    return {"type": "object", "description": description, **more}
+
+
+def schema_of(title: str, shape: Shape) -> Shape:
+    """Return a shape as a schema of its own."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **shape}
+
+
 def labels() -> Shape:
-    """Return what a run is told apart by."""
-    return {
-        "type": "object",
-        "description": "What it is told apart by: given as labels, or taken from git and CI.",
-        "additionalProperties": {"type": "string"},
-    }
+    """Return what identifies a run."""
+    return object_of(
+        "What it is told apart by: given as labels, or taken from git and CI.", {"type": "string"}
+    )
 
 
 def violations(document: Any, schema: Shape) -> list[tuple[str, str]]:

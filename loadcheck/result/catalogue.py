@@ -47,7 +47,7 @@ class Entry:
         duplicated: Events too many.
         cause: Why the verdict is what it is; "" if nothing tells.
         trouble: Why the file is of no use; "" if it is.
-        labels: What it is told apart by.
+        labels: What identifies it.
         mix: Of a flow: the id of the run of its mix, what the mix and the flow are called, and the
             key figures of all flows together, once all have ended.
     """

@@ -56,20 +56,20 @@ class ResultWriter:
     Attributes:
         file: Where it is saved.
         document: What is known so far.
-        trouble: What went wrong with the target, if anything did.
+        target_error: What went wrong with the target, if anything did.
         unsaved: Why the last save failed; None if it did not.
-        missed: Saves that failed while the load went on.
+        failed_saves: Saves that failed while the load went on.
     """
 
     def __init__(self, file: ResultSink, intent: dict[str, Any], redactor: Redactor) -> None:
         self.file = file
         self.document: dict[str, Any] = redactor.document(intent, own_words())
-        self.trouble: str | None = None
+        self.target_error: str | None = None
         self.unsaved: ResultFileError | None = None
-        self.missed = 0
+        self.failed_saves = 0
         self._redactor = redactor
 
-    def enter(self, sections: dict[str, Any]) -> None:
+    def update(self, sections: dict[str, Any]) -> None:
         """Enter sections that hold words of the service, in which a secret might stand."""
         clean = self._redactor.document(sections, own_words())
         self.document |= truncate_examples(clean)
@@ -95,7 +95,7 @@ class ResultWriter:
             await self.save(phase, durable=durable)
         except ResultFileError as error:
             self.unsaved = error
-            self.missed += 1
+            self.failed_saves += 1
 
     async def save_intent(self) -> None:
         """Save before anything is sent.

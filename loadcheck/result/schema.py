@@ -8,20 +8,23 @@ from loadcheck.measure import timeline
 from loadcheck.result import (
     Shape,
     amount,
+    choice,
     count,
     flag,
     labels,
     list_of,
     maybe,
     number,
+    object_of,
     open_object,
+    schema_of,
     text,
     violations,
 )
 
 SCHEMA = "loadcheck.result/1"
 
-_VERDICT = {"enum": ["pass", "fail", "unknown"], "description": "No evidence is unknown."}
+_VERDICT = choice("No evidence is unknown.", "pass", "fail", "unknown")
 
 _LEDGER = ("started", "skipped", "acknowledged", "rejected", "indeterminate")
 _PERCENTILES = {
@@ -53,31 +56,27 @@ def _step() -> Shape:
     return open_object(
         "One step of the workflow.",
         {
-            "role": {
-                "enum": ["per-copy", "observer", "workflow"],
-                "description": "Who runs it, how often. workflow: no step, but copies as a whole, "
+            "role": choice(
+                "Who runs it, how often. workflow: no step, but copies as a whole, "
                 "where they have several steps: attempts are copies that came to an end, the "
                 "response time goes from due to the end of the last step, without think time.",
-            },
+                "per-copy",
+                "observer",
+                "workflow",
+            ),
             "request": text("Method and URL."),
             "attempts": count("Requests, retries and those that could not be sent included."),
             "succeeded": count("Attempts whose success criteria held."),
-            "answers": {
-                "type": "object",
-                "description": "Attempts by status code or kind of failure: "
+            "answers": object_of(
+                "Attempts by status code or kind of failure: "
                 "connect, untrusted, local (never sent), timeout, lost, unreadable.",
-                "additionalProperties": {"type": "integer"},
-            },
-            "reasons": {
-                "type": "object",
-                "description": "Failed attempts by reason.",
-                "additionalProperties": {"type": "integer"},
-            },
-            "examples": {
-                "type": "object",
-                "description": "The beginning of the first failed answer's body, by status code.",
-                "additionalProperties": {"type": "string"},
-            },
+                {"type": "integer"},
+            ),
+            "reasons": object_of("Failed attempts by reason.", {"type": "integer"}),
+            "examples": object_of(
+                "The beginning of the first failed answer's body, by status code.",
+                {"type": "string"},
+            ),
             "response_time": {
                 "anyOf": [
                     _histogram("Due to done of each success, retries spanned."),
@@ -117,10 +116,9 @@ def _consistency() -> Shape:
                 )
             ),
             "baseline": maybe(count("What the same query counted before the run.")),
-            "isolation": {
-                "enum": ["filter", "baseline"],
-                "description": "How this run's users are distinguished from others.",
-            },
+            "isolation": choice(
+                "How this run's users are distinguished from others.", "filter", "baseline"
+            ),
             "lost?": maybe(count("Lost users; null where it is not known whether any are.")),
             "disappeared?": maybe(count("Users counted before and, at the end, not any more.")),
             "approximate?": amount("The error that the counts are declared to have, as a share."),
@@ -153,13 +151,12 @@ def _consistency() -> Shape:
                 open_object(
                     "One answer.",
                     {
-                        "asked_s": {"type": "number", "description": "Since the load began."},
-                        "answered_s": {"type": "number", "description": "Since the load began."},
-                        "as_of_s": {
-                            "type": "number",
-                            "description": "The instant whose state it reflects, since the load "
-                            "began: earlier than asked_s if the answer came from a cache.",
-                        },
+                        "asked_s": number("Since the load began."),
+                        "answered_s": number("Since the load began."),
+                        "as_of_s": number(
+                            "The instant whose state it reflects, since the load "
+                            "began: earlier than asked_s if the answer came from a cache."
+                        ),
                         "acknowledged": maybe(count("Copies acknowledged when it was asked.")),
                         "uniques": maybe(count("Users counted, as the service reported it.")),
                         "totals": maybe(count("Events counted.")),
@@ -328,13 +325,15 @@ def _workers() -> dict[str, Any]:
                         "clock_error_ms": maybe(
                             amount("How far its clock may be off ours, by which seconds join.")
                         ),
-                        "drift_ppm": maybe(
-                            {"type": "number", "description": "How fast its clock runs away."}
+                        "drift_ppm": maybe(number("How fast its clock runs away.")),
+                        "end": choice(
+                            "Why it started no further copy.",
+                            "planned",
+                            "stopped",
+                            "lease",
+                            "lost",
+                            None,
                         ),
-                        "end": {
-                            "enum": ["planned", "stopped", "lease", "lost", None],
-                            "description": "Why it started no further copy.",
-                        },
                         "started": count("Copies it reported."),
                         "acknowledged": count("Of these, acknowledged."),
                         "lateness_p99_ms": maybe(amount("Of its first requests.")),
@@ -353,11 +352,13 @@ def _deletion() -> dict[str, Any]:
     return open_object(
         "How far the deletion of the run's users is; absent if none was asked for.",
         {
-            "phase": {
-                "enum": ["begun", "requested", "done"],
-                "description": "begun: not all batches are asked for. requested: they are. done: "
+            "phase": choice(
+                "begun: not all batches are asked for. requested: they are. done: "
                 "the service says that they are gone, and was asked for the count.",
-            },
+                "begun",
+                "requested",
+                "done",
+            ),
             "requested_at": text("UTC, ISO 8601: when the first batch was."),
             "ended_at": maybe(text("UTC, ISO 8601: when the count was asked for.")),
             "server": text("Where the users were."),
@@ -374,190 +375,269 @@ def _deletion() -> dict[str, Any]:
     )
 
 
+def _run() -> Shape:
+    return open_object(
+        "The run itself.",
+        {
+            "id": text("12 characters, part of every user id."),
+            "phase": choice(
+                "How far the file got: a killed run stays at running.",
+                "intent",
+                "running",
+                "complete",
+            ),
+            "seed": {"type": "integer", "description": "Seed of everything random."},
+            "started_at": text("UTC, ISO 8601."),
+            "ended_at": maybe(text("UTC, ISO 8601; null while it runs.")),
+            "interrupted": flag("Whether it was stopped by a signal."),
+            "in_progress?": flag(
+                "True while its process still writes it; never in a file, only in "
+                "what show --json prints."
+            ),
+            "aborted?": {
+                **open_object(
+                    "The threshold or the rule of [guard] that stopped the load early; "
+                    "null if none did.",
+                    {
+                        "threshold": text("As written."),
+                        "measured": maybe(number("The figure then.")),
+                        "at_s": amount("Seconds since the load began."),
+                    },
+                ),
+                "type": ["object", "null"],
+            },
+            "error": maybe(text("What ended the run early, if anything did.")),
+            "load_began_at?": maybe(text("UTC, ISO 8601; null before the load.")),
+            "baseline?": maybe(count("What was counted before the run.")),
+            "start_day?": text("First day of the query window, YYYYMMDD."),
+            "end_day?": text("Last day of it."),
+            "copies?": maybe(count("Copies foreseen, which decide the buckets in send order.")),
+            "scenario_file?": text("As the user named it."),
+            "profile?": maybe(text("The one of its profiles; null for none.")),
+            "workers?": _workers(),
+            "merged?": list_of(
+                "The runs that several people started by hand, if it was made of such.",
+                open_object(
+                    "One run.",
+                    {
+                        "file": text("Where its results file stood."),
+                        "id": text("Its id; its users have it in theirs."),
+                        "began_s": number(
+                            "How long after the first one its load began, by the "
+                            "clocks of the machines."
+                        ),
+                        "started": count("Copies begun."),
+                        "verdict": _VERDICT,
+                    },
+                ),
+            ),
+            "data?": object_of(
+                "Data files by name: length in bytes, a colon, and a "
+                "hash (of a file above 32 MiB, over pieces of it).",
+                {"type": "string"},
+            ),
+            "setup?": open_object(
+                "The workflow that ran once before the load.",
+                {
+                    "workflow": text("Its workflowId."),
+                    "outputs": list_of("Names of its outputs.", text("A name.")),
+                    "runs": count("How often it succeeded: again before expiry."),
+                    "failed": count("How often it failed."),
+                },
+            ),
+            "teardown?": open_object(
+                "The workflow that ran once when all was over.",
+                {
+                    "workflow": text("Its workflowId."),
+                    "success": maybe(flag("Null if it has not run.")),
+                    "error": maybe(text("Why it failed, or was cut short.")),
+                },
+            ),
+        },
+    )
+
+
+def _copies() -> Shape:
+    return open_object(
+        "Copies of the workflow, one user each.",
+        {
+            "planned": maybe(
+                count(
+                    "In the whole schedule, also if a run was ended early; null if "
+                    "time alone decides."
+                )
+            ),
+            "started": count("Begun."),
+            "skipped": count("Due while max_in_flight were under way; never sent."),
+            "acknowledged": count("The service said yes."),
+            "rejected": count("Certainly without effect."),
+            "indeterminate": count("May or may not have taken effect."),
+        },
+    )
+
+
+def _spent() -> Shape:
+    return open_object(
+        "What the service was sent and asked, so far; loadcheck plan told it before.",
+        {
+            "users": count("Users of the copies that were begun."),
+            "events": count("Their events."),
+            "controls": count("Events of control users, sent because some are missing."),
+            "queries": count("Questions asked by loadcheck itself."),
+            "query_cost": count("What they cost together, by verify.budget."),
+            "preflight?": open_object(
+                "The same of the look at keys and servers before the run, on top.",
+                {
+                    "users": count("Control users sent: one, or none."),
+                    "events": count("Their events."),
+                    "queries": count("Questions asked."),
+                    "query_cost": count("What they cost together."),
+                },
+            ),
+        },
+    )
+
+
+def _load() -> Shape:
+    return open_object(
+        "Rates asked for and reached.",
+        {
+            "asked_rate": maybe(amount("Mean, copies/s; null for a closed load.")),
+            "peak_rate": maybe(amount("The highest asked for, copies/s.")),
+            "reached_rate": amount("Copies started per second of load."),
+            "reached_ratio": maybe(amount("Reached over asked, 1 is all.")),
+            "duration_s": amount("How long copies were started."),
+            "retries": count("Attempts beyond the first."),
+            "stale_retries?": count(
+                "Requests sent again by the transport: idle connections were closing."
+            ),
+            "resends?": count(
+                "Requests of several copies sent again without those refused by name."
+            ),
+            "max_in_flight": count("The most copies under way at once."),
+        },
+    )
+
+
+def _generator() -> Shape:
+    return open_object(
+        "How well the generator itself did.",
+        {
+            "lateness": _histogram("Due to sent of each copy's first request."),
+            "dispatch_lag": _histogram("Due to started of each copy."),
+            "loop_lag": _histogram("How much later than asked a task came to run."),
+            "gc_pauses": _histogram("Passes of Python's garbage collector."),
+            "unsent?": count("Rejected copies for which this machine had no port, file or memory."),
+            "cpu_s": amount("Processor time of the generator while it was watched."),
+            "watched_s": amount("How long it was watched."),
+            "peak_memory_bytes": count("The most memory it held, resident."),
+            "pauses?": list_of(
+                "When it stood still for 0.5 s or more: stopped, suspended, or without "
+                "a processor.",
+                open_object(
+                    "One pause.",
+                    {
+                        "at_s": number("When it began, since the load began."),
+                        "length_s": amount("How long it lasted."),
+                        "suspended": flag("Whether the whole machine slept."),
+                    },
+                ),
+            ),
+            "paused?": count("Copies skipped because they fell due in a pause; among the skipped."),
+        },
+    )
+
+
+def _reconciliations() -> Shape:
+    return list_of(
+        "Each time the service was asked again about the run.",
+        open_object(
+            "One time.",
+            {
+                "at": text("UTC, ISO 8601."),
+                "verdict": _VERDICT,
+                "uniques": {"type": ["integer", "null"]},
+                "totals": {"type": ["integer", "null"]},
+                "lost_at_least": maybe(count("Users certainly missing then.")),
+                "unsaved": count(
+                    "Copies that may have been sent after the last save of a run that "
+                    "was killed; indeterminate."
+                ),
+                "export": {
+                    "type": ["object", "null"],
+                    "description": "What the comparison event by event found.",
+                },
+            },
+        ),
+    )
+
+
+def _thresholds() -> Shape:
+    return {
+        "type": "array",
+        "items": open_object(
+            "One limit.",
+            {
+                "expression": text("As written."),
+                "measured": maybe(number("null without samples, and if it has no end.")),
+                "low?": maybe(
+                    number(
+                        "The least that it can be: without the generator's "
+                        "own delay and pauses, or by the observations. The threshold is "
+                        "broken if it does not hold anywhere from here to high."
+                    )
+                ),
+                "high?": maybe(
+                    number(
+                        "The most that it can be; null if it has no end. "
+                        "The threshold holds if it does from low to here."
+                    )
+                ),
+                "unit": {"enum": ["ms", "ratio", "1/s", "count"]},
+                "verdict": _VERDICT,
+                "own_delay_ms": maybe(
+                    number("The generator's own delay, where it makes the figure no evidence.")
+                ),
+            },
+        ),
+    }
+
+
+def _mix() -> Shape:
+    return open_object(
+        "Which flow of a mix the run is. Copy n of it is copy n × flows + place of the mix.",
+        {
+            "id?": text("Which run of the mix: the same in the files of its flows."),
+            "name": text("What the mix is called."),
+            "flow": text("What the flow is called."),
+            "place": {"type": "integer", "description": "Among the flows, from 0."},
+            "flows": {"type": "array", "description": "What all are called."},
+            "limits?": {"type": "array", "description": "together.thresholds, as written."},
+            "together?": object_of(
+                "The verdict on all flows, the sums of their counts, copies a second, the response "
+                "times of all their requests in one histogram, and together.thresholds as "
+                "thresholds has those of the flow; there once all have ended."
+            ),
+        },
+    )
+
+
 def json_schema() -> dict[str, Any]:
     """Return the schema of a results file."""
-    numbers = {"type": ["number", "null"]}
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "loadcheck results file",
-        **open_object(
+    return schema_of(
+        "loadcheck results file",
+        open_object(
             "One run. Saved as intent before the first request, with the ledger every second while "
             "it runs, and with the verdict at its end.",
             {
                 "schema": {"const": SCHEMA, "description": "Name and version of this format."},
                 "verdict": _VERDICT,
-                "run": open_object(
-                    "The run itself.",
-                    {
-                        "id": text("12 characters, part of every user id."),
-                        "phase": {
-                            "enum": ["intent", "running", "complete"],
-                            "description": "How far the file got: a killed run stays at running.",
-                        },
-                        "seed": {"type": "integer", "description": "Seed of everything random."},
-                        "started_at": text("UTC, ISO 8601."),
-                        "ended_at": maybe(text("UTC, ISO 8601; null while it runs.")),
-                        "interrupted": flag("Whether it was stopped by a signal."),
-                        "in_progress?": flag(
-                            "True while its process still writes it; never in a file, only in "
-                            "what show --json prints."
-                        ),
-                        "aborted?": {
-                            **open_object(
-                                "The threshold or the rule of [guard] that stopped the load early; "
-                                "null if none did.",
-                                {
-                                    "threshold": text("As written."),
-                                    "measured": maybe(
-                                        {"type": "number", "description": "The figure then."}
-                                    ),
-                                    "at_s": amount("Seconds since the load began."),
-                                },
-                            ),
-                            "type": ["object", "null"],
-                        },
-                        "error": maybe(text("What ended the run early, if anything did.")),
-                        "load_began_at?": maybe(text("UTC, ISO 8601; null before the load.")),
-                        "baseline?": maybe(count("What was counted before the run.")),
-                        "start_day?": text("First day of the query window, YYYYMMDD."),
-                        "end_day?": text("Last day of it."),
-                        "copies?": maybe(
-                            count("Copies foreseen, which decide the buckets in send order.")
-                        ),
-                        "scenario_file?": text("As the user named it."),
-                        "profile?": maybe(text("The one of its profiles; null for none.")),
-                        "workers?": _workers(),
-                        "merged?": list_of(
-                            "The runs that several people started by hand, if it was made of such.",
-                            open_object(
-                                "One run.",
-                                {
-                                    "file": text("Where its results file stood."),
-                                    "id": text("Its id; its users have it in theirs."),
-                                    "began_s": number(
-                                        "How long after the first one its load began, by the "
-                                        "clocks of the machines."
-                                    ),
-                                    "started": count("Copies begun."),
-                                    "verdict": _VERDICT,
-                                },
-                            ),
-                        ),
-                        "data?": {
-                            "type": "object",
-                            "description": "Data files by name: length in bytes, a colon, and a "
-                            "hash (of a file above 32 MiB, over pieces of it).",
-                            "additionalProperties": {"type": "string"},
-                        },
-                        "setup?": open_object(
-                            "The workflow that ran once before the load.",
-                            {
-                                "workflow": text("Its workflowId."),
-                                "outputs": list_of("Names of its outputs.", text("A name.")),
-                                "runs": count("How often it succeeded: again before expiry."),
-                                "failed": count("How often it failed."),
-                            },
-                        ),
-                        "teardown?": open_object(
-                            "The workflow that ran once when all was over.",
-                            {
-                                "workflow": text("Its workflowId."),
-                                "success": maybe(flag("Null if it has not run.")),
-                                "error": maybe(text("Why it failed, or was cut short.")),
-                            },
-                        ),
-                    },
-                ),
-                "copies": open_object(
-                    "Copies of the workflow, one user each.",
-                    {
-                        "planned": maybe(
-                            count(
-                                "In the whole schedule, also if a run was ended early; null if "
-                                "time alone decides."
-                            )
-                        ),
-                        "started": count("Begun."),
-                        "skipped": count("Due while max_in_flight were under way; never sent."),
-                        "acknowledged": count("The service said yes."),
-                        "rejected": count("Certainly without effect."),
-                        "indeterminate": count("May or may not have taken effect."),
-                    },
-                ),
-                "spent?": open_object(
-                    "What the service was sent and asked, so far; loadcheck plan told it before.",
-                    {
-                        "users": count("Users of the copies that were begun."),
-                        "events": count("Their events."),
-                        "controls": count(
-                            "Events of control users, sent because some are missing."
-                        ),
-                        "queries": count("Questions asked by loadcheck itself."),
-                        "query_cost": count("What they cost together, by verify.budget."),
-                        "preflight?": open_object(
-                            "The same of the look at keys and servers before the run, on top.",
-                            {
-                                "users": count("Control users sent: one, or none."),
-                                "events": count("Their events."),
-                                "queries": count("Questions asked."),
-                                "query_cost": count("What they cost together."),
-                            },
-                        ),
-                    },
-                ),
-                "load?": open_object(
-                    "Rates asked for and reached.",
-                    {
-                        "asked_rate": maybe(amount("Mean, copies/s; null for a closed load.")),
-                        "peak_rate": maybe(amount("The highest asked for, copies/s.")),
-                        "reached_rate": amount("Copies started per second of load."),
-                        "reached_ratio": maybe(amount("Reached over asked, 1 is all.")),
-                        "duration_s": amount("How long copies were started."),
-                        "retries": count("Attempts beyond the first."),
-                        "stale_retries?": count(
-                            "Requests sent again by the transport: idle connections were closing."
-                        ),
-                        "resends?": count(
-                            "Requests of several copies sent again without those refused by name."
-                        ),
-                        "max_in_flight": count("The most copies under way at once."),
-                    },
-                ),
-                "generator?": open_object(
-                    "How well the generator itself did.",
-                    {
-                        "lateness": _histogram("Due to sent of each copy's first request."),
-                        "dispatch_lag": _histogram("Due to started of each copy."),
-                        "loop_lag": _histogram("How much later than asked a task came to run."),
-                        "gc_pauses": _histogram("Passes of Python's garbage collector."),
-                        "unsent?": count(
-                            "Rejected copies for which this machine had no port, file or memory."
-                        ),
-                        "cpu_s": amount("Processor time of the generator while it was watched."),
-                        "watched_s": amount("How long it was watched."),
-                        "peak_memory_bytes": count("The most memory it held, resident."),
-                        "pauses?": list_of(
-                            "When it stood still for 0.5 s or more: stopped, suspended, or without "
-                            "a processor.",
-                            open_object(
-                                "One pause.",
-                                {
-                                    "at_s": number("When it began, since the load began."),
-                                    "length_s": amount("How long it lasted."),
-                                    "suspended": flag("Whether the whole machine slept."),
-                                },
-                            ),
-                        ),
-                        "paused?": count(
-                            "Copies skipped because they fell due in a pause; among the skipped."
-                        ),
-                    },
-                ),
-                "steps?": {
-                    "type": "object",
-                    "description": "By step id.",
-                    "additionalProperties": _step(),
-                },
+                "run": _run(),
+                "copies": _copies(),
+                "spent?": _spent(),
+                "load?": _load(),
+                "generator?": _generator(),
+                "steps?": object_of("By step id.", _step()),
                 "stages?": list_of(
                     "The stages of an open load that were begun, in order.",
                     open_object(
@@ -573,59 +653,9 @@ def json_schema() -> dict[str, Any]:
                 ),
                 "intervals?": _intervals(),
                 "consistency?": _consistency(),
-                "reconciliations?": list_of(
-                    "Each time the service was asked again about the run.",
-                    open_object(
-                        "One time.",
-                        {
-                            "at": text("UTC, ISO 8601."),
-                            "verdict": _VERDICT,
-                            "uniques": {"type": ["integer", "null"]},
-                            "totals": {"type": ["integer", "null"]},
-                            "lost_at_least": maybe(count("Users certainly missing then.")),
-                            "unsaved": count(
-                                "Copies that may have been sent after the last save of a run that "
-                                "was killed; indeterminate."
-                            ),
-                            "export": {
-                                "type": ["object", "null"],
-                                "description": "What the comparison event by event found.",
-                            },
-                        },
-                    ),
-                ),
+                "reconciliations?": _reconciliations(),
                 "deletion?": _deletion(),
-                "thresholds?": {
-                    "type": "array",
-                    "items": open_object(
-                        "One limit.",
-                        {
-                            "expression": text("As written."),
-                            "measured": {
-                                **numbers,
-                                "description": "null without samples, and if it has no end.",
-                            },
-                            "low?": {
-                                **numbers,
-                                "description": "The least that it can be: without the generator's "
-                                "own delay and pauses, or by the observations. The threshold is "
-                                "broken if it does not hold anywhere from here to high.",
-                            },
-                            "high?": {
-                                **numbers,
-                                "description": "The most that it can be; null if it has no end. "
-                                "The threshold holds if it does from low to here.",
-                            },
-                            "unit": {"enum": ["ms", "ratio", "1/s", "count"]},
-                            "verdict": _VERDICT,
-                            "own_delay_ms": {
-                                **numbers,
-                                "description": "The generator's own delay, where it makes the "
-                                "figure no evidence.",
-                            },
-                        },
-                    ),
-                },
+                "thresholds?": _thresholds(),
                 "findings?": {
                     "type": "array",
                     "items": open_object(
@@ -644,7 +674,7 @@ def json_schema() -> dict[str, Any]:
                 "timeline?": open_object(
                     "Columns, one value a second since the load began.",
                     {
-                        name: {"type": "array", "items": numbers}
+                        name: {"type": "array", "items": {"type": ["number", "null"]}}
                         for name in (
                             "second",
                             *timeline.COUNTS,
@@ -662,35 +692,14 @@ def json_schema() -> dict[str, Any]:
                     "times the most uploads of one, plus the upload's place among them.",
                     {name: text("A set of upload numbers.") for name in _LEDGER},
                 ),
-                "scenario": {"type": "object", "description": "As run; secrets are not in it."},
+                "scenario": object_of("As run; secrets are not in it."),
                 "labels?": labels(),
-                "mix?": open_object(
-                    "Which flow of a mix the run is. Copy n of it is copy n × flows + place of the "
-                    "mix.",
-                    {
-                        "id?": text("Which run of the mix: the same in the files of its flows."),
-                        "name": text("What the mix is called."),
-                        "flow": text("What the flow is called."),
-                        "place": {"type": "integer", "description": "Among the flows, from 0."},
-                        "flows": {"type": "array", "description": "What all are called."},
-                        "limits?": {
-                            "type": "array",
-                            "description": "together.thresholds, as written.",
-                        },
-                        "together?": {
-                            "type": "object",
-                            "description": "The verdict on all flows, the sums of their "
-                            "counts, copies a second, the response times of all their requests "
-                            "in one histogram, and together.thresholds as thresholds has those "
-                            "of the flow; there once all have ended.",
-                        },
-                    },
-                ),
-                "workflow": {"type": "object", "description": "The document and its steps."},
-                "environment": {"type": "object", "description": "Versions and machine."},
+                "mix?": _mix(),
+                "workflow": object_of("The document and its steps."),
+                "environment": object_of("Versions and machine."),
             },
         ),
-    }
+    )
 
 
 def problems(document: Any) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from loadcheck.result import (
     Shape,
+    choice,
     closed_object,
     count,
     flag,
@@ -15,6 +16,8 @@ from loadcheck.result import (
     list_of,
     maybe,
     number,
+    object_of,
+    schema_of,
     text,
     violations,
 )
@@ -44,17 +47,14 @@ def _named_figure() -> dict[str, Shape]:
         "key": text("As thresholds name it."),
         "group": text("What it is of."),
         "name": text("Its name within the group."),
-        "unit": {"enum": ["ms", "1/s", "ratio", "count"], "description": "Of all its values."},
-        "better": {"enum": ["less", "more"], "description": "Which direction is."},
-        "about": {
-            "enum": ["target", "generator"],
-            "description": "A generator that does worse is no regression.",
-        },
+        "unit": choice("Of all its values.", "ms", "1/s", "ratio", "count"),
+        "better": choice("Which direction is.", "less", "more"),
+        "about": choice("A generator that does worse is no regression.", "target", "generator"),
     }
 
 
 _VERDICT: Shape = {"enum": ["pass", "fail", "unknown"]}
-_UNIT: Shape = {"enum": ["", "ms", "ratio", "1/s", "count"], "description": "Of measured."}
+_UNIT: Shape = choice("Of measured.", "", "ms", "ratio", "1/s", "count")
 
 
 def _percentiles() -> dict[str, Shape]:
@@ -71,11 +71,14 @@ def _probe() -> Shape:
         rate=number("Copies per second asked for, warm-up included."),
         reached_rate=number("Copies per second started."),
         again=flag("Whether the rate had been probed before."),
-        verdict={
-            "enum": ["held", "broke", "unproven", "cut"],
-            "description": "unproven: the fault was the generator's, or there is no evidence. cut: "
+        verdict=choice(
+            "unproven: the fault was the generator's, or there is no evidence. cut: "
             "stopped by a signal or the end of the budget.",
-        },
+            "held",
+            "broke",
+            "unproven",
+            "cut",
+        ),
         because=text("The threshold or check that decided; empty if the rate held."),
         measured=maybe(number("What that measured.")),
         unit=_UNIT,
@@ -155,35 +158,31 @@ def _answer() -> Shape:
                 "maxItems": 2,
             },
             precise=flag("Whether the interval is as narrow as was asked for."),
-            limited_by={
-                "enum": [
-                    "target",
-                    "generator",
-                    "evidence",
-                    "highest",
-                    "probes",
-                    "budget",
-                    "interrupted",
-                    None,
-                ],
-                "description": "What was in the way above the rate: the target, the generator, "
+            limited_by=choice(
+                "What was in the way above the rate: the target, the generator, "
                 "missing evidence; or why nothing higher was tried. null while it goes on.",
-            },
+                "target",
+                "generator",
+                "evidence",
+                "highest",
+                "probes",
+                "budget",
+                "interrupted",
+                None,
+            ),
             because=text("What breaks at the upper end of the interval; empty if nothing does."),
             measured=maybe(number("What that measured there.")),
             unit=_UNIT,
-            ending={
-                "enum": [
-                    "precise",
-                    "highest",
-                    "lowest",
-                    "probes",
-                    "budget",
-                    "interrupted",
-                    None,
-                ],
-                "description": "Why the search is over; null while it is not.",
-            },
+            ending=choice(
+                "Why the search is over; null while it is not.",
+                "precise",
+                "highest",
+                "lowest",
+                "probes",
+                "budget",
+                "interrupted",
+                None,
+            ),
         ),
         "type": ["object", "null"],
     }
@@ -191,10 +190,9 @@ def _answer() -> Shape:
 
 def capacity_schema() -> Shape:
     """Return the schema of a capacity search's file."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "loadcheck capacity search",
-        **closed_object(
+    return schema_of(
+        "loadcheck capacity search",
+        closed_object(
             "A search for the highest rate at which everything holds. Saved after every probe.",
             schema={"const": CAPACITY, "description": "Name and version of this format."},
             verdict={**_VERDICT, "description": "pass: a rate holds. fail: not even the lowest."},
@@ -238,25 +236,24 @@ def capacity_schema() -> Shape:
             ),
             probes=list_of("In order of time.", _probe()),
             **{"labels?": labels()},
-            scenario={"type": "object", "description": "As given; secrets are not in it."},
-            workflow={"type": "object", "description": "The document and its steps."},
-            environment={"type": "object", "description": "Versions and machine."},
+            scenario=object_of("As given; secrets are not in it."),
+            workflow=object_of("The document and its steps."),
+            environment=object_of("Versions and machine."),
             warnings={"type": "array", "items": {"type": "string"}},
         ),
-    }
+    )
 
 
 def comparison_schema() -> Shape:
     """Return the schema of a comparison."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "loadcheck comparison",
-        **closed_object(
+    return schema_of(
+        "loadcheck comparison",
+        closed_object(
             "One or more runs of a candidate beside one or more of a base.",
             schema={"const": COMPARISON, "description": "Name and version of this format."},
             created_at=text("UTC, ISO 8601."),
             loadcheck=text("The version that compared."),
-            verdict={"enum": _CHANGES, "description": "worse if any figure of the target is."},
+            verdict=choice("worse if any figure of the target is.", *_CHANGES),
             scenario=closed_object("The candidate's.", name=text("Its name.")),
             tolerance=number("A difference of this share of the base is as good as none."),
             confidence=number("Of the intervals."),
@@ -269,7 +266,7 @@ def comparison_schema() -> Shape:
                     key=text("What, as a dotted path."),
                     base={"description": "In the first run; null if not there."},
                     candidate={"description": "In the other one; null if not there."},
-                    matters={"type": "boolean", "description": "They cannot be compared for it."},
+                    matters=flag("They cannot be compared for it."),
                 ),
             ),
             notes=list_of("What a reader should know.", text("A sentence.")),
@@ -277,17 +274,14 @@ def comparison_schema() -> Shape:
             base=list_of("Runs, in the order given.", _compared_run()),
             candidate=list_of("Runs, in the order given.", _compared_run()),
         ),
-    }
+    )
 
 
 def _compared_figure() -> Shape:
     return closed_object(
         "One figure, compared.",
         **_named_figure(),
-        core={
-            "type": "boolean",
-            "description": "Whether the verdict is unsure if this figure is.",
-        },
+        core=flag("Whether the verdict is unsure if this figure is."),
         base=maybe(number("The value; of several runs the mean, or of bounds the worst.")),
         candidate=maybe(number("The same.")),
         difference=maybe(number("Candidate less base.")),
@@ -300,12 +294,15 @@ def _compared_figure() -> Shape:
             high=maybe(number("The most.")),
         ),
         margin=number("A difference no greater than this is as good as none."),
-        method={
-            "enum": ["intervals", "runs", "exact", "none"],
-            "description": "What the interval comes from: the intervals of single runs, the "
+        method=choice(
+            "What the interval comes from: the intervals of single runs, the "
             "differences between runs, a proof, or nothing.",
-        },
-        word={"enum": _CHANGES, "description": "What it comes to."},
+            "intervals",
+            "runs",
+            "exact",
+            "none",
+        ),
+        word=choice("What it comes to.", *_CHANGES),
         why=text("Why there is no interval; empty if there is."),
     )
 
@@ -313,7 +310,7 @@ def _compared_figure() -> Shape:
 def _compared_run() -> Shape:
     step = closed_object(
         "One step.",
-        time={"enum": ["response_time", "service_time"], "description": "Which time it is."},
+        time=choice("Which time it is.", "response_time", "service_time"),
         percentiles=list_of("One value for each percentile, in ms.", _NUMBER),
         intervals=closed_object("One value for each interval.", p50_ms=_COLUMN, p99_ms=_COLUMN),
     )
@@ -324,10 +321,10 @@ def _compared_run() -> Shape:
         started_at=text("UTC, ISO 8601."),
         scenario=text("Its name."),
         verdict=text("The run's own."),
-        copies={"type": "object", "description": "As in the results file."},
-        load={"type": "object", "description": "As in the results file."},
+        copies=object_of("As in the results file."),
+        load=object_of("As in the results file."),
         stages={"type": "array", "description": "As in the results file."},
-        environment={"type": "object", "description": "As in the results file."},
+        environment=object_of("As in the results file."),
         **{"labels?": labels()},
         curves=closed_object(
             "What can be drawn.",
@@ -339,19 +336,18 @@ def _compared_run() -> Shape:
                 due=_COLUMN,
                 acknowledged=_COLUMN,
             ),
-            steps={
-                "type": "object",
-                "description": "By step id.",
-                "additionalProperties": step,
-            },
+            steps=object_of("By step id.", step),
         ),
     )
 
 
-_TREND_WORD = {
-    "enum": ["worse", "better", "same", "unsure"],
-    "description": "Of the last change; same: there is none; unsure: too few runs to tell.",
-}
+_TREND_WORD = choice(
+    "Of the last change; same: there is none; unsure: too few runs to tell.",
+    "worse",
+    "better",
+    "same",
+    "unsure",
+)
 
 
 def ended(histories: Sequence[Mapping[str, Any]]) -> list[bool]:
@@ -368,10 +364,9 @@ def ended(histories: Sequence[Mapping[str, Any]]) -> list[bool]:
 
 def trend_schema() -> Shape:
     """Return the schema of a trend."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "loadcheck trend",
-        **closed_object(
+    return schema_of(
+        "loadcheck trend",
+        closed_object(
             "Runs of the past by what makes them comparable, and where their figures changed.",
             schema={"const": TREND, "description": "Name and version of this format."},
             created_at=text("UTC, ISO 8601."),
@@ -389,14 +384,14 @@ def trend_schema() -> Shape:
                 "Each is of runs that can be compared, the newest first.", _history()
             ),
         ),
-    }
+    )
 
 
 def _history() -> Shape:
     return closed_object(
         "Runs that can be compared.",
         name=text("Of the scenario of its newest run."),
-        kind={"enum": ["result", "capacity"], "description": "Runs, or capacity searches."},
+        kind=choice("Runs, or capacity searches.", "result", "capacity"),
         apart=list_of("In what its runs differ from those of others of the name.", text("What.")),
         verdict=_TREND_WORD,
         missing=count("How many more runs are needed before changes can be told."),
@@ -417,7 +412,7 @@ def _history() -> Shape:
             closed_object(
                 "One change.",
                 run=count("The first run behind it, by its place in runs."),
-                word={"enum": ["worse", "better"], "description": "worse if any figure is."},
+                word=choice("worse if any figure is.", "worse", "better"),
                 figures=list_of("Keys of the figures that changed there.", text("A key.")),
                 differences=list_of(
                     "What else became different there, beside the figures.",
@@ -451,15 +446,12 @@ def _history_figure() -> Shape:
             closed_object(
                 "One change.",
                 run=count("The first run behind it, by its place in runs."),
-                kind={
-                    "enum": ["step", "drift"],
-                    "description": "Of a drift, run is where it exceeds the tolerance.",
-                },
+                kind=choice("Of a drift, run is where it exceeds the tolerance.", "step", "drift"),
                 before=number("The level before it; of a drift, where it began."),
                 after=number("The level behind it; of a drift, where it is now."),
                 relative=maybe(number("The difference as a share of before; null if that is 0.")),
                 p=number("The chance of such a split in a history without a change."),
-                word={"enum": ["worse", "better"], "description": "What it comes to."},
+                word=choice("What it comes to.", "worse", "better"),
             ),
         ),
         core=flag("Whether it is the median time of a step that copies run."),

@@ -38,7 +38,7 @@ from loadcheck.scenario.loads import (
 )
 from loadcheck.scenario.mix import flows_of, is_mix
 from loadcheck.scenario.model import FlowOfMix, Scenario
-from loadcheck.scenario.reader import Report, Table, describe
+from loadcheck.scenario.reader import Report, Table
 from loadcheck.scenario.target import environment, read_inputs, read_once, read_target
 from loadcheck.scenario.verification import (
     read_delete,
@@ -260,12 +260,9 @@ def _name(top: Table, file: str) -> str:
     if "name" not in top:
         stem = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(file).stem)
         return stem.strip("-")[: grammar.MAX_NAME_LENGTH] or "scenario"
-    name = top.text("name") or ""
-    if name and not _NAME.fullmatch(name):
-        most = grammar.MAX_NAME_LENGTH
-        expected = f"expected letters, digits, - and _, at most {most}: it names the results file"
-        top.report.add(top["name"], f"found {describe(top['name'])}", expected)
-    return name
+    most = grammar.MAX_NAME_LENGTH
+    expected = f"expected letters, digits, - and _, at most {most}: it names the results file"
+    return top.text("name", _NAME, expected) or ""
 
 
 def _labels(top: Table) -> dict[str, str]:

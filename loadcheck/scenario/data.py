@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,10 +12,9 @@ from loadcheck.data.order import KINDS, End, Order, Spread
 from loadcheck.data.table import layout_of
 from loadcheck.data.users import TemplateError, UserIds, check_template
 from loadcheck.data.values import LITERAL, SpecError, drawn, word_of
-from loadcheck.documents import parse_duration
 from loadcheck.documents.document import Node
 from loadcheck.scenario import grammar
-from loadcheck.scenario.reader import Report, Table, describe, drop_none, json
+from loadcheck.scenario.reader import Report, Table, drop_none, json, number_of, seconds_of
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
 _SUFFIXES: Final = "expected .csv, .tsv, .jsonl or .json, and .gz behind it if it is compressed"
@@ -55,13 +53,13 @@ def _file(name: str, table: Table, folder: Path) -> DataFile | None:
         report.contradiction(table["end"], table["order"], 'expected "stop" or "error"')
     if order == "random" and "end" in table:
         report.contradiction(table["end"], table["order"], "rows taken at random have no end")
-    separator = _separator(table)
+    separator = table.value("separator", _separator, 'expected one character, such as ";"')
     types = _types(table)
     if shown is None:
         return None
     node, layout = table["file"], layout_of(shown, separator, types)
     if layout is None:
-        report.add(node, f"found {describe(node)}", _SUFFIXES)
+        report.found(node, _SUFFIXES)
         return None
     path = table.file("file", folder)
     if path is None:
@@ -72,17 +70,9 @@ def _file(name: str, table: Table, folder: Path) -> DataFile | None:
     return DataFile(name=name, path=path, shown=shown, layout=layout, order=order, end=end)
 
 
-def _separator(table: Table) -> str | None:
-    separator = table.get("separator")
-    if separator is None:
-        return None
-    text = separator.value
-    if isinstance(text, str) and len(text) == 1 and text.isascii() and text not in '"\r\n':
-        return text
-    table.report.add(
-        separator, f"found {describe(separator)}", 'expected one character, such as ";"'
-    )
-    return None
+def _separator(text: Any) -> str | None:
+    fits = isinstance(text, str) and len(text) == 1 and text.isascii() and text not in '"\r\n'
+    return text if fits else None
 
 
 def _types(table: Table) -> dict[str, str]:
@@ -181,7 +171,7 @@ def read_sessions(top: Table, think_time: Spread | None) -> Sessions | None:
     before = len(report.problems)
     uploads = _Reader(table, "uploads", _UPLOADS, counts=True).read()
     gap = read_wait(table, "gap") or think_time
-    returning = _share(table)
+    returning = table.value("returning", _share, _SHARE)
     several = uploads is not None and Sessions(uploads=uploads).most > 1
     if len(report.problems) > before:
         return None
@@ -208,15 +198,9 @@ def _check_load(top: Table, table: Table, *, several: bool) -> None:
         table.report.contradiction(table["uploads"], shared, remedy)
 
 
-def _share(table: Table) -> float | None:
-    node = table.get("returning")
-    if node is None:
-        return None
-    value = node.value
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1:
-        return float(value)
-    table.report.add(node, f"found {describe(node)}", _SHARE)
-    return None
+def _share(value: Any) -> float | None:
+    share = number_of(value)
+    return float(share) if share is not None and 0 < share < 1 else None
 
 
 class _Reader:
@@ -255,25 +239,17 @@ class _Reader:
 
     def _amount(self, node: Node, *, zero: bool, whole: bool = False) -> float | None:
         """Return one length of time, or a number of uploads."""
-        value = node.value
-        amount: float | None = None
-        if isinstance(value, str) and not self._counts:
-            try:
-                amount = parse_duration(value)
-            except ValueError:
-                amount = None
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            amount = float(value) if math.isfinite(value) else None
+        amount = number_of(node.value) if self._counts else seconds_of(node.value)
         most = float(grammar.MAX_UPLOADS) if self._counts else grammar.MAX_DURATION_S
         fits = amount is not None and 0 <= amount <= most and (zero or amount > 0)
         if amount is not None and fits and not (self._counts and whole and amount % 1):
             return float(amount)
-        self._report.add(node, f"found {describe(node)}", self._expected)
+        self._report.found(node, self._expected)
         return None
 
     def _uniform(self, node: Node) -> tuple[float, float] | None:
         if not isinstance(node.value, list) or len(node.value) != 2:  # noqa: PLR2004  # a pair
-            self._report.add(node, f"found {describe(node)}", "expected [least, most]")
+            self._report.found(node, "expected [least, most]")
             return None
         least, most = (self._amount(part, zero=not self._counts, whole=True) for part in node.value)
         if least is None or most is None:
@@ -314,6 +290,6 @@ class _Reader:
         least, most = found_bounds
         if least >= most:
             node = drawn["max"] if "max" in drawn else drawn["min"]
-            self._report.add(node, f"found {describe(node)}", "expected min below max")
+            self._report.found(node, "expected min below max")
             return None
         return least, most

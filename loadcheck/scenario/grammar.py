@@ -91,7 +91,7 @@ USER_ID = r"\{(number(:0?[0-9]{1,2})?|uuid|digits)\}"
 STAGE_NAME = r"^[A-Za-z0-9_-]+$"
 _CLOCK = r"([01]?[0-9]|2[0-3]):([0-5][0-9])"
 WINDOW = rf"^{_CLOCK}\s*-\s*{_CLOCK}$"
-PERCENT = r"^[0-9]{1,3}(\.[0-9]{1,6})? ?%$"
+PERCENT = r"^\s*[0-9]+(\.[0-9]+)?\s*%\s*$"
 
 _SHIPPED = ", ".join(
     f'"{path.parent.name}"'
@@ -117,8 +117,7 @@ TAG_EDIT: Keys = {
         example="body#/labels/{$partition}",
     ),
     "value": anything(
-        "What to put there: $copy.{$partition} is the copy's bucket.",
-        example="$copy.{$partition}",
+        "What to put there: $copy.{$partition} is the copy's bucket.", example="$copy.{$partition}"
     ),
 }
 FURTHER_EDIT: Keys = {
@@ -248,7 +247,7 @@ FROM_ENVIRONMENT: Keys = {
 BASIC: Keys = {
     name: either(
         f"The {name}: a string, or from the environment.",
-        {"type": "string", "pattern": r"\S"},
+        text(""),
         table("", FROM_ENVIRONMENT, required=("env",)),
         title="text, or { env }",
         example={"env": "API_KEY"},
@@ -265,9 +264,7 @@ _INPUT: Shape = {
             "",
             {
                 "basic": table(
-                    "Credentials of HTTP Basic authentication.",
-                    BASIC,
-                    required=tuple(BASIC),
+                    "Credentials of HTTP Basic authentication.", BASIC, required=tuple(BASIC)
                 )
             },
         ),
@@ -298,7 +295,7 @@ SETUP: Keys = {
     ),
     "public": array(
         "Outputs that are no secrets; all others are shown and saved nowhere.",
-        {"type": "string", "pattern": r"\S"},
+        text(""),
         example=["projectId"],
     ),
 }
@@ -472,7 +469,7 @@ LOAD: Keys = {
     "trace": either(
         "Recorded arrivals that an open load follows, instead of rate and stages: a file, or a "
         "table that says more.",
-        {"type": "string", "pattern": r"\S"},
+        text(""),
         table("", TRACE, required=("file",)),
         title="file, or { file, column, unit, speed, scale }",
         example={"file": "access.csv", "speed": 2},
@@ -540,7 +537,7 @@ LOAD: Keys = {
     ),
     "prefixes": array(
         "Commands that run another command elsewhere; the workers are started behind them in turn.",
-        {"type": "string", "pattern": r"\S"},
+        text(""),
         example=["ssh host1", "ssh host2"],
     ),
 }
@@ -625,8 +622,7 @@ EVIDENCE: Keys = {
 SPLIT: Keys = {
     "labels": _expression("The labels of the rows.", "$response.body#/data/labels"),
     "values": _expression(
-        "Their counts, in the same order; {$count} as in overlay.",
-        "$.data.rows[*].value",
+        "Their counts, in the same order; {$count} as in overlay.", "$.data.rows[*].value"
     ),
     "limit": whole("The most rows that the service returns.", 2, MAX_ROWS, example=1000),
     "tag": _edits(
@@ -706,7 +702,7 @@ EXPORT: Keys = {
     "errors": array(
         'JSONPaths to what is wrong with an answer: whatever is there but null, false, 0, "" or '
         "an empty array leaves the export without proof.",
-        {"type": "string", "pattern": r"\S"},
+        text(""),
         example=["$.error", "$.timed_out"],
     ),
     "after": text(
@@ -766,7 +762,7 @@ BATCH: Keys = {
     ),
     "refused": array(
         "Expressions for the indexes in it that an answer refuses.",
-        {"type": "string", "pattern": r"\S"},
+        text(""),
         example=["$response.body#/refused"],
     ),
     "statuses": _expression(
@@ -821,7 +817,7 @@ _VERIFY = Verify()
 def _count_of(says: str) -> Shape:
     return either(
         says,
-        {"type": "string", "pattern": r"\S"},
+        text(""),
         table("", COUNT),
         title="expression",
         example="$response.body#/data/users",
@@ -878,10 +874,7 @@ VERIFY: Keys = {
         example=0,
     ),
     "partitions": whole(
-        "How many hashed buckets each event carries.",
-        1,
-        MAX_PARTITIONS,
-        default=_VERIFY.partitions,
+        "How many hashed buckets each event carries.", 1, MAX_PARTITIONS, default=_VERIFY.partitions
     ),
     "split": table("How events are marked with buckets, and counted by them.", SPLIT),
     "budget": table("What the service lets its users ask.", BUDGET),
@@ -923,7 +916,7 @@ CAPACITY: Keys = {
     "to": rate("The highest rate to try; by default as high as it goes.", example=20_000),
     "precision": either(
         "Width of the answer's interval, as a share of it.",
-        {"type": "string", "pattern": r"^\s*[0-9]+(\.[0-9]+)?\s*%\s*$"},
+        {"type": "string", "pattern": PERCENT},
         {"type": "number", "minimum": FINEST, "maximum": COARSEST},
         title="percentage",
         default=f"{100 * _CAPACITY.precision:g}%",
@@ -1095,11 +1088,7 @@ def _thresholds(description: str, example: list[str]) -> Shape:
     """Return the shape of an array of thresholds."""
     return array(
         description,
-        either(
-            "",
-            {"type": "string", "pattern": r"\S"},
-            table("", THRESHOLD, required=("check",)),
-        ),
+        either("", text(""), table("", THRESHOLD, required=("check",))),
         example=example,
     )
 
@@ -1110,7 +1099,7 @@ TOGETHER: Keys = {
         "their requests in one histogram: p99 (also service_time.p99, failed.p99), workflow.p99, "
         "error_rate, rate, lost and every other figure of a run. No stages, and no steps.",
         ["p99 < 250ms", "error_rate < 1%", "lost == 0"],
-    ),
+    )
 }
 _TOP: Keys = {
     "name": text(
@@ -1132,10 +1121,9 @@ _TOP: Keys = {
         "Seed of everything random; by default drawn, and recorded.", 0, MAX_SEED, example=7
     ),
     "workflow": either(
-        f"A workflow that comes with loadcheck ({_SHIPPED}), the "
-        "path of an Arazzo "
-        "document, or a table.",
-        {"type": "string", "pattern": r"\S"},
+        f"A workflow that comes with loadcheck ({_SHIPPED}), the path of an Arazzo document, or a "
+        "table.",
+        text(""),
         table("", WORKFLOW),
         title="name, path or table",
         example="amplitude",

@@ -15,14 +15,13 @@ import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from loadcheck.data.order import Spread
 from loadcheck.data.table import DataError
 from loadcheck.data.trace import Trace, read_trace
-from loadcheck.documents import format_duration, parse_duration
+from loadcheck.documents import format_duration
 from loadcheck.documents.document import Node
 from loadcheck.errors import Problem
 from loadcheck.scenario import grammar
@@ -38,7 +37,14 @@ from loadcheck.scenario.model import (
     Timeouts,
     Users,
 )
-from loadcheck.scenario.reader import Table, describe, drop_none, text
+from loadcheck.scenario.reader import (
+    Table,
+    drop_none,
+    number_of,
+    seconds_of,
+    share_of,
+    text,
+)
 
 _MOST_IN_FLIGHT = OpenLoad(stages=()).max_in_flight
 _NAME = re.compile(grammar.STAGE_NAME)
@@ -105,10 +111,9 @@ def _open(table: Table, folder: Path) -> OpenLoad:
         stages=stages,
         trace=trace,
         **drop_none(
-            arrivals=table.choice("arrivals"),
-            max_in_flight=most,
-            **_requests(table, "max_in_flight", most or _MOST_IN_FLIGHT),
+            max_in_flight=most, **_requests(table, "max_in_flight", most or _MOST_IN_FLIGHT)
         ),
+        **table.fields("arrivals"),
     )
 
 
@@ -122,16 +127,10 @@ def _check_size(table: Table, stages: tuple[Stage, ...]) -> None:
         table.report.add(where, f"starts {copies:,.0f} copies", remedy)
 
 
-def _refuse_beside(table: Table, name: str, others: Iterable[str], remedy: str) -> None:
-    for other in others:
-        if other in table:
-            table.report.contradiction(table[other], table[name], remedy)
-
-
 def _trace(table: Table, folder: Path) -> tuple[Trace | None, tuple[Stage, ...]]:
     """Read the trace that a load follows."""
     others = ("rate", "duration", "stages", "repeat", "spikes", "arrivals", "rate_in")
-    _refuse_beside(table, "trace", others, "the trace says when copies come")
+    table.exclude("trace", others, "the trace says when copies come")
     node, report = table["trace"], table.report
     if isinstance(node.value, str):
         node = Node({"file": node}, node.place)
@@ -246,10 +245,7 @@ def _constant(table: Table) -> tuple[Stage, ...]:
 
 
 def _stages(table: Table) -> tuple[Stage, ...]:
-    for name in ("rate", "duration"):
-        if name in table:
-            remedy = "give rate and duration, or stages"
-            table.report.contradiction(table[name], table["stages"], remedy)
+    table.exclude("stages", ("rate", "duration"), "give rate and duration, or stages")
     entries = table.tables("stages", grammar.STAGE) or []
     if table["stages"].value == []:
         table.report.add(table["stages"], "is empty", "expected at least one stage")
@@ -267,7 +263,7 @@ def _stage(table: Table, earlier: Sequence[Stage]) -> Stage:
     name = table.text("name") or f"stage-{len(earlier) + 1}"
     where = table.get("name") or table.node
     if not _NAME.fullmatch(name):
-        table.report.add(where, f"found {describe(where)}", "expected letters, digits, - and _")
+        table.report.found(where, "expected letters, digits, - and _")
     if any(name == stage.name for stage in earlier):
         table.report.add(where, f'another stage is named "{name}"', "names tell stages apart")
     table.require("duration", _DURATION)
@@ -288,7 +284,7 @@ def _stage(table: Table, earlier: Sequence[Stage]) -> Stage:
 def _ramp(table: Table) -> tuple[Users, ...]:
     """Read how users come and go."""
     others = ("concurrency", "duration")
-    _refuse_beside(table, "ramp", others, "the ramp says how many, and for how long")
+    table.exclude("ramp", others, "the ramp says how many, and for how long")
     entries = table.tables("ramp", grammar.RAMP) or []
     found = []
     for entry in entries:
@@ -318,7 +314,7 @@ def _closed(table: Table) -> ClosedLoad:
         return ClosedLoad(
             concurrency=most,
             ramp=ramp,
-            copies=table.whole("copies"),
+            **table.fields("copies"),
             duration_s=sum(stretch.duration_s for stretch in ramp),
             **drop_none(**_requests(table, "ramp", most)),
         )
@@ -328,8 +324,7 @@ def _closed(table: Table) -> ClosedLoad:
     concurrency = table.whole("concurrency")
     return ClosedLoad(
         concurrency=concurrency or 1,
-        copies=table.whole("copies"),
-        duration_s=table.duration("duration"),
+        **table.fields("copies", "duration"),
         **drop_none(**_requests(table, "concurrency", concurrency)),
     )
 
@@ -345,10 +340,9 @@ def _requests(table: Table, bound: str, in_flight: int | None) -> dict[str, Any]
             message = f"is more than {bound} ({in_flight:,})"
             table.report.add(table["copies_per_request"], message, remedy)
     return {
-        "events_per_copy": table.whole("events_per_copy"),
+        **table.fields("events_per_copy", "preconnect"),
         "copies_per_request": together,
         "think_time": _think_time(table),
-        "preconnect": table.whole("preconnect"),
         "workers": _workers(table),
         "prefixes": _prefixes(table),
     }
@@ -371,7 +365,7 @@ def _workers(table: Table) -> int | None:
     if isinstance(node.value, str):
         if node.value != "auto":
             expected = f'expected a whole number from 1 to {grammar.MAX_WORKERS:,}, or "auto"'
-            table.report.add(node, f"found {describe(node)}", expected)
+            table.report.found(node, expected)
         return 0
     return table.whole("workers")
 
@@ -412,13 +406,8 @@ def read_retry(top: Table) -> Retry:
     if max_backoff_s is not None and backoff_s is None:
         backoff_s = min(Retry().backoff_s, max_backoff_s)
     return Retry(
-        **drop_none(
-            attempts=table.whole("attempts"),
-            backoff_s=backoff_s,
-            max_backoff_s=max_backoff_s,
-            on=_retried(table),
-            stale=table.flag("stale"),
-        )
+        **drop_none(backoff_s=backoff_s, max_backoff_s=max_backoff_s, on=_retried(table)),
+        **table.fields("attempts", "stale"),
     )
 
 
@@ -429,7 +418,7 @@ def _retried(table: Table) -> tuple[str, ...] | None:
     expected = 'expected "timeout", "connection", a status code ("429") or a class ("5xx")'
     for entry in entries:
         if not isinstance(entry.value, str) or not _RETRIED.fullmatch(entry.value):
-            table.report.add(entry, f"found {describe(entry)}", expected)
+            table.report.found(entry, expected)
     return tuple(dict.fromkeys(str(entry.value) for entry in entries))
 
 
@@ -438,29 +427,18 @@ def read_timeouts(top: Table) -> Timeouts:
     table = top.table("timeouts", grammar.TIMEOUTS)
     if table is None:
         return Timeouts()
-    request_s = table.duration("request")
-    parts = {name: table.duration(name) for name in ("write", "read")}
-    for name, seconds in parts.items():
-        if seconds is not None and seconds > (request_s or Timeouts().request_s):
+    read = table.fields(*grammar.TIMEOUTS)
+    for name in ("write", "read"):
+        if read.get(f"{name}_s", 0.0) > read.get("request_s", Timeouts().request_s):
             remedy = "it could never be reached: the whole request has less time"
             if "request" in table:
                 table.report.contradiction(table[name], table["request"], remedy)
             else:
                 most = f"is longer than timeouts.request ({Timeouts().request_s:g}s)"
                 table.report.add(table[name], most, remedy)
-    return Timeouts(
-        **drop_none(
-            connect_s=table.duration("connect"),
-            request_s=request_s,
-            write_s=parts["write"],
-            read_s=parts["read"],
-            max_idle_s=table.duration("max_idle"),
-            drain_s=table.duration("drain"),
-        )
-    )
+    return Timeouts(**read)
 
 
-_PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 _BUDGET = 'expected a length of time ("5m"), a number of events (2_000_000), or a list of both'
 
 
@@ -473,50 +451,30 @@ def read_capacity(top: Table) -> Capacity:
     if lowest is not None and highest is not None and lowest >= highest:
         table.report.contradiction(table["to"], table["from"], "the search goes up")
     budget_s, budget_events = _budget(table)
+    least, most = (f"{100 * bound:g}%" for bound in (grammar.FINEST, grammar.COARSEST))
+    gentlest, steepest = grammar.GENTLEST, grammar.STEEPEST
+    precision = table.value("precision", _precision, f'expected a share from "{least}" to "{most}"')
+    climb = table.value("climb", _climb, f"expected a factor from {gentlest:g} to {steepest:g}")
     return Capacity(
         lowest=lowest,
         highest=highest,
         budget_s=budget_s,
         budget_events=budget_events,
-        **drop_none(
-            precision=_precision(table),
-            climb=_climb(table),
-            probe_s=table.duration("probe"),
-            warmup_s=table.duration("warmup"),
-            recovery_s=table.duration("recovery"),
-            samples=table.whole("samples"),
-            probes=table.whole("probes"),
-        ),
+        **drop_none(precision=precision, climb=climb),
+        **table.fields("probe", "warmup", "recovery", "samples", "probes"),
     )
 
 
-def _precision(table: Table) -> float | None:
-    node = table.get("precision")
-    if node is None:
-        return None
-    share = node.value
-    if isinstance(share, str) and (match := _PERCENT.fullmatch(share.strip())):
-        share = float(Decimal(match[1]) / 100)
-    if isinstance(share, float) and grammar.FINEST <= share <= grammar.COARSEST:
-        return share
-    least, most = (f"{100 * bound:g}%" for bound in (grammar.FINEST, grammar.COARSEST))
-    table.report.add(
-        node, f"found {describe(node)}", f'expected a share from "{least}" to "{most}"'
-    )
-    return None
+def _precision(value: Any) -> float | None:
+    share = value if isinstance(value, float) else share_of(value)
+    fits = share is not None and grammar.FINEST <= share <= grammar.COARSEST
+    return share if fits else None
 
 
-def _climb(table: Table) -> float | None:
-    node = table.get("climb")
-    if node is None:
-        return None
-    factor = node.value
-    least, most = grammar.GENTLEST, grammar.STEEPEST
-    if isinstance(factor, int | float) and factor is not True and least <= factor <= most:
-        return float(factor)
-    expected = f"expected a factor from {least:g} to {most:g}"
-    table.report.add(node, f"found {describe(node)}", expected)
-    return None
+def _climb(value: Any) -> float | None:
+    factor = number_of(value)
+    fits = factor is not None and grammar.GENTLEST <= factor <= grammar.STEEPEST
+    return float(factor) if factor is not None and fits else None
 
 
 def _budget(table: Table) -> tuple[float | None, int | None]:
@@ -533,7 +491,7 @@ def _budget(table: Table) -> tuple[float | None, int | None]:
         elif isinstance(amount, int) and events is None:
             events = amount
         elif amount is None:
-            table.report.add(entry, f"found {describe(entry)}", _BUDGET)
+            table.report.found(entry, _BUDGET)
         else:
             table.report.add(entry, "is said twice", _BUDGET)
     return seconds, events
@@ -541,18 +499,10 @@ def _budget(table: Table) -> tuple[float | None, int | None]:
 
 def _amount(node: Node) -> float | int | None:
     """Return seconds as a float, events as an int; None if it is neither."""
-    match node.value:
-        case bool():
-            return None
-        case str() as written:
-            try:
-                return parse_duration(written) or None
-            except ValueError:
-                return None
-        case int() | float() as number if number == int(number) and number > 0:
-            return int(number)
-        case _:
-            return None
+    if isinstance(node.value, str):
+        return seconds_of(node.value) or None
+    events = number_of(node.value)
+    return int(events) if events is not None and events == int(events) and events > 0 else None
 
 
 def read_limits(top: Table) -> Mapping[str, Limit]:
@@ -568,10 +518,7 @@ def read_limits(top: Table) -> Mapping[str, Limit]:
         entry = Table(node, table.report, known=grammar.LIMIT)
         if not entry.entries:
             table.report.add(node, "limits nothing", "expected concurrency, rate or both")
-        limits[step] = Limit(
-            concurrency=entry.whole("concurrency"),
-            rate=entry.rate("rate"),
-        )
+        limits[step] = Limit(**entry.fields(*grammar.LIMIT))
     return limits
 
 
@@ -588,12 +535,9 @@ def _threshold(node: Node, top: Table) -> Threshold | None:
         return None if check is None else Threshold(check=check)
     table = Table(node, top.report, known=grammar.THRESHOLD)
     table.require("check", 'expected what must hold, e.g. check = "error_rate < 1%"')
-    check, abort = table.text("check"), table.flag("abort")
-    grace_s = table.duration("grace")
-    if "grace" in table and not abort:
+    read = table.fields("check", "abort", "grace")
+    if "grace" in table and not read.get("abort"):
         table.report.add(
             table["grace"], "has no effect without abort = true", "add it, or leave grace out"
         )
-    return (
-        None if check is None else Threshold(check=check, **drop_none(abort=abort, grace_s=grace_s))
-    )
+    return Threshold(**read) if "check" in read else None

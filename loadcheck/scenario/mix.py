@@ -17,7 +17,7 @@ from loadcheck.documents.document import Node, merge_tree
 from loadcheck.scenario import grammar
 from loadcheck.scenario.layers import as_table
 from loadcheck.scenario.model import OpenLoad
-from loadcheck.scenario.reader import Report, Table, describe
+from loadcheck.scenario.reader import Report, Table
 
 _NAME: Final = re.compile(grammar.STAGE_NAME)
 _BY_RATE: Final = ("rate", "stages")
@@ -167,7 +167,7 @@ def _weight(table: Table) -> float | None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if number and isinstance(value, int | float) and 0 < value <= grammar.MAX_WEIGHT:
         return float(value)
-    table.report.add(node, f"found {describe(node)}", _WEIGHT)
+    table.report.found(node, _WEIGHT)
     return None
 
 

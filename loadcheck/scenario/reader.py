@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+import re
+from collections.abc import Callable, Collection, Mapping
 from datetime import date, datetime, time
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from loadcheck.documents import format_duration, parse_duration
 from loadcheck.documents.document import Node, quoted
@@ -18,6 +20,9 @@ from loadcheck.scenario.shapes import MAX_DURATION_S, MAX_RATE, Keys, Shape, bou
 
 _SHOWN_LENGTH = 40
 _BEYOND_64_BITS = 2**64
+_PERCENT = re.compile(grammar.PERCENT)
+
+T = TypeVar("T")
 
 
 class Report:
@@ -32,6 +37,10 @@ class Report:
         self.problems.append(
             Problem(message=message, file=place.file, line=place.line, key=place.key, remedy=remedy)
         )
+
+    def found(self, node: Node, expected: str) -> None:
+        """Report that ``node`` is not what was expected."""
+        self.add(node, f"found {describe(node)}", expected)
 
     def unknown(self, node: Node, name: str, valid: Collection[str]) -> None:
         """Report that the key of ``node``, the last part of which is ``name``, means nothing."""
@@ -80,7 +89,7 @@ class Table:
         if isinstance(node.value, dict):
             self.entries = node.value
         else:
-            report.add(node, f"found {describe(node)}", "expected a table")
+            report.found(node, "expected a table")
         for name, entry in self.entries.items():
             if known is not None and not free and name not in known:
                 report.unknown(entry, name, known)
@@ -96,7 +105,7 @@ class Table:
         return self.entries.get(name)
 
     def require(self, name: str, expected: str) -> bool:
-        """Report ``name`` if it is missing; whether it is there."""
+        """Report ``name`` if it is missing; return whether it is there."""
         if name not in self.entries and isinstance(self.node.value, dict):
             self.report.add(self.node, f'"{name}" is missing', expected)
         return name in self.entries
@@ -105,10 +114,53 @@ class Table:
         """Return what ``name`` takes."""
         return self.known[name]
 
-    def text(self, name: str) -> str | None:
-        """Return a string that is not empty."""
+    def fields(self, *names: str) -> dict[str, Any]:
+        """Return what keys hold, each read by its shape and called as the model calls it.
+
+        A field in seconds ends in ``_s``. Keys that are absent or were reported are left out: the
+        model has a default.
+        """
+        read = {}
+        for name in names:
+            shape = self.shape(name)
+            if shape.get("title") == "duration":
+                read[f"{name}_s"] = self.duration(name)
+            elif "enum" in shape:
+                read[name] = self.choice(name)
+            else:
+                kind = shape.get("title", shape.get("type"))
+                read[name] = _GETTERS[kind](self, name)
+        return drop_none(**read)
+
+    def value(self, name: str, convert: Callable[[Any], T | None], expected: str) -> T | None:
+        """Return what is made of a plain value; report one of which nothing is made.
+
+        Args:
+            name: The key.
+            convert: Returns what a value means; None if it means nothing.
+            expected: What could stand there, in words.
+        """
         node = self.get(name)
-        return None if node is None else text(node, self.report)
+        if node is None:
+            return None
+        made = convert(node.value)
+        if made is None:
+            self.report.found(node, expected)
+        return made
+
+    def text(
+        self, name: str, pattern: re.Pattern[str] | None = None, expected: str = ""
+    ) -> str | None:
+        """Return a string that is not empty, and what was expected if there is a pattern."""
+        node = self.get(name)
+        found = None if node is None else text(node, self.report)
+        if node is not None and found is not None and pattern and not pattern.fullmatch(found):
+            self.report.found(node, expected)
+        return found
+
+    def texts(self, name: str, of: str) -> tuple[str, ...]:
+        """Return the strings of an array."""
+        return tuple(text(node, self.report) or "" for node in self.array(name, of) or ())
 
     def choice(self, name: str) -> Any:
         """Return one of the words that the key takes."""
@@ -119,81 +171,73 @@ class Table:
         if isinstance(node.value, str) and node.value in words:
             return node.value
         near = nearest(node.value, words) if isinstance(node.value, str) else ""
-        expected = "expected one of " + ", ".join(f'"{word}"' for word in words)
-        self.report.add(node, f"found {describe(node)}", near or expected)
+        self.report.found(node, near or "expected one of " + ", ".join(f'"{w}"' for w in words))
         return None
 
     def flag(self, name: str) -> bool | None:
         """Return true or false."""
-        node = self.get(name)
-        if node is None:
-            return None
-        if isinstance(node.value, bool):
-            return node.value
-        self.report.add(node, f"found {describe(node)}", "expected true or false")
-        return None
+        return self.value(
+            name, lambda value: value if isinstance(value, bool) else None, "expected true or false"
+        )
 
     def rate(self, name: str) -> float | None:
         """Return copies per second, greater than 0, or 0 where the key allows it."""
-        node = self.get(name)
-        if node is None:
+        if name not in self:
             return None
         zero = zero_allowed(self.shape(name))
-        number = _number(node)
-        if number is not None and 0 <= number <= MAX_RATE and (zero or number > 0):
-            return float(number)
         expected = (
             f"expected a number of copies per second, {'0 or more' if zero else 'greater than 0'}"
             f" and at most {MAX_RATE:,}"
         )
-        self.report.add(node, f"found {describe(node)}", expected)
-        return None
+
+        def convert(value: Any) -> float | None:
+            number = number_of(value)
+            fits = number is not None and 0 <= number <= MAX_RATE and (zero or number > 0)
+            return float(number) if number is not None and fits else None
+
+        return self.value(name, convert, expected)
 
     def whole(self, name: str) -> int | None:
         """Return an integer within the bounds of the key; ``1e6`` counts as one."""
-        node = self.get(name)
-        if node is None:
+        if name not in self:
             return None
         least, most = bounds(self.shape(name))
-        number = _number(node)
-        if number is not None and least <= number <= most and number == int(number):
-            return int(number)
-        expected = f"expected a whole number from {least:,} to {most:,}"
-        self.report.add(node, f"found {describe(node)}", expected)
-        return None
+
+        def convert(value: Any) -> int | None:
+            number = number_of(value)
+            fits = number is not None and least <= number <= most and number == int(number)
+            return int(number) if number is not None and fits else None
+
+        return self.value(name, convert, f"expected a whole number from {least:,} to {most:,}")
 
     def duration(self, name: str) -> float | None:
         """Return seconds, from a duration ("1h30m") or a number of seconds."""
         node = self.get(name)
         if node is None:
             return None
-        zero = zero_allowed(self.shape(name))
-        seconds: float | None
-        if isinstance(node.value, str):
-            try:
-                seconds = parse_duration(node.value)
-            except ValueError:
-                seconds = None
-        else:
-            seconds = _number(node)
+        zero, seconds = zero_allowed(self.shape(name)), seconds_of(node.value)
         if seconds is not None and 0 <= seconds <= MAX_DURATION_S and (zero or seconds > 0):
             return float(seconds)
         expected = 'expected a duration such as "500ms", "5s", "2m" or "1h30m"'
         if seconds is not None:
             most = format_duration(MAX_DURATION_S)
             expected += f", {'0s or more' if zero else 'more than 0s'} and at most {most}"
-        self.report.add(node, f"found {describe(node)}", expected)
+        self.report.found(node, expected)
         return None
 
     def array(self, name: str, of: str) -> list[Node] | None:
-        """Return the entries of an array; ``of`` tells in the plural what they are."""
-        node = self.get(name)
-        if node is None:
-            return None
-        if isinstance(node.value, list):
-            return node.value
-        self.report.add(node, f"found {describe(node)}", f"expected an array of {of}")
-        return None
+        """Return the entries of an array; ``of`` says in the plural what they are."""
+        return self.value(
+            name,
+            lambda value: value if isinstance(value, list) else None,
+            f"expected an array of {of}",
+        )
+
+    def exclude(self, name: str, others: Collection[str], remedy: str) -> None:
+        """Report each of ``others`` that stands beside ``name``."""
+        for other in others:
+            if name in self and other in self:
+                self.report.contradiction(self[other], self[name], remedy)
 
     def file(self, name: str, folder: Path) -> Path | None:
         """Return the path of the file, inside ``folder``, that is named at ``name``."""
@@ -230,7 +274,7 @@ def text(node: Node, report: Report) -> str | None:
     """Return the string that ``node`` is; report one that is empty, and all else."""
     if isinstance(node.value, str) and node.value.strip():
         return node.value
-    report.add(node, f"found {describe(node)}", "expected a string that is not empty")
+    report.found(node, "expected a string that is not empty")
     return None
 
 
@@ -239,9 +283,9 @@ def json(node: Node, report: Report) -> Any:
     for _, part in node.walk():
         match part.value:
             case datetime() | date() | time():
-                report.add(part, f"found {describe(part)}", "JSON has no dates: write it in quotes")
+                report.found(part, "JSON has no dates: write it in quotes")
             case float() as number if not math.isfinite(number):
-                report.add(part, f"found {describe(part)}", "expected a number that JSON can carry")
+                report.found(part, "expected a number that JSON can carry")
             case int() as number if not -(2**63) <= number < _BEYOND_64_BITS:
                 report.add(part, "found a number of more than 64 bits", "write it in quotes")
     return node.plain()
@@ -279,9 +323,9 @@ def _shortened(word: str) -> str:
     return word if len(word) <= _SHOWN_LENGTH else word[: _SHOWN_LENGTH - 1] + "…"
 
 
-def _number(node: Node) -> int | float | None:
-    """Return the finite number that ``node`` is; a boolean is none."""
-    match node.value:
+def number_of(value: Any) -> int | float | None:
+    """Return a finite number; None if the value is none, or a boolean."""
+    match value:
         case bool():
             return None
         case int() as number if abs(number) < _BEYOND_64_BITS:
@@ -290,3 +334,29 @@ def _number(node: Node) -> int | float | None:
             return number
         case _:
             return None
+
+
+def seconds_of(value: Any) -> float | None:
+    """Return the seconds that a duration or a number has; None if the value is neither."""
+    if not isinstance(value, str):
+        return number_of(value)
+    try:
+        return parse_duration(value)
+    except ValueError:
+        return None
+
+
+def share_of(value: Any) -> float | None:
+    """Return the share that a percentage stands for; None if the value is no percentage."""
+    if not isinstance(value, str) or not _PERCENT.fullmatch(value):
+        return None
+    return float(Decimal(value.strip().rstrip("%")) / 100)
+
+
+_GETTERS: Mapping[str, Callable[[Table, str], Any]] = {
+    "boolean": Table.flag,
+    "integer": Table.whole,
+    "number per second": Table.rate,
+    "string": Table.text,
+}
+"""What reads a key, by the title or the type of its shape."""

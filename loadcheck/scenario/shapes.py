@@ -49,7 +49,7 @@ def rate(says: str, *, zero: bool = False, **more: Any) -> Shape:
 
 
 def duration(says: str, *, zero: bool = False, **more: Any) -> Shape:
-    """Return a duration; a default given in seconds is told as people write it."""
+    """Return a duration; a default given in seconds is shown as people write it."""
     if isinstance(more.get("default"), float):
         more["default"] = format_duration(more["default"])
     least = r"^(?=.)" if zero else r"^(?=.*[1-9])"

@@ -238,14 +238,10 @@ def read_target(top: Table, folder: Path) -> Target:
         servers=chosen,
         emulator={name: json(node, table.report) for name, node in rest.items()},
         **drop_none(
-            transport=table.choice("transport"),
             tls=_tls(table, folder),
-            compress=table.choice("compress"),
             proxy=_url(table["proxy"], table.report, _PROXY_SECRETS) if "proxy" in table else None,
-            http2=table.flag("http2"),
-            redirects=table.flag("redirects"),
-            cookies=table.flag("cookies"),
         ),
+        **table.fields("transport", "compress", "http2", "redirects", "cookies"),
     )
 
 
@@ -294,13 +290,10 @@ def _tls(target: Table, folder: Path) -> Tls | None:
     files = {name: _file(table, name, folder) for name in ("ca", "cert", "key")}
     if "key" in table:
         table.require("cert", "expected the certificate that the key belongs to")
-    verify = table.flag("verify")
-    if verify is False:
-        for name in ("ca", "server_name"):
-            if name in table:
-                remedy = "nothing is checked with verify = false"
-                table.report.contradiction(table[name], table["verify"], remedy)
-    return Tls(**drop_none(**files, server_name=table.text("server_name"), verify=verify))
+    read = table.fields("server_name", "verify")
+    if read.get("verify") is False:
+        table.exclude("verify", ("ca", "server_name"), "nothing is checked with verify = false")
+    return Tls(**drop_none(**files), **read)
 
 
 def _file(table: Table, name: str, folder: Path) -> Path | None:
@@ -334,6 +327,6 @@ def _url(node: Node, report: Report, secrets: str = _SECRETS) -> str | None:
         return None
     if url is None or url.query or url.fragment:
         remedy = with_scheme(written)
-        report.add(node, f"found {describe(node)}", remedy or _EXPECTED_URL)
+        report.found(node, remedy or _EXPECTED_URL)
         return None
     return written

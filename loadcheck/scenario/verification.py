@@ -7,7 +7,7 @@ may not do.
 from __future__ import annotations
 
 import re
-from decimal import Decimal
+from typing import Any
 
 from loadcheck.documents.document import Node
 from loadcheck.scenario import grammar
@@ -29,14 +29,14 @@ from loadcheck.scenario.model import (
     Split,
     Verify,
 )
-from loadcheck.scenario.reader import Report, Table, describe, drop_none, json, text
+from loadcheck.scenario.reader import Report, Table, describe, drop_none, json, share_of, text
 
 _AT = re.compile(grammar.AT)
 _EVENTS = re.compile(grammar.EVENTS)
 _TAG = re.compile(grammar.TAG)
 _USER = re.compile(grammar.USER)
 _WINDOW = re.compile(grammar.WINDOW)
-_PERCENT = re.compile(grammar.PERCENT)
+_PATH = re.compile("/.*", re.DOTALL)
 _BENEATH = re.compile(grammar.BENEATH)
 _PLACEHOLDER = re.compile(r"\{\$([^{}]*)\}")
 _SERVER = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+")
@@ -67,21 +67,11 @@ def read_delete(top: Table) -> Deletion | None:
     table = top.table("delete", grammar.DELETE)
     if table is None:
         return None
-    impossible = table.text("impossible")
-    body = table.get("body")
     deletion = Deletion(
-        **drop_none(
-            method=table.choice("method"),
-            endpoint=_path(table, "endpoint"),
-            body=None if body is None else json(body, table.report),
-            batch=table.whole("batch"),
-            every_s=table.duration("every"),
-            quote=table.choice("quote"),
-            jobs=_jobs(table),
-            impossible=impossible,
-        )
+        **drop_none(endpoint=_path(table, "endpoint"), body=_body(table), jobs=_jobs(table)),
+        **table.fields("method", "batch", "every", "quote", "impossible"),
     )
-    if impossible is None:
+    if not deletion.impossible:
         table.require("endpoint", "expected the path of the request")
         _check_placeholders(table, ("endpoint", "body"), ("users", "run.id"))
         if not (deletion.by_user or deletion.by_run) and "endpoint" in table:
@@ -92,10 +82,12 @@ def read_delete(top: Table) -> Deletion | None:
 
 
 def _path(table: Table, name: str) -> str | None:
-    path = table.text(name)
-    if path is not None and not path.startswith("/"):
-        table.report.add(table[name], f"found {describe(table[name])}", 'expected "/path"')
-    return path
+    return table.text(name, _PATH, 'expected "/path"')
+
+
+def _body(table: Table) -> Any:
+    body = table.get("body")
+    return None if body is None else json(body, table.report)
 
 
 def _check_placeholders(table: Table, names: tuple[str, ...], known: tuple[str, ...]) -> None:
@@ -137,40 +129,33 @@ def read_verify(top: Table) -> Verify:
         deadline_s = max(Verify().deadline_s, quiet_s)
     return Verify(
         **drop_none(
-            enabled=table.flag("enabled"),
-            query=table.choice("query"),
-            ingest=table.text("ingest"),
             step=step,
-            acknowledged=table.text("acknowledged"),
             user=_user(table),
             uniques=_count(table, "uniques", step or ""),
             totals=_count(table, "totals", step or ""),
             evidence=_evidence(table),
             localize=_localize(table),
             approximate=_approximate(table),
-            absent=_absent(table),
-            partitions=table.whole("partitions"),
+            absent=table.value("absent", _absent, _ABSENT),
             split=_split(table, step or ""),
             budget=_budget(table),
             export=_export(table),
             repeat=_repeat(table),
             batch=_batch(table),
             bypass=_observer_edits(table, "bypass", step or ""),
-            cache=table.choice("cache"),
-            every_s=table.duration("every"),
             quiet_s=quiet_s,
             deadline_s=deadline_s,
-            timeout_s=table.duration("timeout"),
-        )
+        ),
+        **table.fields(
+            *("enabled", "query", "ingest", "acknowledged", "partitions", "cache", "every"),
+            "timeout",
+        ),
     )
 
 
 def _user(verify: Table) -> str | None:
-    user = verify.text("user")
-    if user is not None and not _USER.fullmatch(user):
-        expected = 'expected "body#/json/pointer" in the ingest step\'s request, or "$inputs.name"'
-        verify.report.add(verify["user"], f"found {describe(verify['user'])}", expected)
-    return user
+    expected = 'expected "body#/json/pointer" in the ingest step\'s request, or "$inputs.name"'
+    return verify.text("user", _USER, expected)
 
 
 def _count(verify: Table, name: str, step: str) -> Count | None:
@@ -183,7 +168,7 @@ def _count(verify: Table, name: str, step: str) -> Count | None:
         return None if value is None else Count(value=value)
     if not isinstance(node.value, dict):
         expected = "expected a runtime expression, or a table of value and overlay"
-        verify.report.add(node, f"found {describe(node)}", expected)
+        verify.report.found(node, expected)
         return None
     table = Table(node, verify.report, known=grammar.COUNT)
     table.require("value", "expected a runtime expression")
@@ -198,7 +183,7 @@ def _evidence(verify: Table) -> Evidence | None:
     table = verify.table("evidence", grammar.EVIDENCE)
     if table is None:
         return None
-    return Evidence(**drop_none(**{name: table.text(name) for name in grammar.EVIDENCE}))
+    return Evidence(**table.fields(*grammar.EVIDENCE))
 
 
 def _localize(verify: Table) -> bool | None:
@@ -213,29 +198,20 @@ def _localize(verify: Table) -> bool | None:
 
 
 def _approximate(verify: Table) -> float | None:
-    """Read a share, written in per cent."""
-    node = verify.get("approximate")
-    if node is None:
-        return None
-    if isinstance(node.value, str) and _PERCENT.fullmatch(node.value):
-        share = float(Decimal(node.value.rstrip("% ")) / 100)
-        if 0 < share <= grammar.MAX_ERROR:
-            return share
+    def convert(value: Any) -> float | None:
+        share = share_of(value)
+        return share if share is not None and 0 < share <= grammar.MAX_ERROR else None
+
     expected = f'expected a percentage above 0 and up to {100 * grammar.MAX_ERROR:g}, e.g. "1%"'
-    verify.report.add(node, f"found {describe(node)}", expected)
-    return None
+    return verify.value("approximate", convert, expected)
 
 
-def _absent(verify: Table) -> int | None:
-    node = verify.get("absent")
-    if node is None:
-        return None
-    value = node.value
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= grammar.MAX_COUNT:
-        return value
-    expected = "expected the count that an answer without one stands for: a whole number, e.g. 0"
-    verify.report.add(node, f"found {describe(node)}", expected)
-    return None
+_ABSENT = "expected the count that an answer without one stands for: a whole number, e.g. 0"
+
+
+def _absent(value: Any) -> int | None:
+    count = isinstance(value, int) and not isinstance(value, bool)
+    return value if count and 0 <= value <= grammar.MAX_COUNT else None
 
 
 def _split(verify: Table, step: str) -> Split | None:
@@ -284,11 +260,7 @@ def _budget(verify: Table) -> Budget | None:
     return Budget(
         cost=table.whole("cost") or 1,
         window_s=table.duration("window") or 1.0,
-        **drop_none(
-            plain=table.whole("plain"),
-            split=table.whole("split"),
-            per_day=table.flag("per_day"),
-        ),
+        **table.fields("plain", "split", "per_day"),
     )
 
 
@@ -302,25 +274,17 @@ def _export(verify: Table) -> Export | None:
         return None
     for name in ("path", "run"):
         table.require(name, "expected a string")
-    body = table.get("body")
     export = Export(
         path=_path(table, "path") or "",
         run=table.text("run") or "",
         fields=_texts(table, "fields"),
         headers=_texts(table, "headers"),
-        errors=tuple(_entries(table, "errors", "JSONPaths")),
+        errors=table.texts("errors", "JSONPaths"),
         next=_following(table),
         servers=_servers(table),
-        **drop_none(
-            event=table.text("event"),
-            method=table.choice("method"),
-            body=None if body is None else json(body, table.report),
-            format=table.choice("format"),
-            rows=table.text("rows"),
-            empty=table.text("empty"),
-            after=table.text("after"),
-            pages=table.whole("pages"),
-            deduplicated=table.flag("deduplicated"),
+        **drop_none(body=_body(table)),
+        **table.fields(
+            *("event", "method", "format", "rows", "empty", "after", "pages", "deduplicated")
         ),
     )
     _check_export(table, export)
@@ -332,14 +296,10 @@ def _following(export: Table) -> Following | None:
     if table is None:
         return None
     table.require("token", "expected a JSON Pointer into the answer")
-    body = table.get("body")
     return Following(
         token=table.text("token") or "",
-        **drop_none(
-            ends=table.choice("ends"),
-            path=_path(table, "path"),
-            body=None if body is None else json(body, table.report),
-        ),
+        **drop_none(path=_path(table, "path"), body=_body(table)),
+        **table.fields("ends"),
     )
 
 
@@ -406,10 +366,6 @@ def _texts(table: Table, name: str) -> dict[str, str]:
     return {key: text(node, table.report) or "" for key, node in entries.items()}
 
 
-def _entries(table: Table, name: str, of: str) -> list[str]:
-    return [text(node, table.report) or "" for node in table.array(name, of) or ()]
-
-
 def _servers(export: Table) -> dict[str, str]:
     table = export.table("servers", None)
     servers: dict[str, str] = {}
@@ -445,14 +401,11 @@ def _batch(verify: Table) -> Batch | None:
         '"body" for lines'
     )
     table.require("events", expected)
-    events = table.text("events")
-    if events is not None and not _EVENTS.fullmatch(events):
-        table.report.add(table["events"], f"found {describe(table['events'])}", expected)
-    entries = table.array("refused", "runtime expressions") or []
+    events = table.text("events", _EVENTS, expected)
     return Batch(
         events=events or "",
-        refused=tuple(text(entry, table.report) or "" for entry in entries),
-        statuses=table.text("statuses"),
+        refused=table.texts("refused", "runtime expressions"),
+        **table.fields("statuses"),
     )
 
 
@@ -465,9 +418,7 @@ def _edit(table: Table, step: str, place: re.Pattern[str] = _AT) -> Edit:
     expected = _EXPECTED[place]
     table.require("at", expected)
     table.require("value", "expected what to put there")
-    at = table.text("at")
-    if at is not None and not place.fullmatch(at):
-        table.report.add(table["at"], f"found {describe(table['at'])}", expected)
+    at = table.text("at", place, expected)
     value = table.get("value")
     return Edit(step=step, at=at or "", value=_value(value, table.report))
 
@@ -491,18 +442,19 @@ def read_service(top: Table) -> Service:
         found = table.table(name, grammar.SERVICE_LIMITS)
         if found is None:
             return ServiceLimits()
-        return ServiceLimits(
-            **drop_none(**{key: found.whole(key) for key in grammar.SERVICE_LIMITS})
-        )
+        return ServiceLimits(**found.fields(*grammar.SERVICE_LIMITS))
 
     return Service(
-        **drop_none(
-            name=table.text("name"), billed=table.text("billed"), stays=table.text("stays")
-        ),
+        **table.fields("name", "billed", "stays"),
         regions={host.lower(): text(node, table.report) or "" for host, node in places.items()},
         limits=most("limits"),
         advice=most("advice"),
     )
+
+
+_SHARES = ("max_error_rate", "max_throttled")
+_ALLOWED = 'expected a percentage below 100, e.g. "20%"'
+_WINDOW_EXPECTED = 'expected two different times of the day, e.g. "22:00-06:00"'
 
 
 def read_guard(top: Table) -> Guard:
@@ -510,52 +462,31 @@ def read_guard(top: Table) -> Guard:
     table = top.table("guard", grammar.GUARD)
     if table is None:
         return Guard()
-    rates = {name: _allowed(table, name) for name in ("max_error_rate", "max_throttled")}
-    if "over" in table and not any(name in table for name in rates):
+    rates = {name: table.value(name, _allowed, _ALLOWED) for name in _SHARES}
+    if "over" in table and not any(name in table for name in _SHARES):
         remedy = "give max_error_rate or max_throttled as well"
         table.report.add(table["over"], "has no effect without a share", remedy)
-    hosts = [text(node, table.report) or "" for node in table.array("hosts", "hosts") or ()]
+    hosts = table.texts("hosts", "hosts")
     if "hosts" in table and not hosts:
         table.report.add(table["hosts"], "lets nobody be reached", "name hosts, or leave it out")
     return Guard(
-        **drop_none(
-            max_users=table.whole("max_users"),
-            max_events=table.whole("max_events"),
-            max_rate=table.rate("max_rate"),
-            stop_file=table.text("stop_file"),
-            over_s=table.duration("over"),
-            stop_on_throttled=table.flag("stop_on_throttled"),
-            window=_window(table),
-            **rates,
+        **drop_none(window=table.value("window", _window, _WINDOW_EXPECTED), **rates),
+        **table.fields(
+            *("max_users", "max_events", "max_rate", "stop_file", "over", "stop_on_throttled")
         ),
         hosts=tuple(host.lower() for host in hosts),
     )
 
 
-def _allowed(table: Table, name: str) -> float | None:
-    """Read a share, written in per cent."""
-    node = table.get(name)
-    if node is None:
-        return None
-    if isinstance(node.value, str) and _PERCENT.fullmatch(node.value):
-        share = float(Decimal(node.value.rstrip("% ")) / 100)
-        if share < 1:
-            return share
-    expected = 'expected a percentage below 100, e.g. "20%"'
-    table.report.add(node, f"found {describe(node)}", expected)
-    return None
+def _allowed(value: Any) -> float | None:
+    share = share_of(value)
+    return share if share is not None and share < 1 else None
 
 
-def _window(table: Table) -> tuple[int, int] | None:
-    """Read two times of the day, as minutes."""
-    node = table.get("window")
-    if node is None:
+def _window(value: Any) -> tuple[int, int] | None:
+    """Return two times of the day as minutes."""
+    match = _WINDOW.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
         return None
-    match = _WINDOW.fullmatch(node.value) if isinstance(node.value, str) else None
-    if match is not None:
-        begin, end = (60 * int(match[at]) + int(match[at + 1]) for at in (1, 3))
-        if begin != end:
-            return begin, end
-    expected = 'expected two different times of the day, e.g. "22:00-06:00"'
-    table.report.add(node, f"found {describe(node)}", expected)
-    return None
+    begin, end = (60 * int(match[at]) + int(match[at + 1]) for at in (1, 3))
+    return None if begin == end else (begin, end)

@@ -14,8 +14,7 @@ from loadcheck.scenario.model import Verify
 
 CHECKS: Final[Mapping[str, str]] = {
     "lost": "Every acknowledged user must be counted by the deadline. Pass: all are. Fail: some "
-    "are "
-    "provably missing. Unknown: the evidence does not show whether they are lost or late.",
+    "are provably missing. Unknown: the evidence does not show whether they are lost or late.",
     "unexpected": "The service must not count users that this run did not send, or that it "
     "rejected.",
     "duplicated": "Each event must be counted once. More events than were sent for the users "
@@ -73,7 +72,7 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict:
 def overall(consistent: Verdict | None, others: Iterable[Verdict]) -> Verdict:
     """Return the verdict on a run.
 
-    Consistency first; then what is unknown, for a broken threshold is told of a run only whose
+    Consistency first; then what is unknown, for a broken threshold is reported only of a run whose
     users are known to have arrived; then broken thresholds.
 
     Args:
@@ -172,29 +171,29 @@ class Consistency:
             if that was not looked at.
         waited_s: How old the last acknowledgement was at the instant that the count tells of.
         baseline: What the same query counted before the run.
-        isolation: How this run's users are told from others': by a filter in the query, or by
-            taking the baseline away, which other senders of the same event disturb.
+        isolation: How this run's users are distinguished from others': by a filter in the query, or
+            by taking the baseline away, which other senders of the same event disturb.
         lost: Lost users, where it is known whether any are.
         disappeared: Users that had been counted and, at the end, were not any more.
         approximate: The error that the counts are declared to have, as a share; 0 if none.
     """
 
-    uniques: int | None
-    totals: int | None
+    uniques: int | None = None
+    totals: int | None = None
     lower: int
     upper: int
-    lost_at_least: int | None
-    lost_at_most: int | None
-    recovered_at_most: int | None
-    unexpected: int | None
-    duplicated: int | None
-    missing_events: int | None
-    missing_events_at_most: int | None
-    settled: bool
-    overtaken: bool | None
-    waited_s: float | None
-    baseline: int | None
-    isolation: Literal["filter", "baseline"]
+    lost_at_least: int | None = None
+    lost_at_most: int | None = None
+    recovered_at_most: int | None = None
+    unexpected: int | None = None
+    duplicated: int | None = None
+    missing_events: int | None = None
+    missing_events_at_most: int | None = None
+    settled: bool = False
+    overtaken: bool | None = None
+    waited_s: float | None = None
+    baseline: int | None = None
+    isolation: Literal["filter", "baseline"] = "filter"
     lost: int | None = None
     disappeared: int | None = None
     approximate: float = 0.0
@@ -248,7 +247,7 @@ class Advice:
         )
 
     def later(self) -> str:
-        """Say how time can tell."""
+        """Return how to ask again later."""
         if self.lasting:
             return f"Run {_AGAIN} later."
         return (
@@ -257,12 +256,12 @@ class Advice:
         )
 
     def longer(self) -> str:
-        """Say how to wait longer."""
+        """Return how to wait longer."""
         rest = f", or run {_AGAIN} later" if self.lasting else ""
         return f"Raise verify.deadline{rest}."
 
     def delayed(self) -> str:
-        """Say how to tell the missing from the late; "" if there is no way."""
+        """Return how to distinguish the missing from the late; "" if there is no way."""
         return (
             f"Run {_AGAIN} later: users counted by then were merely delayed."
             if self.lasting
@@ -270,7 +269,7 @@ class Advice:
         )
 
     def list_events(self) -> str:
-        """Say how single events can be seen; "" if there is no way."""
+        """Return how single events can be seen; "" if there is no way."""
         if not self.lasting:
             return ""
         if self.exports:
@@ -281,7 +280,7 @@ class Advice:
         )
 
     def name_users(self) -> str:
-        """Say what is missing from the scenario, or in the way, where users have no names."""
+        """Return what is missing from the scenario, or in the way, where users have no names."""
         if self.approximate:
             return "Estimates cannot be compared by bucket, so nobody is named."
         if not self.splits and not self.name_by_export():
@@ -292,11 +291,11 @@ class Advice:
         return "Set verify.localize = true to name them." if self.splits > self.localizes else ""
 
     def name_by_export(self) -> str:
-        """Say that whoever has no name here has one in the export; "" if there is none."""
+        """Return that the export names whoever has no name here; "" if there is no export."""
         return f"{_AGAIN} --export names them." if self.lasting and self.exports else ""
 
     def tell_apart(self, trouble: str | None) -> str:
-        """Say how it becomes known which users a total has.
+        """Return how to find out whose events a total counts.
 
         Args:
             trouble: Why the counts by bucket do not tell, "" if that is not known; None if there

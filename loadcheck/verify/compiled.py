@@ -88,7 +88,7 @@ class CompiledScenario:
 
     @property
     def isolation(self) -> Literal["filter", "baseline"]:
-        """How this run's users are told from others'."""
+        """How this run's users are distinguished from others'."""
         return "filter" if self.verification and self.verification.filtered else "baseline"
 
     @property

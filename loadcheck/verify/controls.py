@@ -37,7 +37,7 @@ FRESH = 3
 MOST_FRESH = 300
 _AT_ONCE = 50
 PAIRED = 20
-"""Of the missing, and of the others, so many are sent a second event at the most."""
+"""The most users, of the missing and of the others, that are sent a second event."""
 _RISKS = (0.0001, 1 - CERTAINTY)
 """So many fresh users are sent that a late part of the service escapes with the first probability,
 should it hold as many users as are missing; with the second if that would be too many."""
@@ -396,9 +396,8 @@ def _told(controlled: ControlResult, advice: Advice) -> tuple[Verdict, str]:
     if controlled.filter_broken:
         return Verdict.UNKNOWN, (
             f"Negative control: {many(controlled.unsent, 'users')} for a run id that was never "
-            "sent. The "
-            "filter for the run does not work, so no count can be trusted: check the overlay of "
-            "the observer step."
+            "sent. The filter for the run does not work, so no count can be trusted: check the "
+            "overlay of the observer step."
         )
     if controlled.excess:
         return Verdict.UNKNOWN, (
@@ -416,15 +415,14 @@ def _told(controlled: ControlResult, advice: Advice) -> tuple[Verdict, str]:
 
 
 def _fresh(acknowledged: int, visible: int | None, later: str) -> tuple[Verdict, str]:
-    """Say what became of the users that were sent after the last copy."""
+    """Return what became of the users that were sent after the last copy."""
     sent = "Control users were sent after the last copy"
     if not acknowledged:
         return Verdict.UNKNOWN, f"{sent}, but none was acknowledged. {later}"
     if visible is None:
         return Verdict.UNKNOWN, (
-            f"{sent} and {acknowledged:,} acknowledged, but no query for them was answered, so "
-            "it is "
-            f"unknown whether they are counted. {later}"
+            f"{sent} and {acknowledged:,} acknowledged, but no query for them was answered, so it "
+            f"is unknown whether they are counted. {later}"
         )
     if not visible:
         return Verdict.UNKNOWN, (
@@ -433,14 +431,14 @@ def _fresh(acknowledged: int, visible: int | None, later: str) -> tuple[Verdict,
         )
     counted = f"{visible:,} of {many(acknowledged, 'control users')}, sent after the last copy, are"
     if visible < acknowledged:
-        told = "counted: the others may be late, and so may the missing users."
+        outcome = "counted: the others may be late, and so may the missing users."
     else:
-        told = "counted: users sent later are counted, so the missing users are not merely late."
-    return Verdict.UNKNOWN, f"{counted} {told}"
+        outcome = "counted: users sent later are counted, so the missing users are not merely late."
+    return Verdict.UNKNOWN, f"{counted} {outcome}"
 
 
 def _pairs(controlled: ControlResult) -> str:
-    """Say what second events under the same user ids exclude, and what nothing does."""
+    """Return what second events under the same user ids exclude, and what nothing does."""
     paired, found = controlled.paired, controlled.paired_visible
     if not paired and not controlled.overtaken:
         return ""
@@ -449,8 +447,7 @@ def _pairs(controlled: ControlResult) -> str:
         return (
             f"A delayed partition of the service is not excluded ({why}): if it holds the "
             f"{100 * controlled.share:.3g} % missing, all {controlled.acknowledged:,} control "
-            "users "
-            f"missed it with p = {controlled.escaped:.2g}."
+            f"users missed it with p = {controlled.escaped:.2g}."
         )
     events = f"second events under the ids of {many(paired, 'missing users')}"
     if found is None:
@@ -458,13 +455,12 @@ def _pairs(controlled: ControlResult) -> str:
     check = ""
     if controlled.checked:
         seen = controlled.checked_visible
-        told = "unknown" if seen is None else f"{seen:,}"
-        check = f" (of {many(controlled.checked, 'users')} not missing: {told})"
+        outcome = "unknown" if seen is None else f"{seen:,}"
+        check = f" (of {many(controlled.checked, 'users')} not missing: {outcome})"
     if found < paired:
         proven = (
             f" At least {many(controlled.proven, 'users are')} certainly lost: their second event "
-            "is "
-            "counted, their first is not."
+            "is counted, their first is not."
             if controlled.proven
             else ""
         )
@@ -479,8 +475,6 @@ def _pairs(controlled: ControlResult) -> str:
     return (
         f"All {events} are counted{check}, but the first ones of {controlled.still:,} are not, so "
         "those are in no delayed partition. Of any other missing users, more than "
-        f"{100 * late:.2g} %"
-        f" are in one with p < {1 - CERTAINTY:.2g}. This assumes that the service partitions "
-        "events "
-        "by user."
+        f"{100 * late:.2g} % are in one with p < {1 - CERTAINTY:.2g}. This assumes that the "
+        "service partitions events by user."
     )

@@ -1,6 +1,6 @@
 """The rules of evidence: what all answers together prove, however they were asked for.
 
-Pure: answers, the ledger's numbers and what groups and controls told go in; bounds, one claim for
+Pure: answers, the ledger's numbers and what groups and controls show go in; bounds, one claim for
 each check and its reason come out. Nothing here asks, waits or reads a clock. The numbers are those
 of the rules as README.md beside this file has them:
 
@@ -12,7 +12,7 @@ of the rules as README.md beside this file has them:
 4. Answers that do not add up are no evidence.
 5. Silence is not zero: a failed answer is no observation.
 6. Missing users are lost only if users sent later are counted.
-7. Whom nobody can prove guilty has no name (:mod:`loadcheck.verify.session`).
+7. Only proven losses are named (:mod:`loadcheck.verify.session`).
 9. Without a filter for the run, more than was sent proves nothing.
 """
 
@@ -52,12 +52,12 @@ class Observation:
 
     @property
     def is_evidence(self) -> bool:
-        """Whether the service told a count."""
+        """Whether the service gave a count."""
         return self.uniques is not None
 
 
 _ROUNDING = 1e-9
-"""What a division of floats may be off by: 201 users can be 200 of whom 0.5 % more are told."""
+"""What a division of floats may be off by: 201 users can be 200 of whom 0.5 % more are reported."""
 
 
 def least_behind(count: int, error: float) -> int:
@@ -75,7 +75,7 @@ class Terms:
         deadline_ns: Until when whoever is counted is not lost.
         quiet_ns: The count stands still if it has not moved for so long.
         baseline: What was counted before the run; None if that could not be had.
-        isolation: How this run's users are told from others'.
+        isolation: How this run's users are distinguished from others'.
         approximate: The error that the service's counts are declared to have, as a share.
         splits: Whether the profile can count by bucket, so that without it nothing is proven of
             members.
@@ -110,11 +110,11 @@ class Terms:
         return self.sent.acknowledged + self.sent.indeterminate
 
     def least(self, count: int) -> int:
-        """Return the least that can be true where so much was counted."""
+        """Return the least that can be true if this was counted."""
         return least_behind(count, self.approximate)
 
     def most(self, count: int) -> int:
-        """Return the most that can be true where so much was counted."""
+        """Return the most that can be true if this was counted."""
         return math.floor(count / (1 - self.approximate) + _ROUNDING)
 
 
@@ -137,12 +137,12 @@ class Standing:
         reached: Whether everybody is counted who can have arrived.
         short: Whether acknowledged users, or events of theirs, are missing.
         timely: Whether the final answer tells a state as of the deadline.
-        dipped: Whether an answer counted fewer users than one that told an earlier state.
+        dipped: Whether an answer counted fewer users than one that shows an earlier state.
         doubted: Whether a single answer counted more users than were ever sent.
         gone: Users that were visible and, steadily at the deadline, are not any more.
         totals: Events, if two answers in a row agreed on them and on the users.
         most_events: The most that any answer after the last acknowledgement counted.
-        adrift: Whether events were asked for, and no two answers agreed.
+        totals_unstable: Whether events were asked for, and no two answers agreed.
     """
 
     final: Observation | None = None
@@ -157,7 +157,7 @@ class Standing:
     gone: int = 0
     totals: int | None = None
     most_events: int = 0
-    adrift: bool = False
+    totals_unstable: bool = False
 
     @property
     def conflict(self) -> bool:
@@ -181,10 +181,10 @@ class Standing:
 
 def standing(terms: Terms, observations: Sequence[Observation]) -> Standing:
     """Return how the count stands (rules 1, 2 and 5)."""
-    told = [seen for seen in observations if seen.uniques is not None]
-    good = _possible(terms, told)
-    if len(good) < len(told) - 1:
-        good = told  # one is a slip; several are a service that alternates
+    answered = [seen for seen in observations if seen.uniques is not None]
+    good = _possible(terms, answered)
+    if len(good) < len(answered) - 1:
+        good = answered  # one is a slip; several are a service that alternates
     timely = sorted(
         (seen for seen in good if seen.as_of_ns >= terms.since_ns), key=lambda seen: seen.as_of_ns
     )
@@ -209,9 +209,9 @@ def standing(terms: Terms, observations: Sequence[Observation]) -> Standing:
     gone = 0
     fell = terms.least(highest) > terms.most(final.uniques)
     if fell and resting and in_time and len(still) >= _STEADY and not _rises(terms, timely):
-        # beyond the upper bound nobody of ours can have disappeared
+        # beyond the upper bound no user of the run can have disappeared
         gone = max(0, min(highest - terms.before, terms.upper) - counted)
-    totals, adrift = _totals(timely, final)
+    totals, totals_unstable = _totals(timely, final)
     dipped = _dips(terms, good)
     # others' users may make up the number: then only standing still tells something
     reached = most >= terms.upper and not dipped and terms.isolation == "filter"
@@ -229,11 +229,11 @@ def standing(terms: Terms, observations: Sequence[Observation]) -> Standing:
         short=most < terms.lower or fewer,
         timely=in_time,
         dipped=dipped,
-        doubted=len(good) < len(told),
+        doubted=len(good) < len(answered),
         gone=gone,
         totals=totals,
         most_events=max((seen.totals or 0 for seen in timely), default=0),
-        adrift=adrift,
+        totals_unstable=totals_unstable,
     )
 
 
@@ -304,7 +304,7 @@ def _dips(terms: Terms, good: Sequence[Observation]) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Groups:
-    """What the counts by bucket told.
+    """What the counts by bucket show.
 
     Attributes:
         uniques: The count without groups that the rows added up to; None if none did.
@@ -435,7 +435,7 @@ def weigh(
     Args:
         terms: What they are held against.
         observations: All answers, in order.
-        groups: What the counts by bucket told; None if nobody asked.
+        groups: What the counts by bucket show; None if nobody asked.
         controls: Whether all users are counted that were sent after the missing; None if none were
             sent.
         proven: Users that are lost whatever else is late: of whom a later event is counted.

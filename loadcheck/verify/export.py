@@ -203,7 +203,7 @@ class Readable(Protocol):
     """What is read piece by piece."""
 
     def read(self, size: int, /) -> bytes:
-        """Return so many bytes or fewer; none at the end."""
+        """Return at most a number of bytes; none at the end."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -232,7 +232,7 @@ class Layout:
         Args:
             path: The file.
             marker: The text.
-            alone: Only such events were asked for: another line is an error that is told there.
+            alone: Only such events were asked for: any other line is an error message.
 
         Raises:
             ExportError: It is damaged, cut short, or no export.

@@ -34,7 +34,7 @@ def conclude(
     controlled: ControlResult,
     error: str = "",
     localized: Localized | None = None,
-    told: Mapping[str, Any] | None = None,
+    named: Mapping[str, Any] | None = None,
     overtaken: bool | None = None,
 ) -> tuple[Consistency, list[Finding]]:
     """Return what the counts prove as figures, and the findings that follow.
@@ -46,7 +46,7 @@ def conclude(
         controlled: What the control users showed.
         error: Why the last answer that is no evidence is none.
         localized: What the counts by bucket tell; None if nothing was asked.
-        told: The same in names and times, by :func:`~loadcheck.verify.naming.localized_to_json`.
+        named: The same in names and times, by :func:`~loadcheck.verify.naming.localized_to_json`.
         overtaken: Whether users are counted who were sent after the missing; None: not looked at.
     """
     controls = judge_controls(controlled, Advice() if terms is None else terms.advice)
@@ -56,30 +56,22 @@ def conclude(
         return seen, [finding, *([controls] if controls is not None else [])]
     seen = _consistency(terms, proof, overtaken)
     return seen, [
-        *_Sentences(terms, proof, seen, localized, told).findings(),
+        *_Sentences(terms, proof, seen, localized, named).findings(),
         *([controls] if controls is not None else []),
     ]
 
 
 def _nothing(terms: Terms | None, proof: Proof | None, sent: SentCounts) -> Consistency:
+    lower, upper = sent.acknowledged, sent.acknowledged + sent.indeterminate
+    if terms is None:
+        return Consistency(lower=lower, upper=upper)
     return Consistency(
-        uniques=None,
-        totals=None,
-        lower=sent.acknowledged,
-        upper=sent.acknowledged + sent.indeterminate,
-        lost_at_least=None,
-        lost_at_most=None,
-        recovered_at_most=None,
-        unexpected=None,
-        duplicated=None,
-        missing_events=None,
-        missing_events_at_most=None,
-        settled=False,
-        overtaken=None,
+        lower=lower,
+        upper=upper,
         waited_s=_waited_s(terms, proof),
-        baseline=terms.baseline if terms else None,
-        isolation=terms.isolation if terms else "filter",
-        approximate=terms.approximate if terms else 0.0,
+        baseline=terms.baseline,
+        isolation=terms.isolation,
+        approximate=terms.approximate,
     )
 
 
@@ -117,14 +109,14 @@ def _proven(claim: Claim) -> int | None:
 
 
 def _waited_s(terms: Terms | None, proof: Proof | None) -> float | None:
-    """Return how long after the last acknowledgement the count was true, not when it was told."""
+    """Return how long after the last acknowledgement the count was true, not reported."""
     if terms is None or proof is None or proof.standing.final is None:
         return None
     return max(0.0, (proof.standing.final.as_of_ns - terms.since_ns) / 1e9)
 
 
 def _unverified(terms: Terms | None, proof: Proof | None, sent: SentCounts, error: str) -> Finding:
-    """Say why the counts prove nothing."""
+    """Return why the counts prove nothing."""
     subject = (
         f"Whether the {many(sent.acknowledged, 'acknowledged users')} arrived"
         if sent.acknowledged
@@ -187,14 +179,14 @@ class _Sentences:
         proof: Proof,
         seen: Consistency,
         localized: Localized | None,
-        told: Mapping[str, Any] | None,
+        named: Mapping[str, Any] | None,
     ) -> None:
         self._terms = terms
         self._sent = terms.sent
         self._proof = proof
         self._seen = seen
         self._localized = localized
-        self._told = told
+        self._named = named
 
     def findings(self) -> list[Finding]:
         proof = self._proof
@@ -217,6 +209,10 @@ class _Sentences:
             findings.append(self._isolation())
         return findings
 
+    def _figures(self, *names: str) -> dict[str, Any]:
+        """Return some of what the counts prove, as evidence."""
+        return {name: getattr(self._seen, name) for name in names}
+
     # parts of sentences
 
     def _when(self) -> str:
@@ -228,7 +224,7 @@ class _Sentences:
         return f", within the {100 * error:g} % that verify.approximate declares" if error else ""
 
     def _hiding(self) -> str:
-        """Say who can stand in a missing user's place."""
+        """Return who can stand in a missing user's place."""
         sent = self._sent
         hiding = [
             text
@@ -241,7 +237,7 @@ class _Sentences:
         return " and ".join(hiding) or "users not sent by this run"
 
     def _told_apart(self, later: str) -> str:
-        """Say how missing users get names, who can then be sent second events, or wait."""
+        """Return how missing users get names, who can then be sent second events, or wait."""
         return sentences(self._terms.advice.name_users(), later)
 
     def _split_remedy(self) -> str:
@@ -258,7 +254,6 @@ class _Sentences:
             summary = self._arrived()
         else:
             summary = self._open(claim)
-        seen = self._seen
         return Finding(
             check="lost",
             verdict=claim.verdict,
@@ -266,11 +261,7 @@ class _Sentences:
             evidence={
                 "acknowledged": self._sent.acknowledged,
                 "indeterminate": self._sent.indeterminate,
-                "uniques": seen.uniques,
-                "lost_at_least": seen.lost_at_least,
-                "lost_at_most": seen.lost_at_most,
-                "settled": seen.settled,
-                "overtaken": seen.overtaken,
+                **self._figures("uniques", "lost_at_least", "lost_at_most", "settled", "overtaken"),
                 "reason": claim.reason.name.lower(),
             },
         )
@@ -310,20 +301,20 @@ class _Sentences:
         text = (
             f"{number} of {many(self._sent.acknowledged, 'acknowledged users')} "
             f"{'is' if number == '1' else 'are'} missing {self._when()}"
-            f"{most}{_beyond(self._terms)}{describe_losses(self._told)}.{trouble}"
+            f"{most}{_beyond(self._terms)}{describe_losses(self._named)}.{trouble}"
         )
-        told, advice = self._told, self._terms.advice
-        named = told is not None and told["lost"]
-        every = told is not None and named and not trouble and not told["ambiguous"]["lost"]
+        named, advice = self._named, self._terms.advice
+        lost = () if named is None else named["lost"]
+        every = named is not None and lost and not trouble and not named["ambiguous"]["lost"]
         return sentences(
             text,
-            "" if named or trouble else advice.name_users(),
+            "" if lost or trouble else advice.name_users(),
             "" if every else advice.name_by_export(),
             advice.delayed(),
         )
 
     def _open(self, claim: Claim) -> str:
-        """Say why it is not known whether users are lost."""
+        """Return why it is not known whether users are lost."""
         seen, sent, when = self._seen, self._sent, self._when()
         later = self._terms.advice.later()
         uniques = seen.uniques or 0
@@ -365,15 +356,13 @@ class _Sentences:
             Reason.UNSPLIT: f"{counted}, as many as expected; but a total does not show which "
             f"users they are. {self._split_remedy()}",
             Reason.NOBODY: "No user was acknowledged, so none can be lost.",
-            Reason.HIDDEN: f"{counted}, between {seen.lower:,} (acknowledged) and "
-            f"{seen.upper:,} (including indeterminate); up to {claim.at_most or 0:,} "
-            f"could be missing, hidden by {self._hiding()}{self._within()}. "
-            f"{self._split_remedy()}",
+            Reason.HIDDEN: f"{counted}, between {seen.lower:,} (acknowledged) and {seen.upper:,} "
+            f"(including indeterminate); up to {claim.at_most or 0:,} could be missing, hidden by "
+            f"{self._hiding()}{self._within()}. {self._split_remedy()}",
             Reason.MOVING: f"{missing} {when}: {neither}. {self._terms.advice.longer()}"
             if short
-            else f"No loss is proven: the count was still moving "
-            f"{_length(seen.waited_s or 0.0)} after the last acknowledgement. "
-            f"{self._terms.advice.longer()}",
+            else f"No loss is proven: the count was still moving {_length(seen.waited_s or 0.0)} "
+            f"after the last acknowledgement. {self._terms.advice.longer()}",
         }
         return reasons[claim.reason].rstrip()
 
@@ -393,7 +382,7 @@ class _Sentences:
         )
 
     def _unexpected(self) -> Finding:
-        claim, seen, told = self._proof.unexpected, self._seen, self._told
+        claim, seen, named = self._proof.unexpected, self._seen, self._named
         number = many(seen.uniques or 0, "users were")
         number += f" counted, but at most {many(seen.upper, 'were')} sent"
         if claim.verdict is Verdict.PASS:
@@ -411,12 +400,11 @@ class _Sentences:
             )
         elif claim.verdict is Verdict.UNKNOWN:
             summary = f"It is unknown whether there are unexpected users: {_because(claim)}."
-        elif self._localized is not None and told is not None and told["unexpected"]:
-            first = told["unexpected"][0]["user_id"]
+        elif self._localized is not None and named is not None and named["unexpected"]:
+            first = named["unexpected"][0]["user_id"]
             summary = (
-                f"{many(claim.at_least, 'users were')} counted although the service rejected "
-                "them, the "
-                f"first {first}: rejected requests take effect, so retries send twice."
+                f"{many(claim.at_least, 'users were')} counted although the service rejected them, "
+                f"the first {first}: rejected requests take effect, so retries send twice."
             )
         else:
             summary = (
@@ -432,7 +420,7 @@ class _Sentences:
         )
 
     def _duplicated(self) -> Finding:
-        claim, seen, again = self._proof.duplicated, self._seen, self._sent.sent_again
+        claim, again = self._proof.duplicated, self._sent.sent_again
         if claim.verdict is Verdict.PASS:
             though = (
                 f", although {many(again, 'requests were')} resent because idle connections were "
@@ -459,27 +447,21 @@ class _Sentences:
             check="duplicated",
             verdict=claim.verdict,
             summary=summary,
-            evidence={
-                "totals": seen.totals,
-                "uniques": seen.uniques,
-                "duplicated": seen.duplicated,
-                "sent_again": again,
-            },
+            evidence={**self._figures("totals", "uniques", "duplicated"), "sent_again": again},
         )
 
     def _doubled(self, claim: Claim) -> str:
-        seen, told = self._seen, self._told
-        named = told["duplicated"] if told is not None else ()
+        seen, named = self._seen, self._named
+        users = named["duplicated"] if named is not None else ()
         who = ""
-        if named:
-            rest = told["ambiguous"]["duplicated"] if told is not None else 0
+        if named is not None and users:
+            rest = named["ambiguous"]["duplicated"]
             unnamed = f"; {many(rest, 'events')} could not be attributed to a user" if rest else ""
-            who = f" {_users(len(named))} them, the first {named[0]['user_id']}{unnamed}."
+            who = f" {_users(len(users))} them, the first {users[0]['user_id']}{unnamed}."
         again = self._sent.sent_again
         ours = (
             f" loadcheck itself resent {many(again, 'requests')} because idle connections were "
-            "closing "
-            "(retry.stale = false turns that off)."
+            "closing (retry.stale = false turns that off)."
             if again
             else ""
         )
@@ -493,7 +475,7 @@ class _Sentences:
             f"deduplicated, or the pipeline repeated them.{ours}{who}"
         )
         advice = self._terms.advice
-        return sentences(text, "" if named else advice.name_users(), advice.list_events())
+        return sentences(text, "" if users else advice.name_users(), advice.list_events())
 
     def _missing_events(self) -> Finding:
         claim, seen, events = self._proof.missing_events, self._seen, self._sent.events
@@ -518,9 +500,8 @@ class _Sentences:
         elif claim.reason is Reason.HIDDEN:
             summary = sentences(
                 f"Up to {many(claim.at_most or 0, 'events')} of acknowledged users could be "
-                "missing: "
-                f"{counted}; duplicated events, or unacknowledged copies that arrived in part, may "
-                "hide them.",
+                f"missing: {counted}; duplicated events, or unacknowledged copies that arrived in "
+                "part, may hide them.",
                 self._terms.advice.list_events(),
             )
         else:
@@ -532,12 +513,9 @@ class _Sentences:
             check="missing_events",
             verdict=claim.verdict,
             summary=summary,
-            evidence={
-                "totals": seen.totals,
-                "uniques": seen.uniques,
-                "missing_events": seen.missing_events,
-                "missing_events_at_most": seen.missing_events_at_most,
-            },
+            evidence=self._figures(
+                *("totals", "uniques", "missing_events", "missing_events_at_most")
+            ),
         )
 
     def _nobody(self) -> Finding:
@@ -557,8 +535,7 @@ class _Sentences:
             verdict=Verdict.PASS,
             summary="The query has no filter for this run: the count is compared against a "
             f"baseline of {baseline:,} taken before it, and other traffic since then counts as "
-            "this "
-            "run's. Add the run id to the event and to the query's filter.",
+            "this run's. Add the run id to the event and to the query's filter.",
             evidence={"baseline": baseline},
         )
 

@@ -33,7 +33,7 @@ from loadcheck.verify.thresholds import Aborted
 from loadcheck.workflow.identity import SEQUENCES, partitions
 
 _FEWEST: Final = 10
-"""Attempts without which no share is told."""
+"""The fewest attempts of which a share is formed."""
 _THROTTLED: Final = re.compile(r'"throttled_[a-z_]+"\s*:\s*(?:\[\s*[^\]\s]|\{\s*[^}\s]|[1-9])')
 _DAY: Final = 24 * 60
 _PERCENT: Final = 100
@@ -68,12 +68,12 @@ class GuardWatch:
         self._folder = folder
         self._now = now
         self._seen: deque[tuple[float, int, int, int]] = deque([(0.0, 0, 0, 0)])
-        self.watches = guard != Guard()
+        self.is_active = guard != Guard()
 
-    def look(self, record: Record, elapsed_s: float) -> Aborted | None:
+    def check(self, record: Record, elapsed_s: float) -> Aborted | None:
         """Return why the load is to be stopped now; None if it is to go on."""
-        for rule, told, measured in self._broken(record, elapsed_s):
-            return Aborted(judged=None, at_s=elapsed_s, rule=rule, told=told, measured=measured)
+        for rule, detail, measured in self._broken(record, elapsed_s):
+            return Aborted(judged=None, at_s=elapsed_s, rule=rule, detail=detail, measured=measured)
         return None
 
     def _broken(self, record: Record, elapsed_s: float) -> Iterator[tuple[str, str, float | None]]:
@@ -110,8 +110,8 @@ class GuardWatch:
         )
         for name, most, share, what in shares:
             if most is not None and share > most:
-                told = f"{_PERCENT * share:.3g} % of attempts {what} over {guard.over_s:g} s"
-                yield f'guard.{name} = "{_PERCENT * most:g}%"', told, share
+                detail = f"{_PERCENT * share:.3g} % of attempts {what} over {guard.over_s:g} s"
+                yield f'guard.{name} = "{_PERCENT * most:g}%"', detail, share
 
 
 def guard_problems(
@@ -164,7 +164,7 @@ def guard_problems(
 
 
 def _stop_file(scenario: Scenario) -> Iterator[Problem]:
-    """Say that the file is there, or that nobody could see it appear."""
+    """Report a stop file that is there, or that could not be seen to appear."""
     name = scenario.guard.stop_file
     if not name:
         return
@@ -201,12 +201,12 @@ _MOST_POLLS = 10_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """A number of questions.
+class QueryCounts:
+    """How many queries are sent.
 
     Attributes:
-        plain: Those for a count.
-        split: Those for a count by bucket.
+        plain: Queries for a count.
+        split: Queries for a count by bucket.
     """
 
     plain: int
@@ -219,8 +219,8 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asking:
-    """How much a run asks.
+class QueryForecast:
+    """How many queries a run sends.
 
     Attributes:
         least: The least of a run that passes: what is fixed.
@@ -232,17 +232,19 @@ class Asking:
         new_users: New ones among these users.
     """
 
-    least: Asked
-    usual: Asked | None
-    most: Asked | None
+    least: QueryCounts
+    usual: QueryCounts | None
+    most: QueryCounts | None
     pause_s: float
     span_s: float | None
     controls: int
     new_users: int
 
 
-def asking(spec: VerificationSpec, *, drain_s: float, events_per_copy: int) -> Asking:
-    """Return how much a run will ask.
+def forecast_queries(
+    spec: VerificationSpec, *, drain_s: float, events_per_copy: int
+) -> QueryForecast:
+    """Return how many queries a run will send.
 
     Args:
         spec: How the service is asked.
@@ -260,7 +262,7 @@ def asking(spec: VerificationSpec, *, drain_s: float, events_per_copy: int) -> A
     controls = MOST_FRESH + 2 * PAIRED if spec.filtered else 0
     usual = most = span_s = None
     if load_s is not None:
-        usual = Asked(
+        usual = QueryCounts(
             plain=fixed - 1 + _watching(load_s, pause_s, 1, pair) + 1,
             split=located + _ordering(spec, budget, load_s + pause_s),
         )
@@ -276,9 +278,9 @@ def asking(spec: VerificationSpec, *, drain_s: float, events_per_copy: int) -> A
             plain += rounds * _BASES * _BOTH
             split = rounds * len(partitions(verify.partitions)) * 2 * TRIES
             split += _ordering(spec, budget, span_s)
-        most = Asked(plain=plain, split=split)
-    return Asking(
-        least=Asked(plain=fixed, split=located),
+        most = QueryCounts(plain=plain, split=split)
+    return QueryForecast(
+        least=QueryCounts(plain=fixed, split=located),
         usual=usual,
         most=most,
         pause_s=pause_s,
@@ -288,7 +290,9 @@ def asking(spec: VerificationSpec, *, drain_s: float, events_per_copy: int) -> A
     )
 
 
-def most_cost(spec: VerificationSpec, found: Asking, within_s: float | None = None) -> int | None:
+def most_cost(
+    spec: VerificationSpec, found: QueryForecast, within_s: float | None = None
+) -> int | None:
     """Return the most that questions can cost, in all or within a time; None: nothing bounds it."""
     budget = spec.verify.budget
     costs = [] if found.most is None else [found.most.cost(spec)]

@@ -62,8 +62,7 @@ def broken(check: str, error: BaseException) -> Finding:
         check=check,
         verdict=Verdict.UNKNOWN,
         summary=f"Internal error in loadcheck: {what}. What this check would have shown is "
-        "unknown; "
-        "please report the trace in the results file.",
+        "unknown; please report the trace in the results file.",
         evidence={"trace": trace(error)},
     )
 
@@ -96,13 +95,16 @@ class LostShard:
         index: Which one, from 0.
         name: How people call it.
         why: What is known of its end.
-        at_s: When it was certainly gone, in seconds since the load began; None: it had not begun.
+        heard_s: When it was there for certain, in seconds since the load began; None: it had not
+            begun.
+        at_s: When it was certainly gone, in the same way.
         indeterminate: Copies that it may have sent and that nobody will ever tell of.
     """
 
     index: int
     name: str
     why: str
+    heard_s: float | None = None
     at_s: float | None = None
     indeterminate: int = 0
 
@@ -127,7 +129,7 @@ class RunEvidence:
 
 
 def check_target(evidence: RunEvidence) -> Iterator[Finding]:
-    """Say what went wrong with the target."""
+    """Report what went wrong with the target."""
     trouble = evidence.trouble
     if trouble:
         summary = f"{trouble[0].upper()}{trouble[1:]}."
@@ -135,35 +137,43 @@ def check_target(evidence: RunEvidence) -> Iterator[Finding]:
 
 
 def check_abort(evidence: RunEvidence) -> Iterator[Finding]:
-    """Say that a threshold ended the load early."""
+    """Report a threshold that ended the load early."""
     if evidence.aborted is not None:
         yield evidence.aborted.finding()
 
 
 def check_shards(evidence: RunEvidence) -> Iterator[Finding]:
-    """Say which workers were lost, and what that leaves open."""
+    """Report which workers were lost, and what that leaves open."""
     lost = evidence.lost
     if not lost:
         return
-    told = ". ".join(
-        f"{each.name[0].upper()}{each.name[1:]} was lost"
-        + ("" if each.at_s is None else f" {each.at_s:.1f} s into the load")
-        + f": {each.why}"
+    reports = ". ".join(
+        f"{each.name[0].upper()}{each.name[1:]} was lost {_moment(each.heard_s)}: {each.why}"
         for each in lost
     )
     unknown = sum(each.indeterminate for each in lost)
+    they = "it" if len(lost) == 1 else "they"
+    if all(each.at_s is None for each in lost):
+        left = "No copy was sent"
+    elif unknown:
+        left = f"What {they} had not told of, {many(unknown, 'copies')}, may or may not have been "
+        left += f"sent{_until(lost)}; the target was not given the load that was asked for"
+    else:
+        left = (
+            f"What became of all that {they} sent is known; the load, or what was measured of it, "
+        )
+        left += "is not whole"
     yield Finding(
         check="shard",
         verdict=Verdict.UNKNOWN,
-        summary=f"{told}. What {'it' if len(lost) == 1 else 'they'} had not told of, "
-        f"{many(unknown, 'copies')}, may or may not have been sent; the target was not given the "
-        "load that was asked for.",
+        summary=f"{reports}. {left}.",
         evidence={
             "indeterminate": unknown,
             "lost": [
                 {
                     "index": each.index,
                     "why": each.why,
+                    "heard_s": each.heard_s,
                     "at_s": each.at_s,
                     "indeterminate": each.indeterminate,
                 }
@@ -173,13 +183,24 @@ def check_shards(evidence: RunEvidence) -> Iterator[Finding]:
     )
 
 
+def _moment(heard_s: float | None) -> str:
+    return "before the load began" if heard_s is None else f"{heard_s:.1f} s into the load"
+
+
+def _until(lost: Sequence[LostShard]) -> str:
+    """Say until when copies may have been sent, where their ends are not certain."""
+    ended_s = max(each.at_s or 0.0 for each in lost)
+    heard_s = max(each.heard_s or 0.0 for each in lost)
+    return f", until {ended_s:.0f} s into it" if ended_s > heard_s + 1 else ""
+
+
 def is_paused(record: Record) -> bool:
     """Return whether more copies than can be overlooked fell due in pauses of the generator."""
     return len(record.paused) > TOLERATED_PAUSED * record.due
 
 
 def check_generator(evidence: RunEvidence) -> Iterator[Finding]:
-    """Say what the generator's own state spoils."""
+    """Report what the generator's own state invalidates."""
     figures, judged = evidence.figures, evidence.judged
     record, monitor, pacer = figures.record, figures.monitor, figures.pacer
     voided = [judgement for judgement in judged if judgement.own_delay_ms is not None]
@@ -197,9 +218,8 @@ def check_generator(evidence: RunEvidence) -> Iterator[Finding]:
         worst_ms = max(judgement.own_delay_ms or 0.0 for judgement in voided)
         sentences.append(
             f"{'It' if sentences else 'The load generator'} added up to {worst_ms:.1f} ms to "
-            "response"
-            f" times itself, so {len(voided)} latency threshold{'s' if len(voided) > 1 else ''}"
-            " cannot be judged"
+            f"response times itself, so {len(voided)} latency "
+            f"threshold{'s' if len(voided) > 1 else ''} cannot be judged"
         )
     cpu_share = monitor.cpu_s / monitor.watched_s if monitor.watched_s else 0.0
     if voided or behind:
@@ -221,20 +241,19 @@ def check_generator(evidence: RunEvidence) -> Iterator[Finding]:
 
 
 def check_shortage(evidence: RunEvidence) -> Iterator[Finding]:
-    """Say of what this machine had too little to send everything."""
+    """Report what this machine lacked to send everything."""
     record = evidence.figures.record
     shortages: Counter[str] = sum((step.shortages for step in record.steps), Counter())
     if not shortages:
         return
     unsent, attempts = len(record.unsent), shortages.total()
-    told = "; ".join(why for why, _ in shortages.most_common(_MOST_UNSENT))
+    reasons = "; ".join(why for why, _ in shortages.most_common(_MOST_UNSENT))
     end = f"{many(unsent, 'copies were')} not sent" if unsent else "all copies were sent later"
     yield Finding(
         check="generator",
         verdict=Verdict.UNKNOWN if unsent else Verdict.PASS,
         summary=f"This machine could not make {many(attempts, 'attempts')}, which do not count as "
-        "errors of "
-        f"the target, and {end}: {told}.",
+        f"errors of the target, and {end}: {reasons}.",
         evidence={"unsent": unsent, "attempts": attempts, "reasons": dict(shortages)},
     )
 
@@ -242,25 +261,25 @@ def check_shortage(evidence: RunEvidence) -> Iterator[Finding]:
 def pauses_told(record: Record) -> str:
     """Return when the generator paused, and for how long."""
     pauses = record.pauses()
-    told = [
+    shown = [
         f"for {pause['length_s']:.1f} s at {pause['at_s']:.1f} s"
         + (" (the machine slept)" if pause["suspended"] else "")
         for pause in pauses[:_MOST_PAUSES]
     ]
     if len(pauses) > _MOST_PAUSES:
-        told.append(f"{len(pauses) - _MOST_PAUSES:,} times more")
+        shown.append(f"{len(pauses) - _MOST_PAUSES:,} times more")
     skipped = len(record.paused)
     missing = f"; {many(skipped, 'copies')} due meanwhile were skipped" if skipped else ""
     return (
-        f"The load generator paused {', '.join(told)} into the load: stopped, suspended or without "
-        f"a CPU{missing}"
+        f"The load generator paused {', '.join(shown)} into the load: stopped, suspended or "
+        f"without a CPU{missing}"
     )
 
 
 def _of_lost(judged: Judged) -> Judged:
     """Return a threshold without what a load that was not given in full cannot prove of it.
 
-    The target may have been fast for want of load, and answers that nobody told of are no errors.
+    The target may have been fast for want of load, and answers not received are no errors.
     """
     metric, verdict = judged.threshold.metric, judged.verdict
     quick = metric.kind is Kind.DURATION and verdict is Verdict.PASS
@@ -295,9 +314,9 @@ def _joined(findings: Sequence[Finding]) -> list[Finding]:
 
 
 _MOST_UNSENT = 3
-"""So many reasons why nothing could be sent are told."""
+"""The most reasons shown why nothing could be sent."""
 _MOST_PAUSES = 3
-"""So many pauses are told one by one."""
+"""The most pauses that are shown one by one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -338,26 +357,26 @@ def judge(
         aborted: What ended the load early; None if nothing did.
         lost: The workers that were lost: what they would have measured is not known.
     """
-    judged, told = [], list(findings)
+    judged, every = [], list(findings)
     for threshold in thresholds:
         try:
             judged.append(threshold.judge(figures))
         except Exception as error:  # noqa: BLE001  # whatever it is, nothing is proven
             judged.append(Judged(threshold=threshold, measured=None, verdict=Verdict.UNKNOWN))
-            told.append(broken("threshold", error))
+            every.append(broken("threshold", error))
     judged = apply_abort(judged, aborted)
     evidence = RunEvidence(
         figures=figures, judged=judged, trouble=trouble, aborted=aborted, lost=lost
     )
     target = compose([check_target])(evidence)
     consistent = worst(finding.verdict for finding in (*findings, *target)) if checked else None
-    told += [*target, *_joined(compose([check_generator, check_shortage])(evidence))]
-    told += compose([check_shards, check_abort])(evidence)
+    every += [*target, *_joined(compose([check_generator, check_shortage])(evidence))]
+    every += compose([check_shards, check_abort])(evidence)
     if not (checked or judged or figures.record.acknowledged):
-        told.append(NOTHING_DONE)
+        every.append(NOTHING_DONE)
     if lost:
         judged = [_of_lost(each) for each in judged]
     # what a load that was stopped early came too early to measure says nothing
     measured = [j for j in judged if aborted is None or j.measured is not None]
-    verdict = overall(consistent, [*(f.verdict for f in told), *(j.verdict for j in measured)])
-    return Judgement(consistent=consistent, verdict=verdict, judged=judged, findings=told)
+    verdict = overall(consistent, [*(f.verdict for f in every), *(j.verdict for j in measured)])
+    return Judgement(consistent=consistent, verdict=verdict, judged=judged, findings=every)

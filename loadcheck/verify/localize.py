@@ -77,7 +77,7 @@ def _runs(short: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
 
 
 MOST_NAMED = 1000
-"""Beyond so many lost users only windows are reported."""
+"""Above this number of lost users only windows are reported."""
 _NO_GROUPS = Groups()
 
 
@@ -299,8 +299,8 @@ class Localized:
         """Whether it is known of every acknowledged copy whether it was counted."""
         return self.lost_at_most == self.lost_at_least and not self.trouble
 
-    def told(self, proof: Proof) -> Localized:
-        """Return it with names only of what is proven: who may be late is innocent (rule 7).
+    def proven_by(self, proof: Proof) -> Localized:
+        """Return it with names only of what is proven: who may be late is not named (rule 7).
 
         Args:
             proof: What all answers prove.
@@ -337,7 +337,7 @@ _UNPROVEN = {Reason.CONTROLS: "no user sent later is visible either"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Elimination:
+class CopyEstimate:
     """What follows for single copies.
 
     Attributes:
@@ -373,7 +373,7 @@ class LossEstimate:
         windows: Stretches of send order from which users are missing.
     """
 
-    elimination: Elimination | None
+    elimination: CopyEstimate | None
     at_least: int
     unexpected: int
     windows: tuple[Window, ...]
@@ -395,7 +395,7 @@ def deduce_lost(copies: SentCopies, tallies: Sequence[BucketCounts]) -> LossEsti
     its bucket in every partition: with three, once in more than 10^8 pairs.
     """
     if all(copies.all_counted(tally) for tally in tallies):
-        everybody = Elimination(
+        everybody = CopyEstimate(
             lost=BitMap(),
             suspects=0,
             landed=copies.indeterminate,
@@ -432,7 +432,7 @@ def deduce_lost(copies: SentCopies, tallies: Sequence[BucketCounts]) -> LossEsti
 
 def _eliminate(
     copies: SentCopies, maybe: BitMap, maybe_crowds: Sequence[Ints], tallies: Sequence[BucketCounts]
-) -> Elimination | None:
+) -> CopyEstimate | None:
     """Decide about single copies; None if nothing explains the counts.
 
     A bucket that lacks nobody clears all that are in it. So first, by counts alone and a few copies
@@ -474,7 +474,7 @@ def _eliminate(
     found = eliminate(columns[0], columns[1], counted)
     if found is None:
         return None
-    return Elimination(
+    return CopyEstimate(
         lost=BitMap(candidates[0][found.lost].astype(np.uint32)),
         suspects=int(found.suspects.size),
         landed=(maybe - there) | BitMap(candidates[1][found.landed].astype(np.uint32)),
@@ -488,9 +488,9 @@ def _crowded(
     maybe: Sequence[Ints],
     missing: Sequence[Ints],
     unclear: Sequence[npt.NDArray[np.bool_]],
-) -> Elimination:
+) -> CopyEstimate:
     """Return what buckets tell where too many are left to tell them apart."""
-    return Elimination(
+    return CopyEstimate(
         lost=BitMap(),
         suspects=min(int(here[those].sum()) for here, those in zip(known, unclear, strict=True)),
         landed=BitMap(),

@@ -30,7 +30,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NOW_MS = 1_700_000_000_000
 """When the requests would be sent from which ids are read: no id depends on it."""
 _MOST_PLACED = 5_000_000
-"""Of so many missing users at most the places are worked out: they take memory."""
+"""The most missing users whose ranks are worked out: they take memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,29 +261,30 @@ def localized_to_json(
     }
 
 
-def describe_losses(told: Mapping[str, Any] | None) -> str:
+def describe_losses(localized: Mapping[str, Any] | None) -> str:
     """Describe when the missing users were sent and who they are; "" if unknown."""
-    if told is None:
+    if localized is None:
         return ""
     parts = [
-        f"{window['lost']:,} of them were sent {_between(window)}" for window in told["windows"][:3]
+        f"{window['lost']:,} of them were sent {_between(window)}"
+        for window in localized["windows"][:3]
     ]
-    rest = len(told["windows"]) - len(parts)
+    rest = len(localized["windows"]) - len(parts)
     if rest > 0:
         parts.append(f"there are {rest:,} more such windows")
     text = f"; {', '.join(parts)}" if parts else ""
-    named = told["lost"]
+    named = localized["lost"]
     if named:
         first = named[0]["user_id"]
         who = (
             f"it is {first}" if len(named) == 1 else f"{len(named):,} are named, the first {first}"
         )
-        text += f"; {who}{'' if told['windows'] else _sent(named)}"
+        text += f"; {who}{'' if localized['windows'] else _sent(named)}"
     return text
 
 
 def _sent(named: Sequence[Mapping[str, Any]]) -> str:
-    """Say when those with a name were sent."""
+    """Return in words when those with a name were sent."""
     sent = sorted(copy["sent_at"] for copy in named if copy["sent_at"] is not None)
     if not sent:
         return ""

@@ -49,7 +49,7 @@ class Outline:
         duration_s: How long the load is to last, if known.
         stages: Names of the load's stages, and when each ends, since the load began.
         checked: Whether the service is asked for what arrived.
-        labels: What the run is told apart by.
+        labels: What identifies the run.
         deadline_s: For how long, after the last acknowledgement, it is asked.
         flow: Which flow of a mix it is; "" for none.
     """
@@ -80,7 +80,7 @@ class Progress:
         observation: What the service said last.
         signals: How many have come: the first ends the load, the second the waiting.
         notes: What those who watch the run want said among its warnings.
-        news: What is to be told at once, the latest last: of workers, while the load goes on.
+        news: What is to be shown at once, the latest last: of workers, while the load goes on.
         aborted: Whether a threshold has stopped the load.
         users: Tells how many users must be counted; None: as many as copies were acknowledged.
         document: The results document as far as it is known; without what every second changes.

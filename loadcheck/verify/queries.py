@@ -213,14 +213,14 @@ class ObserverQueries:
 
     def _compile(self, key: str, edits: tuple[Edit, ...], values: Mapping[str, str]) -> Query:
         verify = self._verify
-        told = dataclasses.asdict(verify.evidence)
+        evidence = dataclasses.asdict(verify.evidence)
         # what is counted by bucket may accuse somebody: no cache may be its witness
         bypass = verify.bypass if verify.cache == "bypass" or key == "split" else ()
         try:
             return self._plan.query(
                 self._observer.step_id,
                 edits=(*edits, *bypass),
-                values={**{name: text for name, text in told.items() if text}, **values},
+                values={**{name: text for name, text in evidence.items() if text}, **values},
             )
         except WorkflowError as error:
             raise ScenarioError(
@@ -306,7 +306,7 @@ TRIES = 3
 _LAST_TRIES_S = 2.0
 """After the deadline: how long a last answer is sought if the service gives none."""
 _PAIRS = 5
-"""After the deadline: so many answers may disagree on users and events."""
+"""The most answers after the deadline that may disagree on users and events."""
 
 
 class Observer:

@@ -42,13 +42,13 @@ from loadcheck.workflow.runtime.plan import Plan, StepPlan
 _SAMPLE_S = 0.05
 """Between two looks at how many copies have been acknowledged."""
 _LEAST_SLACK_S = 5.0
-"""After the deadline, asking may take two time-outs of a query, or so long."""
+"""Least seconds that asking may take after the deadline, else two time-outs of a query."""
 _ORDER_EVERY_S = 2.0
-"""Between two counts by send order at the least, and so many times as long as one of them takes."""
+"""The least pause between two counts by send order, and its least multiple of what one takes."""
 _ORDER_SHARE = 20
 _LAST_ORDER_S = 2.0
 _ORDER_GROWTH = 0.25
-"""Where there is a budget, a pause is so many times as long as they have been asked for."""
+"""Where there is a budget, a pause as a share of the time they have been asked for."""
 _ORDER_COST_SHARE = 5
 """They may cost one such share of what all queries may."""
 _NO_ANSWER = Observation(asked_ns=0, answered_ns=0, as_of_ns=0)
@@ -342,10 +342,10 @@ class Verification:
                 leaking=self._leaking(),
                 inflated=bool(self.controlled.excess),
             )
-        told = lost = found = None
+        named = lost = found = None
         if self.localized is not None and proof is not None:
-            found = self.localized.told(proof)
-            told = localized_to_json(found, self.name, self._spec.buckets, moments)
+            found = self.localized.proven_by(proof)
+            named = localized_to_json(found, self.name, self._spec.buckets, moments)
             lost = ranks_of_lost(self.localized, self._spec.buckets, self._acknowledged, moments)
         errors = [seen.error for seen in self.observer.observations if seen.error]
         consistency, findings = conclude(
@@ -355,7 +355,7 @@ class Verification:
             controlled=self.controlled,
             error=errors[-1] if errors else "",
             localized=found,
-            told=told,
+            named=named,
             overtaken=self._overtaken(),
         )
         lag = None
@@ -374,7 +374,7 @@ class Verification:
             consistency=consistency,
             findings=findings,
             visibility=lag,
-            localized=told,
+            localized=named,
             controlled=self.controlled,
             believed=believed,
         )

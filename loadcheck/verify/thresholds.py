@@ -48,14 +48,14 @@ class Aborted:
         judged: The threshold, and the figure for which the load was stopped; None: it was not one.
         at_s: When, since the load began.
         rule: What else stopped it: a key of ``[guard]``, as written.
-        told: What was seen, in words.
+        detail: What was seen, in words.
         measured: The figure that broke the rule, if it is about one.
     """
 
     judged: Judged | None
     at_s: float
     rule: str = ""
-    told: str = ""
+    detail: str = ""
     measured: float | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -68,12 +68,12 @@ class Aborted:
 
     def finding(self) -> Finding:
         """Return what a reader must know: the load was not what the scenario asks for."""
-        told = self.told if self.judged is None else _written(self.judged)
+        detail = self.detail if self.judged is None else _written(self.judged)
         return Finding(
             check="aborted",
             verdict=Verdict.FAIL,
             summary=f"The load was stopped after {self.at_s:.1f} s: {self._rule} did not hold "
-            f"({told}). What was sent until then was still reconciled.",
+            f"({detail}). What was sent until then was still reconciled.",
             evidence=self.to_json(),
         )
 
@@ -94,10 +94,10 @@ class AbortPolicy(Protocol):
     """Says every second whether a load is to be stopped."""
 
     @property
-    def watches(self) -> bool:
+    def is_active(self) -> bool:
         """Whether there is anything to look at."""
 
-    def look(self, figures: RunFigures, elapsed_s: float) -> Aborted | None:
+    def check(self, figures: RunFigures, elapsed_s: float) -> Aborted | None:
         """Return why the load is to be stopped now; None if it is to go on."""
 
 
@@ -118,11 +118,11 @@ class ThresholdAbort:
         ]
 
     @property
-    def watches(self) -> bool:
+    def is_active(self) -> bool:
         """Whether there is anything to look at."""
         return bool(self._since)
 
-    def look(self, figures: Figures, elapsed_s: float) -> Aborted | None:
+    def check(self, figures: Figures, elapsed_s: float) -> Aborted | None:
         """Return why the load is to be stopped now; None if it is to go on."""
         for threshold, since_s in self._since:
             judged = threshold.give_up(figures) if elapsed_s >= since_s else None

@@ -117,7 +117,7 @@ class AckCurve(Recorded):
         self._columns = tuple(columns)
 
     def blurred(self, error_ns: int) -> AckCurve:
-        """Return what holds if the clock by which it was noted may have been off by so much."""
+        """Return what holds if the clock by which it was noted may have been off by this time."""
         times, low, *high = self._ordered()
         merged = AckCurve()
         if times.size:
@@ -173,7 +173,7 @@ class _Answers:
     users: Ints
 
     def longer(self, wait_ns: int) -> float:
-        """Return how many can have waited longer than so long at the most.
+        """Return how many can have waited longer than a time, at the most.
 
         The cheapest choice of answers such that every such wait has one within: from one to the
         next it takes no longer than the wait.
@@ -409,9 +409,9 @@ def visibility(
 def _in_order(order: SendOrder, times: Ints, begun: Ints, span: tuple[Ints, Ints]) -> _Answers:
     """Return how many of each bucket in send order can be missing from which answer."""
     used = np.flatnonzero(order.acknowledged - order.lost > 0)
-    told = [order.answers[at] for at in _thinned(len(order.answers), _MOST_SPLIT)]
-    told.sort(key=lambda answer: answer.as_of_ns)
-    counts = np.array([answer.counts[used] for answer in told], dtype=np.int64)
+    answers = [order.answers[at] for at in _thinned(len(order.answers), _MOST_SPLIT)]
+    answers.sort(key=lambda answer: answer.as_of_ns)
+    counts = np.array([answer.counts[used] for answer in answers], dtype=np.int64)
     stable = np.minimum.accumulate(counts[::-1], axis=0)[::-1]
     lost = order.lost[used]
     missing = np.minimum(
@@ -420,9 +420,9 @@ def _in_order(order: SendOrder, times: Ints, begun: Ints, span: tuple[Ints, Ints
     # copies begin in the order of their numbers: until the first of a bucket nobody of it has
     last_before = np.searchsorted(begun, order.first[used], side="right") - 1
     start = np.maximum(span[0][0], times[np.maximum(last_before, 0)])
-    answered = np.array([answer.answered_ns for answer in told], dtype=np.int64)
+    answered = np.array([answer.answered_ns for answer in answers], dtype=np.int64)
     return _Answers(
-        as_of=np.array([answer.as_of_ns for answer in told], dtype=np.int64),
+        as_of=np.array([answer.as_of_ns for answer in answers], dtype=np.int64),
         answered=np.maximum.accumulate(answered),
         missing=missing.astype(np.float64),
         start=start,
@@ -458,13 +458,13 @@ def _known_lost(lost: Ranks, times: Ints, totals: Ints, possible: Ints, as_of: I
 
 
 def _thinned(size: int, most: int) -> Ints:
-    """Return which of so many answers are looked at: the last is always among them."""
+    """Return which answers are looked at, by place: the last is always among them."""
     step = -(-size // most)
     return np.arange(size - 1, -1, -step, dtype=np.int64)[::-1]
 
 
 def _shortest_s(answers: _Answers, allowed: int) -> float:
-    """Return the shortest time that no more than so many can have exceeded."""
+    """Return the shortest time that no more than a number of users can have exceeded."""
     high = int(answers.answered[-1] - answers.start.min())
     if allowed < 0 or answers.longer(high) > allowed:
         return math.inf

@@ -1,7 +1,7 @@
 """The page of a run while it goes on, and its metrics for whoever comes to fetch them.
 
 A process of its own serves them, so that no viewer, however slow or many, costs the load anything.
-It is started before the run, fed during it, let go after it: told once a second, only what has
+It is started before the run, fed during it, let go after it: it gets, once a second, only what has
 changed, piece by piece, and never waited for. It puts that together to the same document and pages
 as the report has (``state``), and shows them to viewers (``server``).
 """
@@ -38,7 +38,7 @@ from loadcheck.secrets import cover
 from loadcheck.verify.progress import Progress, Watch
 
 _FIXED = ("schema", "scenario", "mix", "workflow", "environment", "labels")
-"""Sections of the document that are told once."""
+"""Sections of the document that are sent once."""
 
 
 class Feed:
@@ -122,7 +122,7 @@ class Feed:
         }
 
     def _new_answers(self) -> Mapping[str, Any]:
-        """Return what asking has come to; of the service's answers those that were not told."""
+        """Return what asking has come to; of the service's answers those that were not sent yet."""
         asked = self._progress.asked(self._asked)
         answers = asked.get("observations", ())
         self._asked += len(answers)
@@ -131,7 +131,7 @@ class Feed:
         return {**asked, "observations": covered}
 
     def _new_rows(self) -> Mapping[str, Sequence[Any]]:
-        """Return the seconds of the timeline that are complete and were not told."""
+        """Return the seconds of the timeline that are complete and were not sent yet."""
         timeline = self._progress.record.timeline
         first, self._rows = self._rows, len(timeline)
         return timeline.since(first)
@@ -185,7 +185,7 @@ class Address:
         what = {
             errno.EADDRINUSE: f"port {self.port} is taken",
             errno.EACCES: f"port {self.port} may not be used without more rights",
-            errno.EADDRNOTAVAIL: f"{self.host} is no address of this machine",
+            errno.EADDRNOTAVAIL: f"{self.host} is not an address of this machine",
         }
         message = what.get(number or 0, f"cannot listen at {self.host}:{self.port}: {error}")
         remedy = "name another port"
@@ -274,10 +274,10 @@ class LivePage:
         """Of the process."""
         return self._process.pid
 
-    # what is told, and what is heard, by threads of their own
+    # what is sent and received, by threads of their own
 
     def post(self, message: Mapping[str, Any]) -> None:
-        """Have the process told something; this returns at once."""
+        """Send something to the process; this returns at once."""
         self._given += 1
         self._posted.put(printable_json(message, orjson.OPT_APPEND_NEWLINE))
 
@@ -313,7 +313,7 @@ class LivePage:
     # the run
 
     def with_page(self, view: Watch, title: str = "") -> Watch:
-        """Return a view of a run that also tells the page of it.
+        """Return a view of a run that also shows it on the page.
 
         Args:
             view: Shown beside it.
@@ -362,7 +362,7 @@ class LivePage:
             progress.notes.append(f"the live page ended early: {why}")
 
     def probed(self, row: Sequence[str]) -> None:
-        """Tell what came of a probe: its number, rate, verdict and why."""
+        """Show what came of a probe: its number, rate, verdict and why."""
         self.post({"is": "probed", "row": list(row)})
 
     def finish(self, *encoded: bytes) -> None:

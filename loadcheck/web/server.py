@@ -57,7 +57,7 @@ class Site:
     Attributes:
         state: What is known of the run.
         viewers: Who hears of it at present.
-        to_come: Viewers that were told of the end and have not fetched the report.
+        to_come: Viewers that know of the end and have not fetched the report.
     """
 
     def __init__(self, token: str, page_port: int | None, metrics: tuple[str, int] | None) -> None:
@@ -138,7 +138,7 @@ class Site:
     async def _stream(self) -> AsyncIterator[bytes]:
         """Yield the state, and again whenever it has changed: each time all of it.
 
-        A viewer that reads slowly is told of the latest state only, and waits for nobody but
+        A viewer that reads slowly gets the latest state only, and waits for nobody but
         itself; one that comes back, or late, has missed nothing.
         """
         self.viewers += 1
@@ -176,7 +176,7 @@ def _said(status: int, text: str, headers: Mapping[str, str] | None = None) -> R
 
 
 def _say(word: str) -> None:
-    """Tell the run something."""
+    """Send something to the run."""
     with contextlib.suppress(OSError):
         os.write(1, f"{word}\n".encode())
 
@@ -245,7 +245,7 @@ def main() -> int:
     """Serve until the run lets go; return the exit code."""
     try:
         asyncio.run(_serve())
-    except Exception as error:  # noqa: BLE001  # the run is told, whatever it is
+    except Exception as error:  # noqa: BLE001  # the run is to know, whatever it is
         _say(f"failed {type(error).__name__}: {error}".replace("\n", " "))
         return 1
     return 0

@@ -1,4 +1,4 @@
-"""A run as its page knows it: put together from what is told of it each second."""
+"""A run as its page knows it: put together from what is sent of it each second."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class RunState:
         }
 
     def begin(self, update: Mapping[str, Any]) -> None:
-        """Take what is told once."""
+        """Take what is sent once."""
         self._fixed = dict(update)
         if update["title"]:
             self._note(f"{update['title']} begins", "", 0.0)
@@ -228,7 +228,7 @@ class State:
 
     @property
     def begun(self) -> bool:
-        """Whether anything has been told."""
+        """Whether anything has been received."""
         return bool(self._runs)
 
     @property

@@ -167,7 +167,7 @@ def insert_id(run_id: str, number: int) -> str:
 BUCKETS: Final = 990
 """Buckets of a hashed partition."""
 SEQUENCES: Final = 900
-"""At most so many buckets in send order."""
+"""The most buckets in send order."""
 MOST_PARTITIONS: Final = 15
 SEQUENCE: Final = "sequence"
 NAMES: Final = (SEQUENCE, *(f"bucket{index}" for index in range(1, MOST_PARTITIONS + 1)))
@@ -324,7 +324,7 @@ def size(name: str) -> int:
 
 
 def partitions(count: int) -> tuple[str, ...]:
-    """Return the names of the partition in send order and of so many hashed ones."""
+    """Return the names of the partition in send order and of a number of hashed ones."""
     return NAMES[: count + 1]
 
 

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from loadcheck import __version__
 from loadcheck.cli.app import app, call
 from loadcheck.cli.overrides import scenario_keys
+from loadcheck.emulator.config.faults import KINDS
 
 COMMANDS = sorted(typer.main.get_group(app).commands)
 
@@ -61,6 +62,11 @@ def test_without_a_command_the_help_is_shown() -> None:
     assert "Exit codes" in said.output
     commands = typer.main.get_group(app).commands.values()
     assert all(each.name in said.output for each in commands if not each.hidden and each.name)
+
+
+def test_the_emulator_names_every_fault_that_it_has() -> None:
+    said = typer.main.get_group(app).commands["emulate"].help or ""
+    assert [kind for kind in KINDS if not re.search(rf"\b{kind}\b", said)] == []
 
 
 def test_every_command_has_an_example() -> None:

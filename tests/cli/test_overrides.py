@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from loadcheck import scenario
-from loadcheck.cli.overrides import named_sources, overrides
+from loadcheck.cli.overrides import Changes, named_sources
 from loadcheck.errors import ScenarioError
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
@@ -18,7 +18,7 @@ def servers(*options: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Return the servers of the live scenario with these ``--server`` options."""
     for name, value in KEYS.items():
         monkeypatch.setenv(name, value)
-    changes = overrides(None, None, options, strict=False)
+    changes = Changes(servers=list(options)).overrides()
     return dict(scenario.load(SCENARIOS / "live.toml", overrides=changes).target.servers)
 
 
@@ -38,9 +38,9 @@ def test_a_server_for_all_or_for_one_source(
     assert servers(*options, monkeypatch=monkeypatch) == expected
 
 
-def test_everything_wrong_is_told_at_once() -> None:
+def test_everything_wrong_is_reported_at_once() -> None:
     with pytest.raises(ScenarioError) as raised:
-        overrides(None, None, ["a", "=http://h", "b="], strict=False)
+        Changes(servers=["a", "=http://h", "b="]).overrides()
     assert [str(problem) for problem in raised.value.problems] == [
         f"--server {given}; expected URL or NAME=URL" for given in ("a", "=http://h", "b=")
     ]
@@ -58,5 +58,5 @@ def test_sources_are_found_from_where_the_user_stands(
 
 
 def test_the_users_own_changes_come_last() -> None:
-    changes = overrides(["workflow.strict=false"], None, None, strict=True)
+    changes = Changes(sets=["workflow.strict=false"], strict=True).overrides()
     assert changes == ["workflow.strict=true", "workflow.strict=false"]

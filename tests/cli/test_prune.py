@@ -96,7 +96,7 @@ def test_it_asks_and_without_a_terminal_wants_to_be_told(folder: Path) -> None:
     assert "--yes" in str(refused.exception)
     assert "nothing says" in str(call("prune", folder).exception)
     assert isinstance(call("prune", folder, "--older-than", "old").exception, InputError)
-    assert "is no directory" in str(call("prune", folder / "absent", "--keep", "1").exception)
+    assert "is not a directory" in str(call("prune", folder / "absent", "--keep", "1").exception)
     assert days(folder) == list(range(RUNS))
 
 

@@ -111,10 +111,10 @@ def test_a_port_that_is_taken_is_told_before_anything_is_sent(
     [
         (["--open"], "--open: is about the page that --web serves; add --web"),
         (["--web-linger", "1m"], "--web-linger: is about what --web or --metrics-port serves; add"),
-        (["--web=70000"], '--web: "70000" is no port; expected a number from 1 to 65535'),
-        (["--web", "--web-linger=x"], '--web-linger: "x" is no duration; expected e.g. 30s or 10m'),
-        (["--metrics-port", "x:y"], '--metrics-port: "y" is no port'),
-        (["--metrics-port=192.0.2.1:9464"], "192.0.2.1 is no address of this machine"),
+        (["--web=70000"], '--web: "70000" is not a port; expected a number from 1 to 65535'),
+        (["--web", "--web-linger=x"], '--web-linger: "x" is not a duration; expected e.g. 30s'),
+        (["--metrics-port", "x:y"], '--metrics-port: "y" is not a port'),
+        (["--metrics-port=192.0.2.1:9464"], "192.0.2.1 is not an address of this machine"),
     ],
 )
 @pytest.mark.long

@@ -272,11 +272,18 @@ def test_clocks_that_count_from_another_instant_make_no_difference(
         assert worker["acknowledged"] == 100
 
 
+_BUG = "from loadcheck.cli.exits import run_command as run; exit(run(lambda: 1 / 0))"
+
+
 @pytest.mark.parametrize(
     ("prefix", "said"),
     [
         ("no-such-command-anywhere", 'cannot be started by "no-such-command-anywhere"'),
         ("false", "worker 1 on false did not come up: it ended with exit code 1"),
+        (
+            f"{sys.executable} -c '{_BUG}'",
+            "did not come up: it ended with exit code 70: ZeroDivisionError: division by zero;",
+        ),
         ("echo", "something else writes into the stream: 'loadcheck shard"),
     ],
 )
@@ -287,6 +294,64 @@ def test_a_command_that_starts_no_worker_is_told(
     assert ended.code == 2, ended.stderr
     assert said in ended.stderr
     assert not ended.results
+
+
+_RELAY = """
+import os, subprocess, sys, threading
+from loadcheck.pipeline.shards.remote import Unframer, frame
+kind, does = sys.argv[1:3]
+shard = subprocess.Popen(
+    [sys.executable, "-m", "loadcheck", "shard"],
+    stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0,
+)
+def hear():
+    heard = Unframer()
+    while data := shard.stdout.read(65536):
+        for message in heard.feed(data):
+            hollow = message["is"] == kind and does == "hollow"
+            os.write(1, frame({"is": kind} if hollow else message))
+            if message["is"] == kind and does == "end":
+                shard.kill()
+                os._exit(9)
+    os._exit(0)
+threading.Thread(target=hear).start()
+while data := os.read(0, 65536):
+    shard.stdin.write(data)
+shard.stdin.close()
+"""
+"""Reaches a worker, until it has told something, or says of that nothing but its name."""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("kind", "does", "told"),
+    [
+        ("ready", "end", "was lost before the load began: it ended with exit code 9"),
+        ("armed", "hollow", "what it tells cannot be used: KeyError('at_ns')"),
+        ("snap", "end", "s into the load: it ended with exit code 9"),
+    ],
+)
+def test_only_who_is_lost_is_blamed_for_it(
+    loadcheck: Loadcheck, smoke: Path, kind: str, does: str, told: str
+) -> None:
+    relay = loadcheck.folder / "relay.py"
+    relay.write_text(_RELAY)
+    path = f"env PATH={Path(sys.executable).parent}:{os.environ['PATH']}"
+    other = shlex.join([sys.executable, str(relay), kind, does])
+    ended = loadcheck("run", smoke, "--prefix", path, "--prefix", other)
+    assert ended.code == 3, ended.stderr
+    result = ended.result
+    found = {each["check"]: each for each in result["findings"]}
+    assert told in found["shard"]["summary"]
+    assert "Worker 1" not in found["shard"]["summary"]
+    if kind == "snap":
+        bounds_hold(result)
+    else:
+        assert result["copies"]["started"] == 0
+        assert "No copy was sent" in found["shard"]["summary"]
+    # where it may have gone on for a lease, the load took no longer for that
+    assert "generator" not in found
+    assert result["load"]["duration_s"] < 5
 
 
 @pytest.fixture

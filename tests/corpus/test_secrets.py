@@ -13,6 +13,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
+from loadcheck.report import export
 from tests.corpus.commands import Commands, Ended
 from tests.corpus.service import WORKFLOW, echoed, serving, write
 
@@ -172,4 +173,4 @@ def test_no_secret_is_written_anywhere(half: int, tmp_path: Path) -> None:
     assert crashes == 0
 
 
-FORMATS = ("hgrm", "hlog", "csv", "junit", "markdown")
+FORMATS = tuple(export.FORMATS["result"])

@@ -69,11 +69,11 @@ def test_digits_are_numbers_that_json_carries() -> None:
         ("user", False, "collide"),
         ("user-{run}", False, "collide"),
         ("{number}-{number}", False, "read back"),
-        ("{nummer}", False, "{nummer} is no part"),
+        ("{nummer}", False, "{nummer} is not a part"),
         ("{number:99}", False, "more digits"),
-        ("{number", False, "no text"),
-        ("a\n{number}", False, "no text"),
-        ("u{number}", True, "no whole number"),
+        ("{number", False, "not a text"),
+        ("a\n{number}", False, "not a text"),
+        ("u{number}", True, "not a whole number"),
     ],
 )
 def test_what_collides_is_refused(template: str, integer: bool, message: str) -> None:

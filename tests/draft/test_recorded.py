@@ -137,7 +137,7 @@ def test_no_secret_and_nobody_gets_into_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("{", "page.har:1: is no JSON"),
+        ("{", "page.har:1: is not JSON"),
         ("[]", "has no log.entries"),
         (
             '{"log": {"entries": [{}, 7, {"request": {"method": "GET"}}]}}',

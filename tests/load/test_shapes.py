@@ -153,13 +153,13 @@ def test_instants_are_read_as_they_are_written(tmp_path: Path, name: str, text: 
         ("", None, "has no rows"),
         ("\n\n", None, "has no rows"),
         ("time\n", None, "has no rows"),
-        ("time\n1\n2\nlate\n", 4, "'late' is no instant"),
+        ("time\n1\n2\nlate\n", 4, "'late' is not an instant"),
         ("1\n3\n2\n", 3, "is earlier than the row before"),
         ("1\n\n3\n2\n", 4, "is earlier than the row before"),
-        ("time\n1\nnan\n", 3, "'nan' is no instant"),
+        ("time\n1\nnan\n", 3, "'nan' is not an instant"),
         ("a,b\nx,y\n", 1, "does not say which column is the time"),
         ("a,time\nx,1\ny\n", 3, "has no cell for the time"),
-        ("2026-01-31T12:00:00Z\n2026-13-31T12:00:00Z\n", 2, "is no instant"),
+        ("2026-01-31T12:00:00Z\n2026-13-31T12:00:00Z\n", 2, "is not an instant"),
     ],
 )
 def test_what_cannot_be_read_names_its_line(

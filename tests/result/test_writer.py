@@ -24,7 +24,7 @@ def book(folder: Path) -> ResultWriter:
 @pytest.mark.anyio
 async def test_what_is_saved_is_what_is_known_with_its_phase(tmp_path: Path) -> None:
     kept = book(tmp_path)
-    kept.enter({"verdict": "pass"})
+    kept.update({"verdict": "pass"})
     await kept.save("done", durable=True)
     saved = orjson.loads(kept.file.path.read_bytes())
     assert saved == kept.document
@@ -34,7 +34,7 @@ async def test_what_is_saved_is_what_is_known_with_its_phase(tmp_path: Path) -> 
 @pytest.mark.anyio
 async def test_no_secret_reaches_the_disk(tmp_path: Path) -> None:
     kept = book(tmp_path)
-    kept.enter({"warnings": [f"the service said: {SECRET} is no key"], SECRET: 1})
+    kept.update({"warnings": [f"the service said: {SECRET} is no key"], SECRET: 1})
     await kept.save("done", durable=False)
     text = kept.file.path.read_text(encoding="utf-8")
     assert SECRET not in text
@@ -49,13 +49,13 @@ async def test_a_save_that_fails_is_counted_and_the_next_one_heals_it(tmp_path: 
     await kept.try_save("running", durable=False)
     await kept.try_save("running", durable=False)
     reason = kept.unsaved
-    assert kept.missed == 2
+    assert kept.failed_saves == 2
     assert isinstance(reason, ResultFileError)
     with pytest.raises(ResultFileError, match="cannot be written"):
         await kept.save("running", durable=False)
     folder.mkdir()
     await kept.try_save("running", durable=False)
     assert kept.unsaved is None
-    assert kept.missed == 2
+    assert kept.failed_saves == 2
     kept.file.close()
     assert list(folder.iterdir()) == [kept.file.path]

@@ -31,9 +31,9 @@ SLOW = Figures({"send.p99": 300.0, "error_rate": 0.5})
 
 def test_it_looks_from_the_end_of_the_grace_period_on() -> None:
     watchdog = ThresholdAbort([threshold("send.p99 < 250ms")], [])
-    assert watchdog.watches
-    assert watchdog.look(SLOW, 9.9) is None
-    aborted = watchdog.look(SLOW, 10.0)
+    assert watchdog.is_active
+    assert watchdog.check(SLOW, 9.9) is None
+    aborted = watchdog.check(SLOW, 10.0)
     assert aborted is not None
     assert aborted.to_json() == {"threshold": "send.p99 < 250ms", "measured": 300.0, "at_s": 10.0}
     summary = aborted.finding().summary
@@ -43,31 +43,31 @@ def test_it_looks_from_the_end_of_the_grace_period_on() -> None:
 
 def test_the_grace_period_of_a_stage_begins_with_it() -> None:
     watchdog = ThresholdAbort([threshold("burst: send.p99 < 250ms")], [BURST])
-    assert watchdog.look(SLOW, 69.9) is None
-    assert watchdog.look(SLOW, 70.0) is not None
+    assert watchdog.check(SLOW, 69.9) is None
+    assert watchdog.check(SLOW, 70.0) is not None
 
 
 def test_the_figure_is_told_in_its_unit() -> None:
     figures = Figures({"error_rate": 0.0512, "skipped": 12_345.0})
     for expression, told in (("error_rate < 1%", "5.12 %"), ("skipped == 0", "12,345")):
-        aborted = ThresholdAbort([threshold(expression)], []).look(figures, 20)
+        aborted = ThresholdAbort([threshold(expression)], []).check(figures, 20)
         assert aborted is not None
         assert f"({told})" in aborted.finding().summary
 
 
 def test_what_does_not_abort_is_not_looked_at() -> None:
     watchdog = ThresholdAbort([threshold("send.p99 < 250ms", abort=False)], [])
-    assert not watchdog.watches
-    assert watchdog.look(SLOW, 1000) is None
+    assert not watchdog.is_active
+    assert watchdog.check(SLOW, 1000) is None
 
 
 def test_no_sample_stops_nothing() -> None:
-    assert ThresholdAbort([threshold("rate > 5")], []).look(Figures({}), 1000) is None
+    assert ThresholdAbort([threshold("rate > 5")], []).check(Figures({}), 1000) is None
 
 
 def test_the_figure_that_stopped_the_load_stands() -> None:
     first, second = threshold("send.p99 < 250ms"), threshold("error_rate < 1%")
-    aborted = ThresholdAbort([first, second], []).look(SLOW, 20)
+    aborted = ThresholdAbort([first, second], []).check(SLOW, 20)
     assert aborted is not None
     later = Figures({"send.p99": 100.0, "error_rate": 0.001})
     judged = apply_abort([first.judge(later), second.judge(later)], aborted)

@@ -49,7 +49,7 @@ def sums(columns: list[Ints], observed: list[Ints]) -> list[Ints]:
 
 @given(worlds())
 @settings(max_examples=150)
-def test_nobody_is_named_who_could_be_innocent(
+def test_7_nobody_is_named_who_could_be_innocent(
     world: tuple[list[Ints], list[Ints], set[int], set[int]],
 ) -> None:
     known, maybe, lost, landed = world

@@ -53,8 +53,8 @@ def record(attempts: int, succeeded: int, throttled: int = 0, **examples: str) -
 def test_the_end_of_the_window_ends_the_load() -> None:
     times = iter(["05:59:59", "06:00:00"])
     watch = GuardWatch(Guard(window=NIGHT), Path(), lambda: at(next(times)))
-    assert watch.look(record(0, 0), 1.0) is None
-    stopped = watch.look(record(0, 0), 2.0)
+    assert watch.check(record(0, 0), 1.0) is None
+    stopped = watch.check(record(0, 0), 2.0)
     assert stopped is not None
     assert 'guard.window = "22:00-06:00" did not hold (it is 06:00)' in stopped.finding().summary
 
@@ -70,11 +70,11 @@ def test_a_share_counts_over_its_time_only(guard: Guard, rule: str) -> None:
     watch = GuardWatch(guard, Path())
     # an hour of nothing but success, then nothing but refusals with 429
     for second in range(1, 3600):
-        assert watch.look(record(100 * second, 100 * second), float(second)) is None
+        assert watch.check(record(100 * second, 100 * second), float(second)) is None
     stopped = None
     for second in range(3600, 3610):
         failed = 100 * (second - 3599)
-        stopped = watch.look(record(359_900 + failed, 359_900, failed), float(second))
+        stopped = watch.check(record(359_900 + failed, 359_900, failed), float(second))
         if stopped is not None:
             break
     assert stopped is not None
@@ -84,14 +84,14 @@ def test_a_share_counts_over_its_time_only(guard: Guard, rule: str) -> None:
 
 def test_a_handful_of_attempts_is_no_share() -> None:
     watch = GuardWatch(Guard(max_error_rate=0.1, over_s=1), Path())
-    assert all(watch.look(record(9, 0), float(second)) is None for second in range(1, 5))
+    assert all(watch.check(record(9, 0), float(second)) is None for second in range(1, 5))
 
 
 @pytest.mark.parametrize(("failed", "stops"), [(30, False), (31, True)])
 def test_the_share_that_is_allowed_is_allowed(failed: int, *, stops: bool) -> None:
     watch = GuardWatch(Guard(max_error_rate=0.3, over_s=1), Path())
-    assert watch.look(record(0, 0), 0.0) is None
-    assert bool(watch.look(record(100, 100 - failed), 1.0)) is stops
+    assert watch.check(record(0, 0), 0.0) is None
+    assert bool(watch.check(record(100, 100 - failed), 1.0)) is stops
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_the_share_that_is_allowed_is_allowed(failed: int, *, stops: bool) -> No
 )
 def test_fields_that_name_the_throttled(body: str, *, stops: bool) -> None:
     watch = GuardWatch(Guard(stop_on_throttled=True), Path())
-    assert bool(watch.look(record(1, 0, 1, status=body), 1.0)) is stops
+    assert bool(watch.check(record(1, 0, 1, status=body), 1.0)) is stops
 
 
 def load(*overrides: str) -> Any:

@@ -255,7 +255,7 @@ def test_a_load_that_was_stopped_early_failed_whatever_it_measures_now() -> None
 
 def warned(record: Record, *, unsent: Counter[str] | None = None, missed: int = 0) -> list[str]:
     plan: Any = SimpleNamespace(unsent=unsent or Counter())
-    return warnings.of_run(plan, record, missed=missed, notes=["seen"])[:-1]
+    return warnings.of_run(plan, record, failed_saves=missed, notes=["seen"])[:-1]
 
 
 def test_nothing_is_to_be_known_of_a_quiet_run() -> None:

@@ -163,7 +163,7 @@ class Between:
         ("!=", 100, 100, Verdict.FAIL),
     ],
 )
-def test_an_interval_passes_at_its_worst_and_fails_at_its_best(
+def test_8_an_interval_passes_at_its_worst_and_fails_at_its_best(
     operator: str, low: float, high: float, verdict: Verdict
 ) -> None:
     judged = threshold(f"uploadEvents.p99 {operator} 100ms").judge(Between(low, high))

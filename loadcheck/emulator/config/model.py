@@ -198,7 +198,7 @@ class OtherProject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmulatorConfig:
-    """Everything the emulator is told.
+    """Everything that the emulator is configured by.
 
     Attributes:
         api_key: Of the one project it has.

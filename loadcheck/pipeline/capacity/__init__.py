@@ -72,7 +72,7 @@ class View(Protocol):
         """Show what a probe has come to."""
 
     def interrupted(self, signals: int, /) -> None:
-        """Say that a signal has come, the first or a later one."""
+        """Show that a signal was received, the first or a later one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +155,7 @@ async def _search(
             anyio.create_task_group() as around,
         ):
             sender, stops = anyio.create_memory_object_stream[signal.Signals](math.inf)
-            around.start_soon(capacity.heed, sender)
+            around.start_soon(capacity.handle_signals, sender)
             around.start_soon(capacity.keep_time, sender)
             with sender, stops:
                 steps = [step for step in compiled.plan.steps if step.role is Role.COPY]
@@ -215,7 +215,7 @@ class _NullSink:
     path = Path()
 
     def save(self, document: dict[str, Any], *, durable: bool = True) -> None:
-        """Save nothing: what is told of a probe is in the file of the search."""
+        """Save nothing: what a probe has shown is in the file of the search."""
 
     def close(self) -> None:
         """Do nothing."""
@@ -250,7 +250,7 @@ class CapacitySearch:
 
     # what goes on beside the probes
 
-    async def heed(self, sender: MemoryObjectSendStream[signal.Signals]) -> None:
+    async def handle_signals(self, sender: MemoryObjectSendStream[signal.Signals]) -> None:
         """Hand on signals; runs until cancelled."""
         heard = 0
         with open_signals() as signals:
@@ -398,7 +398,7 @@ class CapacitySearch:
             await self.finish()
 
     async def finish(self) -> Searched:
-        """Say why the search is over, and save it."""
+        """Record why the search is over, and save it."""
         if self._out_of_time and not self._interrupted:
             self._search.end(Ending.BUDGET)
         elif self._interrupted or self._error is not None:

@@ -74,7 +74,7 @@ class Judgement:
     inconsistent: bool = False
 
     def seen(self, rate: float) -> ProbeResult:
-        """Return what the search is told."""
+        """Return what the search goes by."""
         return ProbeResult(
             rate=rate,
             held=self.held,
@@ -210,7 +210,7 @@ def _is_much(share: float, rate: float, probing: ProbeTemplate) -> bool:
 
 
 def _is_short(finished: CompletedRun) -> bool:
-    """Whether the generator did not get through its own schedule: its load was not what it says."""
+    """Return whether the generator did not get through its own schedule."""
     figures = finished.figures
     if figures.pacer is None:
         return False
@@ -219,7 +219,7 @@ def _is_short(finished: CompletedRun) -> bool:
 
 
 def _is_ours(judged: Judged, finished: CompletedRun, probing: ProbeTemplate, rate: float) -> bool:
-    """Whether a limit might have been kept but for the generator itself."""
+    """Return whether a limit was broken because of the generator itself."""
     threshold, measured = judged.threshold, judged.value
     if threshold.metric.name == "skipped":
         # what falls due while the generator stands still is started at once, and fills up the room

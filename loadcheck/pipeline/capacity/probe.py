@@ -176,11 +176,11 @@ class EarlyFailDetector:
         ]
 
     @property
-    def watches(self) -> bool:
+    def is_active(self) -> bool:
         """Whether there is anything to look at."""
         return bool(self._thresholds)
 
-    def look(self, figures: RunFigures, elapsed_s: float) -> Aborted | None:
+    def check(self, figures: RunFigures, elapsed_s: float) -> Aborted | None:
         """Return why the probe is to be stopped now; None if it is to go on."""
         for threshold in self._thresholds:
             judged = threshold.judge(figures)

@@ -80,14 +80,14 @@ class SearchGoal:
 
 
 class Search:
-    """Asks for probes and is told what they have shown.
+    """Chooses the rates to probe by what probes have shown.
 
     Args:
         aim: What is searched for.
         affordable: Whether the budget has room for a probe at a rate.
 
     Attributes:
-        seen: What it was told, in order.
+        seen: What probes have shown, in order.
         ending: Why it is over; None while it is not.
     """
 

@@ -146,22 +146,25 @@ class ShardedEngine:
     async def _agree(self) -> bool:
         """Agree with all shards on the instant at which the load begins; return whether they do."""
         await measure(self._crew)
+        unarmed: list[Member] = []
         for _ in range(_TRIES):
             if self._stopping or any(shard.gone for shard in self._crew):
+                unarmed = []
                 break
             begin_ns = await arm(self._crew)
-            if all(shard.armed for shard in self._crew):
+            unarmed = [shard for shard in self._crew if not shard.armed]
+            if not unarmed:
                 self._begin(begin_ns)
                 return True
             if not await disarm(self._crew):
                 # one has begun, or may have: then the load has
                 self._begin(begin_ns)
+                unarmed = [shard for shard in self._crew if not shard.armed]
                 break
-        if not self._stopping or self.begin_ns:
-            for shard in self._crew:
-                if not shard.armed:
-                    shard.gone = shard.gone or Gone(why="it could not begin in time", certain=False)
-                    self._lose(shard)
+        for shard in unarmed:
+            shard.gone = shard.gone or Gone(why="it could not begin in time", certain=False)
+        for shard in self._crew:
+            self._lose(shard)
         return bool(self.begin_ns)
 
     def _begin(self, begin_ns: int) -> None:
@@ -252,11 +255,16 @@ class ShardedEngine:
             self.announce(f"{shard.name} is heard again")
         try:
             self._take(shard, arrived_ns, said)
-        except BrokenChangeError as error:
+        except (BrokenChangeError, LookupError, TypeError, ValueError) as error:
             certain = await shard.remote.kill()
-            shard.gone = Gone(why=f"what it tells cannot be used: {error}", certain=certain)
+            told = error if isinstance(error, BrokenChangeError) else repr(error)
+            shard.gone = Gone(why=f"what it tells cannot be used: {told}", certain=certain)
             self._lose(shard, time.monotonic_ns())
             return True
+        if shard.gone is not None:
+            self._lose(shard, arrived_ns)
+        if said["is"] in ("snap", "done"):
+            self._join()
         return False
 
     def _take(  # noqa: C901  # a case for each message
@@ -278,19 +286,17 @@ class ShardedEngine:
                 shard.late = said["at_ns"] == shard.begin_ns
             case "cancelled":
                 shard.cancelled, shard.armed = True, False
-            case "failed" if not self.begin_ns:
+            case "failed" if shard.ready is None:
                 shard.problems = [Problem(**each) for each in said["problems"]]
                 if said["error"]:
                     shard.problems.append(Problem(message=said["error"]))
             case "failed":
                 shard.gone = Gone(why=said["error"] or said["problems"][0]["message"], certain=True)
-                self._lose(shard, arrived_ns)
             case "snap" | "done" if shard.lost is None:
                 shard.record.take(said)
                 shard.end = said.get("end", "")
                 if shard.end == "lease":
                     self.lost.append(shard.ended_early())
-                self._join()
 
     def _join(self) -> None:
         """Take over what is complete: seconds that all have told that will."""
@@ -302,19 +308,16 @@ class ShardedEngine:
     def _lose(self, shard: Member, at_ns: int | None = None) -> None:
         """Take a shard for lost, and find out what it may have done."""
         self._crew.change()
-        if shard.over or shard.gone is None:
+        if shard.over or shard.gone is None or (self._stopping and not self.begin_ns):
             return
         shard.lose(self._spec, self.begin_ns, at_ns)
         assert shard.lost is not None
-        if not self.begin_ns:
-            if not self._stopping:
-                self.lost.append(shard.lost)
-            return
         self.lost.append(shard.lost)
         self.announce(f"{shard.name} is lost: {shard.gone.why}")
-        self._join()
-        if not self._keep_going:
-            self.stop()
+        if self.begin_ns:
+            self._join()
+            if not self._keep_going:
+                self.stop()
 
     # the end
 
@@ -327,6 +330,8 @@ class ShardedEngine:
                 shard.gone = Gone(why=shard.gone.why, certain=certain)
                 self._keep_going = True
                 self._lose(shard, time.monotonic_ns())
+        # whoever has not begun need not go on, and is not missed
+        self._stopping = True
         if self.begin_ns and not self.record.load_ns:
             self._conclude()
 

@@ -19,7 +19,7 @@ from loadcheck import __version__
 from loadcheck.errors import InputError, Problem, many
 from loadcheck.load.engine import LoadSpec
 from loadcheck.load.slices import Slice, share_of
-from loadcheck.pipeline.shards.merged import ShardRecord
+from loadcheck.pipeline.shards.merged import Loss, ShardRecord
 from loadcheck.pipeline.shards.remote import PROTOCOL, Engine, Gone, Message, Remote
 from loadcheck.scenario.model import ClosedLoad, OpenLoad
 from loadcheck.verify.judge import LostShard
@@ -155,18 +155,27 @@ class Member:
             end_ns = self.heard_ns + int((LEASE_S + _LATE_S) * _S)
         end_ns += self.offset.error_ns(end_ns)
         since_ns = max(0, end_ns - begin_ns)
+        heard_ns = max(0, min(end_ns, max(self.heard_ns, at_ns or 0)) - begin_ns)
+        if spec.pacer is not None:
+            # nothing falls due later
+            heard_ns = min(heard_ns, int(spec.pacer.duration_s * _S))
         due = self.record.started_by(since_ns, spec.load, spec.pacer)
-        self.record.lost = since_ns, due
-        unknown = self.record.unaccounted(due)
+        self.record.lost = Loss(heard_ns=heard_ns, ended_ns=since_ns, due=due)
         self.lost = LostShard(
-            index=index, name=self.name, why=why, at_s=since_ns / _S, indeterminate=unknown
+            index=index,
+            name=self.name,
+            why=why,
+            heard_s=heard_ns / _S,
+            at_s=since_ns / _S,
+            indeterminate=self.record.unaccounted(due),
         )
 
     def ended_early(self) -> LostShard:
         """Return what is said of one that has ended its part because it heard nothing."""
         why = f"it heard nothing of the run for {LEASE_S:g} s, and ended its part"
         at_s = self.record.held("load_ns") / _S
-        return LostShard(index=self.record.part.index, name=self.name, why=why, at_s=at_s)
+        index = self.record.part.index
+        return LostShard(index=index, name=self.name, why=why, heard_s=at_s, at_s=at_s)
 
     def to_json(self) -> dict[str, Any]:
         """Return what the results file says of it."""

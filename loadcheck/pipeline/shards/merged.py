@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import reduce
 from operator import add
 from typing import Any, Final
@@ -27,6 +28,21 @@ _MOST_RATE: Final = 500_000
 """Requests a second that no process starts."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loss:
+    """What is known of a shard's end, in nanoseconds since the load began.
+
+    Attributes:
+        heard_ns: When it was there for certain, within the load.
+        ended_ns: When it was certainly gone.
+        due: How many of its copies had fallen due by then.
+    """
+
+    heard_ns: int
+    ended_ns: int
+    due: int
+
+
 class ShardRecord:
     """What one shard has told so far.
 
@@ -35,15 +51,14 @@ class ShardRecord:
         rows: Seconds of its timeline that it has told.
         complete: Whether this is all that it recorded.
         unsent: Why requests could not be made, counted.
-        lost: When it was certainly gone, in nanoseconds since the load began, and how many of its
-            copies had fallen due by then; None: it was not lost.
+        lost: What is known of its end; None: it was not lost.
     """
 
     def __init__(self, part: Slice) -> None:
         self.part = part
         self.rows = 0
         self.complete = False
-        self.lost: tuple[int, int] | None = None
+        self.lost: Loss | None = None
         self._tree: Any = None
         self._sequence = 0
         self._numbered: list[Any] = []
@@ -58,7 +73,7 @@ class ShardRecord:
             sequence, by, rows = message["sequence"], message["change"], int(message["rows"])
             final = message["digest"] if message["is"] == "done" else None
         except (KeyError, TypeError, ValueError) as error:
-            raise BrokenChangeError(f"it lacks {error}") from None
+            raise BrokenChangeError(f"what it holds is not of the kind: {error!r}") from None
         if sequence != self._sequence:
             raise BrokenChangeError(f"message {sequence} came where {self._sequence} was due")
         self._sequence += 1
@@ -130,8 +145,8 @@ class ShardRecord:
         made: Record = empty if self._tree is None else moving(self._tree[0])
         gained = {}
         if self.lost is not None:
-            since_begin_ns, due = self.lost
-            gained = made.lose(due, since_begin_ns)
+            # nobody knows when the copies were sent that it has not told of, if they were
+            gained = made.lose(self.lost.due, self.lost.heard_ns)
         made.renumber(self.part.numbers)
         return made, gained
 
@@ -142,7 +157,8 @@ class ShardRecord:
         monitor, acks = moving(self._tree[1:3])
         if self.lost is not None:
             ended = self.held("acknowledged"), self.held("rejected")
-            acks.add(self.lost[0], ended[0], max(self.lost[1], self.held("due")) - ended[1])
+            possible = max(self.lost.due, self.held("due")) - ended[1]
+            acks.add(self.lost.ended_ns, ended[0], possible)
         return monitor, acks
 
     def started_by(self, since_begin_ns: int, load: OpenLoad | ClosedLoad, whole: Any) -> int:
@@ -231,7 +247,7 @@ class MergedRecord(Record):
         for shard in self._shards:
             record, gained = shard.record(empty())
             if shard.lost is not None:
-                timeline.add_at(shard.lost[0] // 1_000_000_000, gained)
+                timeline.add_at(shard.lost.heard_ns // 1_000_000_000, gained)
             record.timeline = Timeline()
             records.append(record)
         own.timeline = Timeline()

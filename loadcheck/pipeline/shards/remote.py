@@ -28,8 +28,11 @@ from loadcheck.measure.changes import BrokenChangeError, decode, encode
 
 PROTOCOL: Final = 4
 """Raised with every change of what messages mean."""
-MOST_BYTES: Final = 1 << 28
-"""Of one message. What is longer is none: something else writes into the stream."""
+MOST_BYTES: Final = 1 << 27
+"""Of one message. What is longer is none: something else writes into the stream.
+
+A text read as a length is longer, even one that begins with a tab or an empty line.
+"""
 _SHOWN_BYTES: Final = 160
 _LENGTH: Final = struct.Struct(">I")
 
@@ -81,7 +84,9 @@ class Unframer:
         while len(held) >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(held)
             if length > MOST_BYTES:
-                beginning = bytes(held[:_SHOWN_BYTES]).decode("utf-8", "replace")
+                beginning = (
+                    bytes(held[:_SHOWN_BYTES]).partition(b"\0")[0].decode("utf-8", "replace")
+                )
                 raise FrameError(f"something else writes into the stream: {beginning!r}")
             end = _LENGTH.size + length
             if len(held) < end:
@@ -259,7 +264,12 @@ class Child:
         why = f"it was killed by signal {-code}" if code < 0 else f"it ended with exit code {code}"
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(self._listening), _REAP_S / 2)
-        said = self._said.decode("utf-8", "replace").strip().splitlines()
+        # of a trace the last line that says something: what follows it is for who sees the others
+        said = [
+            line
+            for line in self._said.decode("utf-8", "replace").splitlines()
+            if line.strip() and not line.startswith("This is a bug")
+        ]
         # behind a command only the command is known to have ended
         return Gone(why=f"{why}: {said[-1]}" if said else why, certain=self.where == "this machine")
 

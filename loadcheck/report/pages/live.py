@@ -56,7 +56,7 @@ class Live:
     """What is known of a run besides its document while it goes on.
 
     Attributes:
-        now: Its state, as :class:`loadcheck.web.Feed` tells it.
+        now: Its state, as :class:`loadcheck.web.Feed` sends it.
         title: What a probe of a search is called; "" for a run.
         events: What happened, the latest last.
         heat_edges: Ends of the columns of the heat map, in seconds, and where the first begins.
@@ -121,7 +121,7 @@ def live_pages(flows: Sequence[tuple[Document, Live]]) -> Page:
     said = dict.fromkeys(page.because for page in pages)
     because = " ".join(f"{page.title}: {page.because}" for page in failing or pages)
     document, now = _together(flows)
-    # the first flow that goes on tells; those before it have ended
+    # the first flow that goes on shows them; those before it have ended
     limits = next((live.now["together"] for _, live in flows[::-1] if live.now["together"]), ())
     broken = [each["expression"] for each in limits if each["verdict"] == "fail"]
     whole = several_page(pages)

@@ -39,7 +39,7 @@ def several_page(pages: Sequence[Page], documents: Sequence[Mapping[str, Any]] =
 
     Args:
         pages: In the order in which they are shown; at least two.
-        documents: What they are made of: the flows of one mix are also told together.
+        documents: What they are made of: the flows of one mix are also shown together.
     """
     titles = Counter(page.title for page in pages)
     parts = [

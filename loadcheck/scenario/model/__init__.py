@@ -53,7 +53,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Users:
-    """A stretch of a closed load: users come or go evenly until there are so many."""
+    """A stretch of a closed load: users come or go evenly until their number is reached."""
 
     duration_s: float
     concurrency: int
@@ -254,7 +254,7 @@ class FlowOfMix:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """Everything a run is told.
+    """Everything that a run is configured by.
 
     Attributes:
         name: Short name, part of the results file's name: letters, digits, "-" and "_".
@@ -274,7 +274,7 @@ class Scenario:
         part: Which flow of a mix it is; None: of none.
         setup: What is run once before the load; None: nothing.
         teardown: What is run once behind it; None: nothing.
-        labels: What the run is told apart by later.
+        labels: What identifies the run later.
         guard: What it may not do, whatever else is said.
         service: What the service is known for: its regions, its limits.
         deletion: How its users are deleted; None: nobody said.

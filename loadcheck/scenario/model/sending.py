@@ -63,7 +63,7 @@ class Service:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guard:
-    """What a run may not do, whatever else it is told.
+    """What a run may not do, whatever else is set.
 
     Attributes:
         max_users: Users of the load at the most; None: any number.

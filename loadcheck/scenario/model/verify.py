@@ -198,7 +198,7 @@ class Deletion:
         batch: Ids in a request, at the most.
         every_s: Pause between two requests.
         quote: What stands around an id in a text.
-        jobs: How far it is is told so; None: with the answer it is done, or soon.
+        jobs: Where its progress is asked for; None: with the answer it is done, or soon.
         impossible: Why users cannot be deleted; "" if they can.
     """
 

@@ -338,7 +338,7 @@ def _plan(
         _inputs=None if inlined else program.entry(main, main.path_of_inputs),
         _fill=_filler(settings.run, steps),
         _journey=any(
-            step.journeys for unit in program.units.values() for step in unit.machine.steps
+            step.has_transfers for unit in program.units.values() for step in unit.machine.steps
         ),
         _batch=batch,
         _query=query,

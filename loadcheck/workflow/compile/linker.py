@@ -270,7 +270,7 @@ class Linker:
                 unit.book.scribe.warn(step.path, message, remedy, "Step Object")
 
     def _name_steps(self) -> None:
-        """Tell steps of the same name apart by their workflow; the first workflow's keep theirs."""
+        """Name steps of the same name by their workflow, too; the first workflow's keep theirs."""
         taken: dict[str, StepDraft] = {}
         for unit in self.units.values():
             for step in unit.steps:

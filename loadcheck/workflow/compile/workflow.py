@@ -254,16 +254,16 @@ class WorkflowCompiler:
                 self._only_behind(unit)
                 unit.requires = ()
         self.machine.steps = tuple(unit.step for unit in self.steps)
-        self.machine.blank = [MISSING] * self.scope.frame_size
+        self.machine.empty_frame = [MISSING] * self.scope.frame_size
         if self.cookies:
-            self.machine.blank[Slot.COOKIES] = None
+            self.machine.empty_frame[Slot.COOKIES] = None
         if self.events is not None:
-            self.machine.blank[Slot.EVENTS] = self.events
+            self.machine.empty_frame[Slot.EVENTS] = self.events
 
     def keep_cookies(self) -> None:
         """Let a copy send the cookies that its answers have set."""
         self.cookies = True
-        self.machine.blank[Slot.COOKIES] = None
+        self.machine.empty_frame[Slot.COOKIES] = None
         for unit in self.steps:
             step, render = unit.step, unit.step.render
             if render is None:

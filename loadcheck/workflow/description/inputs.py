@@ -120,7 +120,7 @@ class InputSchema:
         return {name: value for name, value in found.items() if value is not MISSING}
 
     def misfits(self, name: str, value: Any) -> list[str]:
-        """Say in what an input does not fit its schema."""
+        """Return in what an input does not fit its schema."""
         validator = self._validators.get(name)
         return (
             [] if validator is None else [error.message for error in validator.iter_errors(value)]
@@ -132,7 +132,7 @@ class InputSchema:
         return validator is None or bool(validator.is_valid(value))
 
     def misfits_together(self, values: Mapping[str, Any]) -> list[str]:
-        """Say in what all inputs together do not fit a schema that is composed of others."""
+        """Return in what all inputs together do not fit a schema that is composed of others."""
         if not self._composed or self._fault is not None:
             return []
         from jsonschema import Draft202012Validator  # noqa: PLC0415 -- slow

@@ -58,7 +58,7 @@ _VERSIONS_1_1: Final = {
 
 
 def _described(section: str, known: tuple[str, ...], *, later: bool) -> ObjectDescription:
-    """Return how an object is described; a field of 1.1 in an earlier document is told so."""
+    """Return how an object is described; a field of 1.1 in an earlier document is reported."""
     fields = {} if later else dict.fromkeys(_FIELDS_1_1.get(section, ()), _NEEDS_LATER)
     return ObjectDescription(section, known, later=fields)
 

@@ -210,7 +210,7 @@ def _fill(tree: object, slots: list[Dynamic], bare: set[int]) -> object:
 def _as_json(
     parts: Sequence[str | Constant | Dynamic],
 ) -> list[tuple[str | Constant | Dynamic, bool]] | None:
-    """Say of each part whether it stands inside a string literal; None if this is no JSON text."""
+    """Return of each part whether it is inside a string literal; None if this is not JSON."""
     first = parts[0] if parts else ""
     if not isinstance(first, str) or not first.lstrip().startswith(("{", "[")) or len(parts) < 2:  # noqa: PLR2004 -- a text and a value
         return None
@@ -414,7 +414,7 @@ class Resolver:
                 if expression.root != "inputs":
                     raise ExpressionError(f'"{expression.text}" has no value, in "{raw}"')
                 name = expression.names[-1]
-                if self.scope.face.inputs.get(name):  # that is told where it is asked for
+                if self.scope.face.inputs.get(name):  # reported where it is asked for
                     return Dynamic(text=raw, evaluate=lambda _: MISSING)
                 raise ExpressionError(
                     f'"{expression.text}" has no value, in "{raw}"',

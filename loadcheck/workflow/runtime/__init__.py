@@ -105,7 +105,7 @@ class Step:
     on_failure: tuple[Action, ...] = ()
 
     @property
-    def journeys(self) -> bool:
+    def has_transfers(self) -> bool:
         """Whether it calls a workflow, or an action of it transfers control."""
         if self.call is not None:
             return True
@@ -120,14 +120,14 @@ class CompiledWorkflow:
     Attributes:
         key: Names it among all workflows of the plan.
         steps: Its steps in order.
-        blank: A frame with nothing in it yet.
+        empty_frame: A frame with nothing in it yet.
         outputs: The workflow's outputs that somebody reads.
         unsent: Why requests could not be made, with how often.
     """
 
     key: str
     steps: tuple[Step, ...] = ()
-    blank: Frame = field(default_factory=list)
+    empty_frame: Frame = field(default_factory=list)
     outputs: tuple[tuple[str, Evaluate], ...] = ()
     unsent: Counter[str] = field(default_factory=Counter)
 
@@ -143,14 +143,14 @@ class CallContext:
         self.workflows: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
 
     def count_transfer(self) -> bool:
-        """Count a transfer of control; False if there have been too many."""
+        """Count a transfer of control; return False if there have been too many."""
         self.jumps += 1
         return self.jumps <= MAX_JUMPS
 
 
 def enter(machine: CompiledWorkflow, frame: Frame, inputs: Mapping[str, Any]) -> Frame:
     """Return a frame for a workflow that is reached from ``frame``."""
-    inner = machine.blank.copy()
+    inner = machine.empty_frame.copy()
     inner[Slot.NUMBER : Slot.INPUTS] = frame[Slot.NUMBER : Slot.INPUTS]
     inner[Slot.INPUTS] = inputs
     inner[Slot.WORKFLOWS] = frame[Slot.WORKFLOWS]

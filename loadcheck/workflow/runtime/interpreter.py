@@ -161,7 +161,7 @@ def _follow(step: Step, frame: Frame, action: Action | None, *, success: bool) -
 
 
 def judge(step: Step, frame: Frame, exchange: Exchange) -> bool:
-    """Judge an attempt by the step's success criteria; tell the exchange."""
+    """Judge an attempt by the step's success criteria; note it in the exchange."""
     if exchange.failure is not None:
         exchange.reason = exchange.detail or exchange.failure.value
         return False

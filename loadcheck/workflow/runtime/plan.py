@@ -148,7 +148,7 @@ class Query:
         Raises:
             UnsendableError: Not even a step before it could be sent.
         """
-        frame = self.levels[0].machine.blank.copy()
+        frame = self.levels[0].machine.empty_frame.copy()
         frame[Slot.QUERY] = number
         frame[Slot.WORKFLOWS] = CallContext()
         if frame[Slot.COOKIES] is not MISSING:
@@ -325,7 +325,7 @@ class Plan:
         return self._query(step_id, edits, values)
 
     def _frame(self, number: int, time_ms: int) -> Frame:
-        frame = self._machine.blank.copy()
+        frame = self._machine.empty_frame.copy()
         frame[Slot.NUMBER] = number
         frame[Slot.TIME] = time_ms
         if self._fill is not None:

@@ -139,7 +139,7 @@ def probe(target: Queue, common: ProbeTemplate, rate: float, *, stalled: bool = 
                 nonlocal stopped
                 record.close_second(second)
                 if stopped is None and not record.load_ns:
-                    stopped = watchdog.look(figures(), second + 1)
+                    stopped = watchdog.check(figures(), second + 1)
                     if stopped is not None:
                         runner.stop()
 

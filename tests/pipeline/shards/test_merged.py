@@ -19,7 +19,7 @@ from loadcheck.measure import Outcome
 from loadcheck.measure.changes import BrokenChangeError, change, decode, digest, encode, still
 from loadcheck.measure.grid import Grid
 from loadcheck.measure.record import Record
-from loadcheck.pipeline.shards.merged import MergedRecord, ShardRecord
+from loadcheck.pipeline.shards.merged import Loss, MergedRecord, ShardRecord
 from loadcheck.scenario.model import OpenLoad, Stage
 from loadcheck.verify.visibility import AckCurve
 from tests.measure.test_merge import LENGTH_S, SPAN, STEPS, Copy, S, exchange, in_order
@@ -177,7 +177,7 @@ def test_of_a_lost_shard_the_truth_lies_between_the_bounds(
     due = sum(copy.due_ns <= died_ns for copy in lost.own)
     assert lost.told.unaccounted(due) >= 0
     unknown = lost.told.unaccounted(due)
-    lost.told.lost = died_ns, due
+    lost.told.lost = Loss(heard_ns=told_s * S, ended_ns=died_ns, due=due)
     merged.conclude(empty)
     truth = BitMap(copy.number for copy in lost.own[:due] if copy.answer == 200)
     for shard in shards[1:]:
@@ -196,7 +196,8 @@ def test_of_a_lost_shard_the_truth_lies_between_the_bounds(
     columns = merged.outcomes().columns()
     assert sum(columns["due"]) == merged.due
     assert sum(columns["indeterminate"]) == merged.indeterminate
-    assert merged.load_ns
+    # how long copies were started for certain, whenever that one died
+    assert merged.load_ns == max(1, (LENGTH_S if of > 1 else told_s) * S)
 
 
 def test_a_message_that_is_missing_is_noticed() -> None:
