@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from loadcheck.cli.exits import Exit
-from loadcheck.cli.overrides import EnvFile, Json, Result
+from loadcheck.cli.overrides import Asking, Json, Result
 from loadcheck.documents import parse_duration
 from loadcheck.errors import InputError, Problem, many, printable
 
@@ -30,18 +30,8 @@ def delete(
             metavar="DURATION",
         ),
     ] = "0s",
-    consent: Annotated[
-        bool, typer.Option("--live", help="Allow requests to leave this machine.")
-    ] = False,
-    server: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL",
-            help="Use this server instead of the run's, e.g. http://KEY:SECRET@127.0.0.1:8765.",
-            show_default=False,
-        ),
-    ] = None,
-    env_file: EnvFile = None,
+    *,
+    asking: Asking,
     as_json: Json = False,
 ) -> None:
     """Delete the users of a stored run from the service, and nobody else.
@@ -52,8 +42,7 @@ def delete(
     service is, and counts in the end. What was deleted cannot be had back.
     Of a mix, named as it was to --output, by its id or its folder, flow by flow.
     """
-    from loadcheck import scenario as scenarios  # noqa: PLC0415  # imports here keep --help quick
-    from loadcheck.cli.terminal import agreed, in_loop, width, write_json  # noqa: PLC0415
+    from loadcheck.cli.terminal import agreed, in_loop, width, write_json  # noqa: PLC0415  # imports here keep --help quick
     from loadcheck.pipeline import deletion  # noqa: PLC0415
     from loadcheck.pipeline.reconcile import ReconcileOptions  # noqa: PLC0415
     from loadcheck.result.catalogue import run_files  # noqa: PLC0415
@@ -64,7 +53,8 @@ def delete(
     except ValueError:
         remedy = 'expected a duration such as "30s" or "10m"'
         raise InputError(Problem(key="--wait", message=f"found {wait!r}", remedy=remedy)) from None
-    options = ReconcileOptions(consent=consent, server=server, env=scenarios.environment(env_file))
+    env = asking.environment
+    options = ReconcileOptions(consent=asking.consent, server=asking.server, env=env)
 
     def ask(outline: deletion.Outline) -> bool:
         would, users = (

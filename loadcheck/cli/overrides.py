@@ -176,8 +176,25 @@ WithLabels = Annotated[
 ]
 
 
+class WithVariables:
+    """Options among which ``--env-file`` is."""
+
+    env_file: _File
+
+    @functools.cached_property
+    def environment(self) -> Mapping[str, str]:
+        """The variables that a scenario may name; the file is read once: it may be a pipe.
+
+        Raises:
+            ScenarioError: The file of ``--env-file`` cannot be read.
+        """
+        from loadcheck.scenario import environment  # noqa: PLC0415  # keeps --help quick
+
+        return environment(self.env_file)
+
+
 @dataclass(frozen=True, kw_only=True)
-class Changes:
+class Changes(WithVariables):
     """What options change in a scenario, and where its variables are read from."""
 
     sets: Annotated[
@@ -211,17 +228,6 @@ class Changes:
         ),
     ] = None
     strict: Strict = False
-
-    @functools.cached_property
-    def environment(self) -> Mapping[str, str]:
-        """The variables that a scenario may name; the file is read once: it may be a pipe.
-
-        Raises:
-            ScenarioError: The file of ``--env-file`` cannot be read.
-        """
-        from loadcheck.scenario import environment  # noqa: PLC0415  # keeps --help quick
-
-        return environment(self.env_file)
 
     def overrides(self) -> list[str]:
         """Return everything as overrides of a scenario, ``--set`` last.
@@ -311,6 +317,24 @@ class Outputs:
     force: Force = False
     as_json: Json = False
     quiet: Quiet = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asking(WithVariables):
+    """Of which service something is asked about a stored run, and how."""
+
+    consent: Annotated[
+        bool, typer.Option("--live", help="Allow requests to leave this machine.")
+    ] = False
+    server: Annotated[
+        str | None,
+        _value(
+            "--server",
+            metavar="URL",
+            text="Ask this server instead of the run's, e.g. http://KEY:SECRET@127.0.0.1:8765.",
+        ),
+    ] = None
+    env_file: EnvFile = None
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:

@@ -11,8 +11,8 @@ import typer
 from typer.core import TyperCommand
 
 from loadcheck.cli.overrides import (
+    Asking,
     Changes,
-    EnvFile,
     Outputs,
     Result,
     ScenarioFile,
@@ -79,22 +79,11 @@ class PortAfterWeb(TyperCommand):
 
 def reconcile(
     result: Result,
-    consent: Annotated[
-        bool, typer.Option("--live", help="Allow queries to leave this machine.")
-    ] = False,
-    server: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL",
-            help="Query this server instead of the run's, e.g. http://KEY:SECRET@127.0.0.1:8765.",
-            show_default=False,
-        ),
-    ] = None,
+    asking: Asking,
     export: Annotated[
         bool,
         typer.Option("--export", help="Download the events and compare them one by one (exact)."),
     ] = False,
-    env_file: EnvFile = None,
     *,
     outputs: Outputs,
 ) -> None:
@@ -103,14 +92,13 @@ def reconcile(
     A mix, named as it was to --output, by its id or its folder, is asked about flow by flow, and
     judged again.
     """
-    from loadcheck import scenario as scenarios  # noqa: PLC0415  # imports here keep --help quick
-    from loadcheck.cli import terminal  # noqa: PLC0415
+    from loadcheck.cli import terminal  # noqa: PLC0415  # imports here keep --help quick
     from loadcheck.cli.outputs import Reports  # noqa: PLC0415
     from loadcheck.pipeline.reconcile import ReconcileOptions, reconcile_run  # noqa: PLC0415
     from loadcheck.result.catalogue import run_files  # noqa: PLC0415
 
     options = ReconcileOptions(
-        consent=consent, server=server, export=export, env=scenarios.environment(env_file)
+        consent=asking.consent, server=asking.server, export=export, env=asking.environment
     )
     (result, *others) = run_files(result)
     if others:

@@ -22,6 +22,7 @@ from loadcheck.result.store import encoded, save_elsewhere
 from loadcheck.scenario.model import Scenario
 from loadcheck.secrets import cover
 from loadcheck.verify import Verdict, lasts
+from loadcheck.verify.progress import Progress
 
 _REDRAW_S = 0.25
 _LINE_S = 2.0
@@ -172,22 +173,22 @@ def print_later(document: Mapping[str, Any], *, path: Path | None, live: bool) -
     sys.stderr.write(f"To ask the service again: loadcheck reconcile{away} {name}\n")
 
 
-async def no_view(run: live.Running) -> None:
+async def no_view(run: Progress) -> None:
     """Show nothing but that a signal was heard."""
     await _plain(run, every_s=math.inf, quiet=True)
 
 
-async def line_view(run: live.Running) -> None:
+async def line_view(run: Progress) -> None:
     """Write a plain line every other second: for logs and pipes."""
     await _plain(run, every_s=_LINE_S)
 
 
-async def flow_view(run: live.Running) -> None:
+async def flow_view(run: Progress) -> None:
     """Write a plain line every other second, with the name of the flow that it is of."""
     await _plain(run, every_s=_LINE_S, name=f"{run.outline.name}  ")
 
 
-async def _plain(run: live.Running, *, every_s: float, quiet: bool = False, name: str = "") -> None:
+async def _plain(run: Progress, *, every_s: float, quiet: bool = False, name: str = "") -> None:
     screen, heard, seen = Screen(sys.stderr), 0, 0
     try:
         while True:
@@ -209,7 +210,7 @@ async def _plain(run: live.Running, *, every_s: float, quiet: bool = False, name
         screen.settle()
 
 
-async def live_view(run: live.Running) -> None:
+async def live_view(run: Progress) -> None:
     """Draw a few lines over and over; they are wiped when the run has ended."""
     view = live.LiveView(run, color=has_color(sys.stderr))
     screen, drawn = Screen(sys.stderr), Drawn()

@@ -9,7 +9,6 @@ sleep, and the scheduler is asked to let them go first when they wake.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ctypes
 import gc
 import os
@@ -43,10 +42,13 @@ from loadcheck.workflow.runtime.plan import Plan
 
 _ABSOLUTE = 1
 _S = 1_000_000_000
+_APART_NS = 100_000
+"""Between two times that the alarm rings: what falls due meanwhile is started together, as a worker
+of a fast load that woke for each copy would spend a fifth more on it."""
 
 
 class Alarm:
-    """Wakes one task of an asyncio loop at instants of the monotonic clock.
+    """Calls back at instants of the monotonic clock: no task is woken for it, nor the loop turned.
 
     Args:
         fd: A timer of the kernel's, which becomes readable when it rings.
@@ -56,23 +58,43 @@ class Alarm:
         self._fd = fd
         self._settime = ctypes.CDLL(None).timerfd_settime
         self._times = (ctypes.c_long * 4)()
-        self._rung: asyncio.Future[None] | None = None
+        self._instants: Iterator[int] = iter(())
+        self._over: asyncio.Future[None] | None = None
         self._loop = asyncio.get_running_loop()
 
-    async def sleep_until(self, instant_ns: int) -> None:
-        """Return at an instant, or when the other tasks have had a turn if it has passed."""
-        times = self._times
-        times[2], times[3] = divmod(max(1, instant_ns), _S)
-        self._settime(self._fd, _ABSOLUTE, times, None)
-        self._rung = self._loop.create_future()
-        await self._rung
+    async def follow(self, instants: Iterator[int]) -> None:
+        """Ask for the next instant at each one; return when there is none.
+
+        That is exactly then, or 0.1 ms after the last time. Other callbacks have a turn before.
+        """
+        self._instants, self._over = instants, self._loop.create_future()
+        try:
+            self.ring()
+            await self._over
+        finally:
+            self._over = None
+            self._set(0)
 
     def ring(self) -> None:
-        """Wake the task that waits."""
-        with contextlib.suppress(BlockingIOError):
-            os.read(self._fd, 8)
-        if self._rung is not None and not self._rung.done():
-            self._rung.set_result(None)
+        """Ask for the next instant, and be called then."""
+        over = self._over
+        if over is None or over.done():
+            self._set(0)
+            return
+        try:
+            self._set(max(next(self._instants), time.monotonic_ns() + _APART_NS))
+        except StopIteration:
+            over.set_result(None)
+            self._set(0)
+        except BaseException as error:  # noqa: BLE001  # raised by who waits
+            over.set_exception(error)
+            self._set(0)
+
+    def _set(self, instant_ns: int) -> None:
+        """Ring at an instant and no longer for one before it, seen or not; 0: not at all."""
+        times = self._times
+        times[2], times[3] = divmod(instant_ns, _S)
+        self._settime(self._fd, _ABSOLUTE, times, None)
 
 
 @contextmanager
@@ -336,8 +358,7 @@ async def open_engine(
             return
         take_short_turns()
         with open_alarm() as alarm:
-            sleep_until = None if alarm is None else alarm.sleep_until
-            clock = Clock(sleep_until=sleep_until, waiting=waiting)
+            clock = Clock(follow=None if alarm is None else alarm.follow, waiting=waiting)
             yield LoadEngine(spec, compiled, transport, clock)
 
 

@@ -100,14 +100,15 @@ class Clock:
         now_ns: Monotonic nanoseconds, of the same clock as the transport's.
         spin_ns: How long before a copy is due to stop sleeping and turn the loop instead; 0 for a
             clock that sleeps exactly.
-        sleep_until: Waits for an instant exactly, instead of turning the loop; None: nothing does.
+        follow: Asks for the next instant when each has come, and returns when there is none,
+            instead of turning the loop; None: nothing does.
         waiting: Wakes copies that think, of all the runners that share it; None: a queue of its
             own, whose timer is a task.
     """
 
     now_ns: Callable[[], int] = time.monotonic_ns
     spin_ns: int = SPIN_NS
-    sleep_until: Callable[[int], Awaitable[None]] | None = None
+    follow: Callable[[Iterator[int]], Awaitable[None]] | None = None
     waiting: Waiting | None = None
 
 
@@ -164,7 +165,7 @@ class Runner:
         self._backoff = rules.backoff
         clock = Clock() if clock is None else clock
         self._clock = clock.now_ns
-        self._spin_ns, self._sleep_until = clock.spin_ns, clock.sleep_until
+        self._spin_ns, self._follow = clock.spin_ns, clock.follow or self._turn
         self._limiters = {
             step: StepLimiter(limit, transport.submit, clock.now_ns)
             for step, limit in rules.limits.items()
@@ -211,7 +212,7 @@ class Runner:
         async with self._serving() as tasks:
             self._begin(tasks, begin)
             began()
-            await self._dispatch(pacer, max_in_flight, planned)
+            await self._follow(self._dispatch(pacer, max_in_flight, planned))
             self._record.end(max(self._clock(), self.begin_ns + 1))
             await self._drain(drain_s)
         self._raise()
@@ -239,7 +240,7 @@ class Runner:
         async with self._serving() as tasks:
             self._begin(tasks, begin)
             began()
-            await self._wait_until(self.begin_ns)
+            await self._follow(self._until(self.begin_ns))
             until_ns = FOREVER_NS if duration_s is None else self.begin_ns + int(duration_s * 1e9)
             number, record, together = 0, self._record, self._together
             most = MOST_COPIES if copies is None else copies
@@ -292,12 +293,12 @@ class Runner:
         """Let users come when it is time; one who is to go does so when a copy has ended."""
         self._users = 0
         for at_s, level in users:
-            await self._wait_until(self.begin_ns + int(at_s * 1e9))
+            await self._follow(self._until(self.begin_ns + int(at_s * 1e9)))
             self._wanted = -(-level // self._together)
             while self._users < self._wanted and not self._stopped:
                 self._users += 1
                 refill()
-        await self._wait_until(until_ns)
+        await self._follow(self._until(until_ns))
         self._end()
 
     def stop(self) -> None:
@@ -341,9 +342,10 @@ class Runner:
         self.begin_ns, self._begin_ms = begin
         self._record.begin(self.begin_ns)
 
-    async def _dispatch(  # noqa: C901  # one loop, as a call more would cost every copy
+    def _dispatch(  # noqa: C901  # one loop, as a call more would cost every copy
         self, pacer: OpenPacer, max_in_flight: int, planned: int
-    ) -> None:
+    ) -> Iterator[int]:
+        """Start copies that are due; yield when to go on."""
         record, clock, grid = self._record, self._clock, self._record.grid
         begin_ns = looked_ns = self.begin_ns
         together = self._together
@@ -359,7 +361,7 @@ class Runner:
                 ready_ns = due_ns if now - due_ns <= _PROMPT_NS else held_ns
                 if now < ready_ns or now - looked_ns > _BURST_NS:
                     should_ns = ready_ns if now < ready_ns else looked_ns + _BURST_NS
-                    await self._wait_until(ready_ns)
+                    yield from self._until(ready_ns)
                     now = looked_ns = clock()
                     if now >= self.lease_ns:
                         self.is_expired = True
@@ -382,7 +384,7 @@ class Runner:
                     self._start(first, due_ns, now, count)
                 else:
                     record.skip(first, begun)
-        await self._wait_until(begin_ns + int(pacer.duration_s * 1e9))
+        yield from self._until(begin_ns + int(pacer.duration_s * 1e9))
 
     def _stalled(self, pacer: OpenPacer, begun: int, planned: int, stall: tuple[int, int]) -> int:
         """Note that the loop was late, and skip what fell due if it was a pause.
@@ -415,17 +417,23 @@ class Runner:
         self._record.skip(begun, last, paused=True)
         return last
 
-    async def _wait_until(self, due_ns: int) -> None:
-        """Return when the instant has come, or the run is stopping, after a turn of the loop."""
-        if self._clock() >= due_ns:
-            await checkpoint()
-        while (gap_ns := due_ns - self._clock()) > 0 and not self._stopped:
-            if self._sleep_until is not None:
-                await self._sleep_until(due_ns - max(0, gap_ns - _STEP_NS))
-            elif gap_ns > self._spin_ns:
-                await anyio.sleep(min((gap_ns - self._spin_ns / 2), _STEP_NS) / 1e9)
-            else:
+    def _until(self, due_ns: int) -> Iterator[int]:
+        """Yield when to look again, at least once, until the instant has come or the run stops."""
+        while True:
+            yield min(due_ns, self._clock() + _STEP_NS)
+            if self._stopped or self._clock() >= due_ns:
+                return
+
+    async def _turn(self, instants: Iterator[int]) -> None:
+        """Ask for the next instant at each one; turn the loop for the rest of a wait."""
+        for instant_ns in instants:
+            if self._clock() >= instant_ns:
                 await checkpoint()
+            while (gap_ns := instant_ns - self._clock()) > 0 and not self._stopped:
+                if gap_ns > self._spin_ns:
+                    await anyio.sleep((gap_ns - self._spin_ns / 2) / 1e9)
+                else:
+                    await checkpoint()
 
     async def _drain(self, drain_s: float) -> None:
         """Wait for the copies under way; after ``drain_s`` give them up as they stand."""

@@ -29,7 +29,7 @@ DIGITS = 2
 """Significant digits of an interval's histogram."""
 
 BUFFERED = 4096
-"""So many instants are written down before they are worked out."""
+"""So many instants are written down before they are worked out: copies wait meanwhile."""
 
 Row = npt.NDArray[np.uint32]
 Matrix = npt.NDArray[np.uint32]

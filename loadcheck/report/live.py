@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from rich.cells import cell_len, get_character_cell_size
@@ -20,6 +20,7 @@ from loadcheck.errors import many, printable
 from loadcheck.measure.histogram import SIGNIFICANT_DIGITS, Histogram, layout
 from loadcheck.report import words
 from loadcheck.secrets import cover
+from loadcheck.verify.progress import Progress
 from loadcheck.verify.thresholds import Judged
 
 PLAIN_WIDTH = 100
@@ -41,110 +42,6 @@ _MARKS = {"pass": ("✓", _GREEN), "fail": ("✗", _RED), "unknown": ("?", _DIM)
 _STAGES = {"starting": "starting", "settle": "waiting for the count", "done": "done"}
 
 
-class Recorded(Protocol):
-    """The counters that are shown."""
-
-    started: int
-    skipped: int
-    acknowledged: int
-    rejected: int
-    indeterminate: int
-    retries: int
-    in_flight: int
-    uniques: int | None
-
-
-class Outlined(Protocol):
-    """What is known of a run before it begins."""
-
-    @property
-    def name(self) -> str:
-        """The scenario's."""
-
-    @property
-    def planned(self) -> int | None:
-        """Copies in all, if known."""
-
-    @property
-    def duration_s(self) -> float | None:
-        """How long the load is to last, if known."""
-
-    @property
-    def checked(self) -> bool:
-        """Whether the service is asked for what arrived."""
-
-
-class Running(Protocol):
-    """The state of a run, as the pipeline keeps it."""
-
-    signals: int
-
-    @property
-    def news(self) -> Sequence[str]:
-        """What is to be shown at once, the latest last."""
-
-    @property
-    def outline(self) -> Outlined:
-        """What was known of it before."""
-
-    async def wait(self, seconds: float) -> None:
-        """Return after a time, or at once when a signal or news come."""
-
-    @property
-    def stage(self) -> str:
-        """Where it is, in a word."""
-
-    @property
-    def part(self) -> str:
-        """Which stage of the load it is in; "" if the load has none."""
-
-    @property
-    def record(self) -> Recorded:
-        """What has been counted."""
-
-    def spent(self) -> Mapping[str, int]:
-        """Return ``queries`` and ``query_cost`` so far; nothing if nobody is asked."""
-
-    @property
-    def acknowledged_users(self) -> int:
-        """Users that must be counted, as far as is known by now."""
-
-    @property
-    def elapsed_s(self) -> float:
-        """Seconds since the load began."""
-
-    @property
-    def left_s(self) -> float | None:
-        """Seconds until the load ends, or at most until the waiting does; None if unknown."""
-
-    @property
-    def asked_rate(self) -> float | None:
-        """What the schedule asks for now, per second; None for a closed load."""
-
-    @property
-    def trouble(self) -> str:
-        """Why the last query had no answer; "" if it had one."""
-
-    @property
-    def times(self) -> Histogram:
-        """The latency of the ingest step so far."""
-
-    def latest(self, column: str) -> float | None:
-        """Return a timeline column's value in the last full second."""
-
-    def recent(self, column: str, seconds: int) -> Sequence[float | None]:
-        """Return a timeline column's values in the last full seconds, the oldest first."""
-
-    def thresholds(self) -> Sequence[Judged]:
-        """Return how the thresholds stand if the load ended now."""
-
-    def together(self) -> Sequence[Judged]:
-        """Return how those of all flows of a mix stand, if it is this flow that shows them."""
-
-    def cpu_share(self) -> float | None:
-        """Return which share of a core this process used lately; None if not yet known."""
-
-
 class LiveView:
     """Draws a run; keeps what is looked at once a second only.
 
@@ -153,7 +50,7 @@ class LiveView:
         color: Whether to use terminal colours.
     """
 
-    def __init__(self, run: Running, *, color: bool) -> None:
+    def __init__(self, run: Progress, *, color: bool) -> None:
         self._run = run
         self._paint = _Paint(color)
         self._second = -1
@@ -369,20 +266,20 @@ def _binned(times: Histogram) -> _Bins | None:
     return _Bins(places, counts[filled], low_us / 1e3, high_us / 1e3)
 
 
-def interruption(run: Running) -> str:
+def interruption(run: Progress) -> str:
     """Return what happens now that a signal has come, and what another one does."""
     if run.signals > 1:
         return "Interrupted again: saving what is known."
     return "Interrupted: waiting for the count. Ctrl-C again: save at once."
 
 
-def news_since(run: Running, seen: int) -> list[str]:
+def news_since(run: Progress, seen: int) -> list[str]:
     """Return the news after the first so many, a line each, for logs."""
     time = words.clock(run.elapsed_s)
     return [f"{time:>7}  {'workers':<8}  {_said(news)}" for news in run.news[seen:]]
 
 
-def _spent(run: Running) -> str:
+def _spent(run: Progress) -> str:
     """Say what asking has cost so far; "" if nobody was asked."""
     spent = run.spent()
     queries, cost = spent.get("queries", 0), spent.get("query_cost", 0)
@@ -391,7 +288,7 @@ def _spent(run: Running) -> str:
     return many(queries, "queries") + (f", cost {words.count(cost)}" * (cost != queries))
 
 
-def line(run: Running) -> str:
+def line(run: Progress) -> str:
     """Return the state of a run in one plain line of at most 100 columns, for logs."""
     record = run.record
     head = f"{words.clock(run.elapsed_s):>7}  {run.stage:<8}"
@@ -418,7 +315,7 @@ def line(run: Running) -> str:
     return _clip(f"{head}  {shown}", PLAIN_WIDTH)
 
 
-def together_line(run: Running, width: int) -> str:
+def together_line(run: Progress, width: int) -> str:
     """Return how the thresholds of all flows of a mix stand, in one plain line, for logs.
 
     "" if there are none, or another flow shows them.
@@ -436,7 +333,7 @@ def together_line(run: Running, width: int) -> str:
     return _clip(f"{head}  {_fit(parts, width - len(head) - 2, gap='  ')}", width)
 
 
-def probe_line(number: int, rate: str, run: Running, width: int) -> str:
+def probe_line(number: int, rate: str, run: Progress, width: int) -> str:
     """Return the state of a probe of a capacity search in one line."""
     parts = [
         f"{number:>3}  {rate:>16}  {run.stage:<8}",
@@ -469,7 +366,7 @@ class _Paint:
         return f"{style}{text}{_OFF}" if self._color and style and text else text
 
 
-def _done(run: Running) -> float:
+def _done(run: Progress) -> float:
     if run.outline.duration_s:
         return min(1.0, run.elapsed_s / run.outline.duration_s)
     if run.outline.planned:

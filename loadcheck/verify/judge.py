@@ -156,11 +156,13 @@ def check_shards(evidence: RunEvidence) -> Iterator[Finding]:
     if all(each.at_s is None for each in lost):
         left = "No copy was sent"
     elif unknown:
-        until_s = max(each.at_s or 0.0 for each in lost)
         left = f"What {they} had not told of, {many(unknown, 'copies')}, may or may not have been "
-        left += f"sent, until {until_s:.1f} s; the target was not given the load that was asked for"
+        left += f"sent{_until(lost)}; the target was not given the load that was asked for"
     else:
-        left = f"Of all copies that {they} sent it is known what came, and not how long they took"
+        left = (
+            f"What became of all that {they} sent is known; the load, or what was measured of it, "
+        )
+        left += "is not whole"
     yield Finding(
         check="shard",
         verdict=Verdict.UNKNOWN,
@@ -183,6 +185,13 @@ def check_shards(evidence: RunEvidence) -> Iterator[Finding]:
 
 def _moment(heard_s: float | None) -> str:
     return "before the load began" if heard_s is None else f"{heard_s:.1f} s into the load"
+
+
+def _until(lost: Sequence[LostShard]) -> str:
+    """Say until when copies may have been sent, where their ends are not certain."""
+    ended_s = max(each.at_s or 0.0 for each in lost)
+    heard_s = max(each.heard_s or 0.0 for each in lost)
+    return f", until {ended_s:.0f} s into it" if ended_s > heard_s + 1 else ""
 
 
 def is_paused(record: Record) -> bool:

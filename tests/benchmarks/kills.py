@@ -1,12 +1,13 @@
 """Kills at random instants: ``python -m tests.benchmarks.kills [--each 50] [--seed 1] [WHO …]``.
 
 WHO is shard, coordinator, mix (a run of two flows), worker (of a Dask cluster) or nanny; stop kills
-nobody: the run is interrupted, and told when the last worker started its last copy. frozen (the
-run), thawed (a worker), cut (what reaches a worker) and deaf (a worker of a cluster) outlive a
-lease, and so take longer: there are a tenth as many of them, unless they are named. All of them
-without WHO, several at a time: fifty of each take some twelve minutes of an idle machine. What
-must hold each time is in ``tests/cli/kills.py``; beyond that the run must tell of a kill within a
-second, of a cut within five. A seed says at which instants.
+nobody: the run is interrupted, and told when the last worker started its last copy. far (a run of
+whose end its workers do not hear), frozen (the run), thawed (a worker), cut (what reaches a worker)
+and deaf (a worker of a cluster) outlive a lease, and so take longer: there are a tenth as many of
+them, unless they are named. All of them without WHO, several at a time: fifty of each take some
+twelve minutes of an idle machine. What must hold each time is in ``tests/cli/kills.py``; beyond
+that the run must tell of a kill within a second, of a cut within five. A seed says at which
+instants.
 """
 
 from __future__ import annotations
@@ -27,13 +28,14 @@ WHO: dict[str, tuple[kills.Happens, float]] = {
     "worker": (kills.kill_worker, 1.0),
     "nanny": (kills.kill_nanny, 1.0),
     "stop": (kills.stop, 1.0),
+    "far": (kills.kill_far, 5.0),
     "frozen": (kills.freeze_coordinator, 5.0),
     "thawed": (kills.thaw_shard, 5.0),
     "cut": (kills.cut_pipe, 5.0),
     "deaf": (kills.cut_worker, 5.0),
 }
 """What happens, and within how many seconds it must be told."""
-_LONG = ("frozen", "thawed", "cut", "deaf")
+_LONG = ("far", "frozen", "thawed", "cut", "deaf")
 
 
 class _Bench:

@@ -301,6 +301,31 @@ def kill_run(place: Lane, after_s: float, options: Sequence[str], **values: obje
         return run.holds(at, None, None)
 
 
+def kill_far(place: Lane, after_s: float) -> Killed:
+    """Kill a run whose workers, far away, do not hear of it: they send until their lease is over.
+
+    That is what a results file must allow for which was saved before.
+    """
+    options = ["--prefix", place.relay, "--prefix", place.relay]
+    with _running(place, options, **_LONG) as run:
+        below = children(run.process)
+        relays = [each for each in below if str(place.folder / "relay.py") in each.cmdline()]
+        for relay in relays:
+            relay.suspend()
+        workers = [each for each in shards(below) if each not in relays]
+        time.sleep(after_s)
+        at = time.time()
+        run.process.kill()
+        run.process.wait()
+        # what they have to tell they keep, until it is certain that nobody will read it
+        time.sleep(LEASE_S + LATE_S)
+        for relay in relays:
+            relay.kill()
+        wait_for(lambda: gone(workers))
+        _reconcile(run, run.loadcheck.results()[0])
+        return run.holds(at, None, None)
+
+
 _SESSIONS = 'sessions = {uploads = 2, gap = "100ms", returning = 0.3}'
 _MIX = (
     '{name = "buy", workflow = "amplitude", weight = 2}',

@@ -172,7 +172,7 @@ def test_an_interrupt_ends_the_wait_for_a_scheduler(
     assert not loadcheck.results()
 
 
-@pytest.mark.parametrize("victim", ["worker", "nanny", "shard"])
+@pytest.mark.parametrize("victim", ["worker", "nanny", "shard", "scheduler"])
 def test_what_is_killed_is_not_sent_again(
     cluster: Cluster, loadcheck: Loadcheck, smoke: Path, victim: str
 ) -> None:
@@ -188,6 +188,8 @@ def test_what_is_killed_is_not_sent_again(
         cluster.nanny.kill()
         for each in cluster.workers():
             each.kill()
+    elif victim == "scheduler":
+        cluster.scheduler.kill()
     else:
         (shard,) = worker.children(recursive=True)
         shard.kill()
@@ -197,7 +199,8 @@ def test_what_is_killed_is_not_sent_again(
     bounds_hold(result)
     assert result["copies"]["started"] <= 1800
     (finding,) = (each for each in result["findings"] if each["check"] == "shard")
-    assert len(finding["evidence"]["lost"]) == (2 if victim == "nanny" else 1)
+    assert len(finding["evidence"]["lost"]) == (2 if victim in ("nanny", "scheduler") else 1)
+    assert "Traceback" not in stderr, "what Dask has to say is said"
 
 
 def test_a_scheduler_with_tls_takes_those_who_have_its_certificates(

@@ -182,11 +182,10 @@ def test_the_intent_is_on_disk_before_the_first_request(loadcheck: Loadcheck, sm
     process.communicate()
 
 
-def test_a_terminal_sees_a_live_view_that_is_wiped_at_the_end(
-    loadcheck: Loadcheck, smoke: Path
-) -> None:
+def on_a_terminal(loadcheck: Loadcheck, *arguments: str | Path, **env: str) -> tuple[int, str]:
+    """Run a command on a terminal; return its exit code and what the terminal was sent."""
     main, side = pty.openpty()
-    process = loadcheck.start("run", smoke, stdout=side, stderr=side, env={"TERM": "xterm"})
+    process = loadcheck.start(*arguments, stdout=side, stderr=side, env={"TERM": "xterm", **env})
     os.close(side)
     seen = b""
     while True:
@@ -196,28 +195,23 @@ def test_a_terminal_sees_a_live_view_that_is_wiped_at_the_end(
             break
     process.wait(timeout=30)
     os.close(main)
-    text = seen.decode()
-    assert process.returncode == 0
+    return process.returncode, seen.decode()
+
+
+def test_a_terminal_sees_a_live_view_that_is_wiped_at_the_end(
+    loadcheck: Loadcheck, smoke: Path
+) -> None:
+    code, text = on_a_terminal(loadcheck, "run", smoke)
+    assert code == 0
     assert "in flight" in text
     assert re.search(r"\x1b\[\d+A\r\x1b\[J", text)
     assert "PASS" in text.rpartition("\x1b[J")[2]
 
 
 def test_no_color_is_honoured_on_a_terminal(loadcheck: Loadcheck, smoke: Path) -> None:
-    main, side = pty.openpty()
-    process = loadcheck.start(
-        "run", smoke, "--quiet", stdout=side, stderr=side, env={"TERM": "xterm", "NO_COLOR": "1"}
-    )
-    os.close(side)
-    seen = b""
-    while True:
-        try:
-            seen += os.read(main, 65536)
-        except OSError:
-            break
-    process.wait(timeout=30)
-    os.close(main)
-    assert b"\x1b[" not in seen
+    _, text = on_a_terminal(loadcheck, "run", smoke, "--quiet", NO_COLOR="1")
+    assert "PASS" in text
+    assert "\x1b[" not in text
 
 
 def test_ctrl_c_while_the_command_line_is_imported_ends_without_a_traceback(

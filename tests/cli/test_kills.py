@@ -64,7 +64,9 @@ def test_a_stop_reaches_all_workers_before_the_load_is_over(place: kills.Lane) -
     assert stopped.told_s < kills.LOAD_S * 5
 
 
-@pytest.mark.parametrize("happens", [kills.freeze_coordinator, kills.thaw_shard, kills.cut_pipe])
+@pytest.mark.parametrize(
+    "happens", [kills.freeze_coordinator, kills.thaw_shard, kills.cut_pipe, kills.kill_far]
+)
 def test_who_has_heard_nothing_for_its_lease_sends_nothing(
     place: kills.Lane, happens: kills.Happens
 ) -> None:

@@ -272,11 +272,18 @@ def test_clocks_that_count_from_another_instant_make_no_difference(
         assert worker["acknowledged"] == 100
 
 
+_BUG = "from loadcheck.cli.exits import run_command as run; exit(run(lambda: 1 / 0))"
+
+
 @pytest.mark.parametrize(
     ("prefix", "said"),
     [
         ("no-such-command-anywhere", 'cannot be started by "no-such-command-anywhere"'),
         ("false", "worker 1 on false did not come up: it ended with exit code 1"),
+        (
+            f"{sys.executable} -c '{_BUG}'",
+            "did not come up: it ended with exit code 70: ZeroDivisionError: division by zero;",
+        ),
         ("echo", "something else writes into the stream: 'loadcheck shard"),
     ],
 )

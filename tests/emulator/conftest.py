@@ -150,6 +150,12 @@ class Served:
         return socket.create_connection(("127.0.0.1", self.port), timeout=10)
 
 
+def stored(served: Served) -> tuple[int, int, int]:
+    """Return how many users and events there are, and how many duplicates were discarded."""
+    state = served.project.emulator.state()
+    return state["users"], state["events"], state["duplicates"]
+
+
 Serve = Callable[..., Served]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.emulator.conftest import Serve, Served
+from tests.emulator.conftest import Serve, Served, stored
 
 Send = Callable[..., list[tuple[str, int]]]
 
@@ -90,11 +90,6 @@ def send(package: Path) -> Send:
         return sorted((user, code) for user, code in said)
 
     return send
-
-
-def stored(served: Served) -> tuple[int, int, int]:
-    state = served.project.emulator.state()
-    return state["users"], state["events"], state["duplicates"]
 
 
 @pytest.mark.parametrize("path", ["/2/httpapi", "/batch"])

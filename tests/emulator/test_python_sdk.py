@@ -10,7 +10,7 @@ import amplitude
 import pytest
 from amplitude import storage
 
-from tests.emulator.conftest import Make, Serve, Served
+from tests.emulator.conftest import Make, Serve, Served, stored
 
 Send = Callable[..., list[tuple[str, int]]]
 
@@ -66,12 +66,6 @@ def send() -> Iterator[Send]:
     yield send
     for client in clients:
         client.shutdown()
-
-
-def stored(served: Served) -> tuple[int, int, int]:
-    """Users, events, and duplicates discarded."""
-    state = served.project.emulator.state()
-    return state["users"], state["events"], state["duplicates"]
 
 
 @pytest.mark.parametrize("path", ["/2/httpapi", "/batch"])

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from collections.abc import Iterator
 
 import anyio
 import pytest
@@ -18,7 +19,7 @@ pytestmark = [
 async def waited(alarm: Alarm, for_ns: int) -> int:
     """Return how long after the instant a wait ended."""
     instant = time.monotonic_ns() + for_ns
-    await alarm.sleep_until(instant)
+    await alarm.follow(iter((instant,)))
     return time.monotonic_ns() - instant
 
 
@@ -38,8 +39,7 @@ async def test_an_instant_that_has_passed_is_no_wait() -> None:
     with open_alarm() as alarm:
         assert alarm is not None
         other = asyncio.ensure_future(turn())
-        await alarm.sleep_until(-5)
-        await alarm.sleep_until(0)
+        await alarm.follow(iter((-5, 0)))
         assert (turns, other.done()) == (1, True), "others had a turn"
 
 
@@ -48,6 +48,18 @@ async def test_a_wait_that_is_given_up_leaves_nothing_behind() -> None:
         assert alarm is not None
         for _ in range(3):
             with anyio.move_on_after(0.001):
-                await alarm.sleep_until(time.monotonic_ns() + 60_000_000_000)
+                await alarm.follow(iter((time.monotonic_ns() + 60_000_000_000,)))
             # an alarm of before must not end this one
             assert await waited(alarm, 3_000_000) >= 0
+
+
+async def test_what_goes_wrong_between_two_instants_is_raised_where_it_is_waited_for() -> None:
+    def instants() -> Iterator[int]:
+        yield 0
+        raise OSError("no more")
+
+    with open_alarm() as alarm:
+        assert alarm is not None
+        with pytest.raises(OSError, match="no more"):
+            await alarm.follow(instants())
+        assert await waited(alarm, 3_000_000) >= 0

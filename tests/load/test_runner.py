@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -553,15 +553,16 @@ def test_a_pause_over_the_end_skips_the_rest() -> None:
 def test_who_can_wait_exactly_never_turns_the_loop_meanwhile() -> None:
     waits = 0
 
-    async def sleep_until(instant_ns: int) -> None:
+    async def follow(instants: Iterator[int]) -> None:
         nonlocal waits
-        waits += 1
-        # a nanosecond is less than what a float of seconds tells apart
-        await trio.sleep_until((instant_ns - 1) / 1e9)
-        await trio.lowlevel.checkpoint()
+        for instant_ns in instants:
+            waits += 1
+            # a nanosecond is less than what a float of seconds tells apart
+            await trio.sleep_until((instant_ns - 1) / 1e9)
+            await trio.lowlevel.checkpoint()
 
     # in this time, which passes only while all sleep, turning the loop would never end
-    clock = Clock(now_ns=now_ns, spin_ns=1 << 62, sleep_until=sleep_until)
+    clock = Clock(now_ns=now_ns, spin_ns=1 << 62, follow=follow)
     ran = run(OneStep(), at_once, rate=10, duration_s=3, clock=clock)
     assert (ran.record.started, ran.record.acknowledged) == (30, 30)
     assert ran.record.dispatch_lag.max_ns == 0

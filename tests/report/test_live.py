@@ -3,16 +3,18 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 
 from loadcheck.cli.terminal import Drawn
 from loadcheck.measure.histogram import Histogram
-from loadcheck.report import live
+from loadcheck.report import live as views
 from loadcheck.verify import Verdict
 from loadcheck.verify.metrics import Kind, Measured, Metric
 from loadcheck.verify.thresholds import Judged, ParsedThreshold
 
+live: Any = views  # it takes a Progress, and looks at no more of it than Run has
 WIDTHS = (60, 80, 120, 200)
 
 
@@ -114,7 +116,8 @@ def plain(text: str) -> str:
 
 
 def rows(run: Run, *, color: bool = False, width: int = 80, height: int = 24) -> list[str]:
-    return live.LiveView(run, color=color).rows(width, height)
+    drawn: list[str] = live.LiveView(run, color=color).rows(width, height)
+    return drawn
 
 
 def test_it_tells_everything_that_a_reader_asks_for() -> None:

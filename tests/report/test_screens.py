@@ -18,11 +18,11 @@ from loadcheck.compare.figures import RATE, counted, time_of_step
 from loadcheck.compare.history import Past, Range
 from loadcheck.compare.trend import trend as build_trend
 from loadcheck.errors import Problem
-from loadcheck.report import capacity, comparison, listing, live, preview, terminal, trend
+from loadcheck.report import capacity, comparison, listing, preview, terminal, trend
 from loadcheck.result.catalogue import Entry
 from tests.report.test_capacity import PROBES
 from tests.report.test_capacity import document as searched
-from tests.report.test_live import BAD, Run
+from tests.report.test_live import BAD, Run, live
 from tests.report.test_preview import document as previewed
 from tests.report.test_terminal import EXAMPLE
 
@@ -260,7 +260,7 @@ def summary(document: Document) -> Callable[[int], str]:
 
 def drawn(run: Run) -> Callable[[int], str]:
     def text(width: int) -> str:
-        rows = live.LiveView(run, color=False).rows(width, 24)
+        rows: list[str] = live.LiveView(run, color=False).rows(width, 24)
         return "".join(f"{row.rstrip()}\n" for row in rows)
 
     return text

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import shlex
 import signal
@@ -223,6 +224,9 @@ def _specs(
 _CONNECT_S: Final = 10.0
 _PULL_S: Final = 5.0
 _KILL_S: Final = 5.0
+_SEND_S: Final = 5.0
+_SLOWEST: Final = 1_000_000
+"""Bytes in a second that a network carries: a scenario's files may take longer than a word."""
 _LEAVE_S: Final = 2.0
 
 
@@ -331,6 +335,8 @@ class DaskEngine:
             self._client = Client(  # type: ignore[no-untyped-call]
                 self._address, asynchronous=True, timeout=_CONNECT_S
             )
+            # what becomes of the cluster we tell ourselves, and no trace is wanted
+            logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
             # what is no scheduler may say nothing for ever, and Dask waits for it as long
             async with asyncio.timeout(_CONNECT_S + _PULL_S):
                 with warnings.catch_warnings(action="ignore", category=VersionMismatchWarning):
@@ -406,13 +412,21 @@ class _Seat:
         self._unframer = Unframer()
         self._came: deque[dict[str, Any]] = deque()
         self._sending = asyncio.Lock()
+        self._unsent = bytearray()
 
     async def send(self, message: Message) -> None:
-        """Send a message; to one that is gone it is lost."""
+        """Send a message; to one that is gone it is lost.
+
+        While nothing gets through it is kept, and goes with the next: all may be told twice.
+        """
+        self._unsent += frame(message)
         async with self._sending:
+            if not (sent := bytes(self._unsent)):
+                return
             with contextlib.suppress(Exception):
-                async with asyncio.timeout(_KILL_S):
-                    await self._actor.push(frame(message))
+                async with asyncio.timeout(_SEND_S + len(sent) / _SLOWEST):
+                    await self._actor.push(sent)
+                    del self._unsent[: len(sent)]
 
     async def receive(self) -> tuple[int, dict[str, Any] | Gone]:
         """Return what comes next, and when it came."""

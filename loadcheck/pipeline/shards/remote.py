@@ -264,7 +264,12 @@ class Child:
         why = f"it was killed by signal {-code}" if code < 0 else f"it ended with exit code {code}"
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(self._listening), _REAP_S / 2)
-        said = self._said.decode("utf-8", "replace").strip().splitlines()
+        # of a trace the last line that says something: what follows it is for who sees the others
+        said = [
+            line
+            for line in self._said.decode("utf-8", "replace").splitlines()
+            if line.strip() and not line.startswith("This is a bug")
+        ]
         # behind a command only the command is known to have ended
         return Gone(why=f"{why}: {said[-1]}" if said else why, certain=self.where == "this machine")
 

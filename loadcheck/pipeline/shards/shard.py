@@ -227,12 +227,10 @@ class _Shard:
         async with anyio.create_task_group() as sending:
 
             def second(_: int) -> None:
-                rows = len(load.engine.record.timeline)
-                sending.start_soon(changes.send, "snap", load.still(), rows)
+                sending.start_soon(changes.send, load)
 
             await load.run(begin, second)
-        now, rows = load.still(), len(load.engine.record.timeline)
-        await changes.send("done", now, rows, end=load.end, digest=digest(now))
+        await changes.send(load, is_over=True)
 
 
 class _ChangeSender:
@@ -248,20 +246,24 @@ class _ChangeSender:
         self._sequence = 0
         self._turn = anyio.Lock()
 
-    async def send(self, kind: str, now: Any, rows: int, **more: Any) -> None:
+    async def send(self, load: _Load, *, is_over: bool = False) -> None:
         """Send what has changed since the last time; copies that fall due have their turn between.
 
         Args:
-            kind: "snap" or "done".
-            now: The record, held still; messages go out in the order of these calls.
-            rows: Seconds that its timeline has.
-            more: What else the message holds.
+            load: What is recorded.
+            is_over: Whether this is the last time.
         """
         async with self._turn:
             await checkpoint()
+            now, rows = load.still(), len(load.engine.record.timeline)
+            await checkpoint()
             by = await by_turns(change_by_parts(self._tree, now))
             await checkpoint()
-            self._post(kind, sequence=self._sequence, rows=rows, change=by, **more)
+            held = {"sequence": self._sequence, "rows": rows, "change": by}
+            if is_over:
+                self._post("done", **held, end=load.end, digest=digest(now))
+            else:
+                self._post("snap", **held)
             self._tree, self._sequence = now, self._sequence + 1
 
 

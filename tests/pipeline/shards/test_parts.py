@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -20,6 +21,7 @@ from loadcheck.errors import InputError
 from loadcheck.load.monitor import Monitor
 from loadcheck.load.slices import Slice
 from loadcheck.measure.changes import BrokenChangeError, change, still
+from loadcheck.pipeline import shards
 from loadcheck.pipeline.shards import DaskEngine, Workers, cores, count
 from loadcheck.pipeline.shards.members import (
     Member,
@@ -240,6 +242,34 @@ def test_a_variable_that_the_worker_lacks_is_named_and_not_shown(
     for name, value in KEYS.items():
         monkeypatch.setenv(name, value)
     assert spec(environment=None).scenario().name == "live"
+
+
+class _Away:
+    """Stands for an actor that cannot be reached for a while."""
+
+    def __init__(self) -> None:
+        self.is_cut, self.came = True, b""
+
+    async def push(self, data: bytes) -> None:
+        if self.is_cut:
+            await asyncio.sleep(60)
+        self.came += data
+
+
+def test_what_did_not_get_through_is_told_when_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards, "_SEND_S", 0.01)
+
+    async def tell() -> list[str]:
+        actor = _Away()
+        seat = shards._Seat(actor, "a worker")
+        await seat.send({"is": "stop"})
+        await seat.send({"is": "outputs"})
+        assert not actor.came
+        actor.is_cut = False
+        await asyncio.gather(*(seat.send({"is": "ping"}) for _ in range(2)))
+        return [message["is"] for message in Unframer().feed(actor.came)]
+
+    assert asyncio.run(tell()) == ["stop", "outputs", "ping", "ping"]
 
 
 @pytest.mark.parametrize(
