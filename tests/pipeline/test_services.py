@@ -309,7 +309,7 @@ def packed(content: bytes) -> bytes:
 
 
 SPOILT: dict[str, tuple[Callable[[bytes], bytes], str]] = {
-    "a cut line": (cut, "not JSON"),
+    "a cut line": (cut, "not a JSON object"),
     "a cut gzip": (lambda content: cut(packed(content)), "cannot be read"),
     "a page for people": (lambda _: b"<html><body>Bad gateway</body></html>", "begins with '<html"),
     "an error in its midst": (lambda content: content + b"Code: 241. Memory limit\n", "Code: 241"),
