@@ -617,7 +617,7 @@ class Record(Recorded):
 
         Args:
             due: Copies, by its own numbers, that fell due before it was certainly gone.
-            since_begin_ns: When that was, since the load began.
+            since_begin_ns: When it was last heard of, since the load began.
 
         Returns:
             What its counts have gained.
