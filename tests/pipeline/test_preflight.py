@@ -177,7 +177,7 @@ async def server(
         ({"status": 429, "body": b"{}"}, "upload", "has had too many requests (429)"),
         ({"status": 503, "body": b"{}"}, "upload", "is out of order (503)"),
         ({"status": 400, "body": SHORT}, "upload", "refuses the user id as too short"),
-        ({"status": 404, "body": b"<html>"}, "upload", "answers 404, which is no API"),
+        ({"status": 404, "body": b"<html>"}, "upload", "answers 404, which is not an API"),
         ({"status": 200, "body": UPLOADED, "counts": 2}, "deduplication", "counts 2 times"),
         ({"status": 200, "body": UPLOADED, "counts": 0}, "project", "different projects"),
         ({"status": 200, "body": UPLOADED}, "query", "no number of uniques"),
