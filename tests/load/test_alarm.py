@@ -63,3 +63,19 @@ async def test_what_goes_wrong_between_two_instants_is_raised_where_it_is_waited
         with pytest.raises(OSError, match="no more"):
             await alarm.follow(instants())
         assert await waited(alarm, 3_000_000) >= 0
+
+
+async def test_what_falls_due_within_a_tenth_of_a_millisecond_goes_together() -> None:
+    for_ns, asked = 20_000_000, 0
+
+    def instants() -> Iterator[int]:
+        nonlocal asked
+        end_ns = time.monotonic_ns() + for_ns
+        while (now_ns := time.monotonic_ns()) < end_ns:
+            asked += 1
+            yield now_ns + 1000
+
+    with open_alarm() as alarm:
+        assert alarm is not None
+        await alarm.follow(instants())
+    assert 0 < asked <= for_ns // 100_000 + 1
