@@ -27,6 +27,7 @@ eventProperties = {{ scenario = "batches" }}
 model = "open"
 {load}
 [retry]
+attempts = 20
 backoff = "20ms"
 max_backoff = "100ms"
 [verify]
