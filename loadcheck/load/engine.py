@@ -43,8 +43,12 @@ from loadcheck.workflow.runtime.plan import Plan
 _ABSOLUTE = 1
 _S = 1_000_000_000
 _APART_NS = 100_000
-"""Between two times that the alarm rings: what falls due meanwhile is started together, as a worker
-of a fast load that woke for each copy would spend a fifth more on it."""
+"""Between two times that the alarm rings: what falls due meanwhile is started together."""
+_FAST_APART_NS = 250_000
+"""The same for loads so fast that :data:`_MANY` fall due meanwhile: to wake for each request costs
+as much again as to send it, and two workers and a target on two cores hold 60,000 copies a second
+this way, where they hold 48,000 otherwise."""
+_MANY = 4
 
 
 class Alarm:
@@ -52,10 +56,12 @@ class Alarm:
 
     Args:
         fd: A timer of the kernel's, which becomes readable when it rings.
+        apart_ns: The least time between two rings.
     """
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, apart_ns: int) -> None:
         self._fd = fd
+        self._apart_ns = apart_ns
         self._settime = ctypes.CDLL(None).timerfd_settime
         self._times = (ctypes.c_long * 4)()
         self._instants: Iterator[int] = iter(())
@@ -65,7 +71,7 @@ class Alarm:
     async def follow(self, instants: Iterator[int]) -> None:
         """Ask for the next instant at each one; return when there is none.
 
-        That is exactly then, or 0.1 ms after the last time. Other callbacks have a turn before.
+        That is exactly then, or ``apart_ns`` after the last time. Others have a turn before.
         """
         self._instants, self._over = instants, self._loop.create_future()
         try:
@@ -82,7 +88,7 @@ class Alarm:
             self._set(0)
             return
         try:
-            self._set(max(next(self._instants), time.monotonic_ns() + _APART_NS))
+            self._set(max(next(self._instants), time.monotonic_ns() + self._apart_ns))
         except StopIteration:
             over.set_result(None)
             self._set(0)
@@ -98,14 +104,18 @@ class Alarm:
 
 
 @contextmanager
-def open_alarm() -> Iterator[Alarm | None]:
-    """Open a timer for the running loop; None where the system has none (it is Linux's)."""
+def open_alarm(apart_ns: int = _APART_NS) -> Iterator[Alarm | None]:
+    """Open a timer for the running loop; None where the system has none (it is Linux's).
+
+    Args:
+        apart_ns: The least time between two rings.
+    """
     create = getattr(ctypes.CDLL(None), "timerfd_create", None)
     fd = -1 if create is None else create(time.CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC)
     if fd < 0:
         yield None
         return
-    loop, alarm = asyncio.get_running_loop(), Alarm(fd)
+    loop, alarm = asyncio.get_running_loop(), Alarm(fd, apart_ns)
     loop.add_reader(fd, alarm.ring)
     try:
         yield alarm
@@ -357,9 +367,18 @@ async def open_engine(
             yield LoadEngine(spec, compiled, transport, Clock(waiting=waiting))
             return
         take_short_turns()
-        with open_alarm() as alarm:
+        with open_alarm(_apart_ns(spec)) as alarm:
             clock = Clock(follow=None if alarm is None else alarm.follow, waiting=waiting)
             yield LoadEngine(spec, compiled, transport, clock)
+
+
+def _apart_ns(spec: LoadSpec) -> int:
+    """Return how far apart the requests of a worker's load are started at the least."""
+    pacer, workers = spec.pacer, 1 if spec.part is None else spec.part.of
+    if pacer is None:
+        return _APART_NS
+    requests = pacer.peak_rate / (workers * spec.load.copies_per_request)
+    return _FAST_APART_NS if requests * _FAST_APART_NS >= _MANY * _S else _APART_NS
 
 
 def open_transport(settings: TransportSettings) -> AbstractAsyncContextManager[LoadTransport]:
