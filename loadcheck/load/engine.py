@@ -367,17 +367,20 @@ async def open_engine(
             yield LoadEngine(spec, compiled, transport, Clock(waiting=waiting))
             return
         take_short_turns()
-        with open_alarm(_apart_ns(spec)) as alarm:
+        pacer = None if spec.pacer is None else SlicedPacer.of(spec.pacer, spec.part)
+        with open_alarm(apart_ns(pacer, spec.load.copies_per_request)) as alarm:
             clock = Clock(follow=None if alarm is None else alarm.follow, waiting=waiting)
             yield LoadEngine(spec, compiled, transport, clock)
 
 
-def _apart_ns(spec: LoadSpec) -> int:
-    """Return how far apart the requests of a worker's load are started at the least."""
-    pacer, workers = spec.pacer, 1 if spec.part is None else spec.part.of
-    if pacer is None:
-        return _APART_NS
-    requests = pacer.peak_rate / (workers * spec.load.copies_per_request)
+def apart_ns(pacer: OpenPacer | None, together: int = 1) -> int:
+    """Return how far apart the requests of a worker are started at the least.
+
+    Args:
+        pacer: Its part of an open load; None: its load is closed.
+        together: Copies that share a request.
+    """
+    requests = 0.0 if pacer is None else pacer.peak_rate / together
     return _FAST_APART_NS if requests * _FAST_APART_NS >= _MANY * _S else _APART_NS
 
 

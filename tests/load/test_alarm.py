@@ -8,7 +8,10 @@ from collections.abc import Iterator
 import anyio
 import pytest
 
-from loadcheck.load.engine import Alarm, open_alarm
+from loadcheck.load.engine import Alarm, apart_ns, open_alarm
+from loadcheck.load.pacer import pacer_of
+from loadcheck.load.slices import Slice, SlicedPacer
+from loadcheck.scenario.model import OpenLoad, Stage
 
 pytestmark = [
     pytest.mark.anyio,
@@ -65,7 +68,8 @@ async def test_what_goes_wrong_between_two_instants_is_raised_where_it_is_waited
         assert await waited(alarm, 3_000_000) >= 0
 
 
-async def test_what_falls_due_within_a_tenth_of_a_millisecond_goes_together() -> None:
+@pytest.mark.parametrize("apart", [100_000, 250_000])
+async def test_what_falls_due_meanwhile_goes_together(apart: int) -> None:
     for_ns, asked = 20_000_000, 0
 
     def instants() -> Iterator[int]:
@@ -75,7 +79,19 @@ async def test_what_falls_due_within_a_tenth_of_a_millisecond_goes_together() ->
             asked += 1
             yield now_ns + 1000
 
-    with open_alarm() as alarm:
+    with open_alarm(apart) as alarm:
         assert alarm is not None
         await alarm.follow(instants())
-    assert 0 < asked <= for_ns // 100_000 + 1
+    assert 0 < asked <= for_ns // apart + 1
+
+
+def test_only_a_worker_of_a_fast_load_waits_for_several() -> None:
+    def of(rate: float, workers: int = 1) -> SlicedPacer:
+        stage = Stage(name="only", duration_s=1, rate=rate, end_rate=rate)
+        load = OpenLoad(stages=(stage,))
+        pacer = pacer_of(load, 1)
+        assert pacer is not None
+        return SlicedPacer.of(pacer, Slice(index=0, of=workers))
+
+    assert apart_ns(of(15_999)) == apart_ns(of(16_000), 10) == apart_ns(None) == 100_000
+    assert apart_ns(of(16_000)) == apart_ns(of(32_000, 2)) == 250_000
