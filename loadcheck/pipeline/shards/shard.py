@@ -227,10 +227,13 @@ class _Shard:
         async with anyio.create_task_group() as sending:
 
             def second(_: int) -> None:
-                sending.start_soon(changes.send, load)
+                # at once: what a lost shard has told last must add up to its rows
+                rows = len(load.engine.record.timeline)
+                sending.start_soon(changes.send, "snap", load.still(), rows)
 
             await load.run(begin, second)
-        await changes.send(load, is_over=True)
+        now, rows = load.still(), len(load.engine.record.timeline)
+        await changes.send("done", now, rows, end=load.end, digest=digest(now))
 
 
 class _ChangeSender:
@@ -246,24 +249,20 @@ class _ChangeSender:
         self._sequence = 0
         self._turn = anyio.Lock()
 
-    async def send(self, load: _Load, *, is_over: bool = False) -> None:
+    async def send(self, kind: str, now: Any, rows: int, **more: Any) -> None:
         """Send what has changed since the last time; copies that fall due have their turn between.
 
         Args:
-            load: What is recorded.
-            is_over: Whether this is the last time.
+            kind: "snap" or "done".
+            now: The record, held still; messages go out in the order of these calls.
+            rows: Seconds that its timeline has.
+            more: What else the message holds.
         """
         async with self._turn:
             await checkpoint()
-            now, rows = load.still(), len(load.engine.record.timeline)
-            await checkpoint()
             by = await by_turns(change_by_parts(self._tree, now))
             await checkpoint()
-            held = {"sequence": self._sequence, "rows": rows, "change": by}
-            if is_over:
-                self._post("done", **held, end=load.end, digest=digest(now))
-            else:
-                self._post("snap", **held)
+            self._post(kind, sequence=self._sequence, rows=rows, change=by, **more)
             self._tree, self._sequence = now, self._sequence + 1
 
 
