@@ -13,6 +13,7 @@ from typer.core import TyperCommand
 from loadcheck.cli.overrides import (
     Asking,
     Changes,
+    KeepGoing,
     Outputs,
     Result,
     ScenarioFile,
@@ -125,10 +126,7 @@ def run(
     scenario: ScenarioFile,
     changes: Changes,
     sharing: Sharing,
-    keep_going: Annotated[
-        bool,
-        typer.Option("--keep-going", help="Go on with the other workers when one is lost."),
-    ] = False,
+    keep_going: KeepGoing = False,
     *,
     sending: Sending,
     outputs: Outputs,

@@ -46,7 +46,7 @@ _APART_NS = 100_000
 """Between two times that the alarm rings: what falls due meanwhile is started together."""
 _FAST_APART_NS = 250_000
 """The same for loads so fast that :data:`_MANY` fall due meanwhile: to wake for each request costs
-as much again as to send it, and two workers and a target on two cores hold 60,000 copies a second
+as much again as to send it, and two workers and a target on two cores hold 55,000 copies a second
 this way, where they hold 48,000 otherwise."""
 _MANY = 4
 
