@@ -362,13 +362,14 @@ def test_flows_share_what_is_run_once(running: Running, command: Loadcheck) -> N
 def test_a_set_up_of_one_flow_that_fails_ends_all_before_the_load(
     running: Running, command: Loadcheck
 ) -> None:
-    running.service.refuse = frozenset({2})  # the first is of two flows, the second of the third
+    running.service.refuse = frozenset({2})  # one of two set-ups: that of two flows, or the third's
     made = run_mix(running, command, flows=FLOWS + OTHERS)
     assert [each["copies"]["started"] for each in made] == [0, 0, 0]
     assert {each["mix"]["together"]["verdict"] for each in made} == {"unknown"}
-    errors = sorted(each["run"]["error"] for each in made)
-    assert errors[:2] == ["another flow of the mix could not begin"] * 2
-    assert "answered 401" in errors[2]
+    errors = {each["mix"]["flow"]: each["run"]["error"] for each in made}
+    assert errors["buy"] == errors["look"] != errors["pay"]
+    assert sorted("answered 401" in errors[name] for name in ("buy", "pay")) == [False, True]
+    assert "another flow of the mix could not begin" in errors.values()
     assert running.service.asked["event"] == 0
     assert not running.service.projects
 
