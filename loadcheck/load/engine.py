@@ -22,7 +22,7 @@ import anyio
 from loadcheck.load.monitor import Monitor, each_second, take_short_turns
 from loadcheck.load.pacer import OpenPacer, Warmup, levels, pacer_of, stage_spans, warmups
 from loadcheck.load.retry import Backoff
-from loadcheck.load.runner import Begin, Clock, Rules, Runner, Waiting, wait_queue
+from loadcheck.load.runner import LOOK_NS, Begin, Clock, Rules, Runner, Waiting, wait_queue
 from loadcheck.load.slices import (
     Copies,
     SessionPlan,
@@ -71,7 +71,8 @@ class Alarm:
     async def follow(self, instants: Iterator[int]) -> None:
         """Ask for the next instant at each one; return when there is none.
 
-        That is exactly then, or ``apart_ns`` after the last time. Others have a turn before.
+        That is exactly then, or ``apart_ns`` after the last time, or :data:`LOOK_NS` after it where
+        the instant is further away. Others have a turn before.
         """
         self._instants, self._over = instants, self._loop.create_future()
         try:
@@ -88,7 +89,8 @@ class Alarm:
             self._set(0)
             return
         try:
-            self._set(max(next(self._instants), time.monotonic_ns() + self._apart_ns))
+            instant_ns, now = next(self._instants), time.monotonic_ns()
+            self._set(min(max(instant_ns, now + self._apart_ns), now + LOOK_NS))
         except StopIteration:
             over.set_result(None)
             self._set(0)

@@ -47,7 +47,7 @@ _PROMPT_NS = 100_000_000
 """What is late by less is started at once; what is later, no faster than :data:`_HASTE` allows."""
 _HASTE = 1.25
 """Times the schedule's peak rate, at which what fell due while the loop was late is started."""
-_STEP_NS = 100_000_000
+LOOK_NS = 100_000_000
 """How soon a long wait notices that the run is stopping."""
 Waiting: TypeAlias = "WaitQueue[_Thinker]"
 """Copies that think."""
@@ -100,8 +100,9 @@ class Clock:
         now_ns: Monotonic nanoseconds, of the same clock as the transport's.
         spin_ns: How long before a copy is due to stop sleeping and turn the loop instead; 0 for a
             clock that sleeps exactly.
-        follow: Asks for the next instant when each has come, and returns when there is none,
-            instead of turning the loop; None: nothing does.
+        follow: Asks for the next instant when each has come, or at the latest after
+            :data:`LOOK_NS`, and returns when there is none, instead of turning the loop; None:
+            nothing does.
         waiting: Wakes copies that think, of all the runners that share it; None: a queue of its
             own, whose timer is a task.
     """
@@ -418,9 +419,9 @@ class Runner:
         return last
 
     def _until(self, due_ns: int) -> Iterator[int]:
-        """Yield when to look again, at least once, until the instant has come or the run stops."""
+        """Yield an instant, at least once, until it has come or the run stops."""
         while True:
-            yield min(due_ns, self._clock() + _STEP_NS)
+            yield due_ns
             if self._stopped or self._clock() >= due_ns:
                 return
 
@@ -431,7 +432,7 @@ class Runner:
                 await checkpoint()
             while (gap_ns := instant_ns - self._clock()) > 0 and not self._stopped:
                 if gap_ns > self._spin_ns:
-                    await anyio.sleep((gap_ns - self._spin_ns / 2) / 1e9)
+                    await anyio.sleep(min(gap_ns - self._spin_ns / 2, LOOK_NS) / 1e9)
                 else:
                     await checkpoint()
 

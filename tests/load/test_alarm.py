@@ -68,6 +68,17 @@ async def test_what_goes_wrong_between_two_instants_is_raised_where_it_is_waited
         assert await waited(alarm, 3_000_000) >= 0
 
 
+async def test_an_instant_far_away_is_asked_for_again_meanwhile() -> None:
+    def instants() -> Iterator[int]:
+        for _ in range(3):  # as a load does that may be stopped
+            yield time.monotonic_ns() + 3_600_000_000_000
+
+    with open_alarm() as alarm:
+        assert alarm is not None
+        with anyio.fail_after(60):
+            await alarm.follow(instants())
+
+
 @pytest.mark.parametrize("apart", [100_000, 250_000])
 async def test_what_falls_due_meanwhile_goes_together(apart: int) -> None:
     for_ns, asked = 20_000_000, 0

@@ -569,6 +569,20 @@ def test_who_can_wait_exactly_never_turns_the_loop_meanwhile() -> None:
     assert waits <= 2 * 30 + 1
 
 
+def test_the_loop_is_turned_before_a_copy_is_due_only() -> None:
+    read = 0
+
+    def creeping_ns() -> int:
+        nonlocal read
+        read += 1
+        return now_ns() + 1000 * read  # time passes while the loop is turned, too
+
+    ran = run(OneStep(), at_once, rate=1, duration_s=4, clock=Clock(now_ns=creeping_ns))
+    assert ran.record.started == 4
+    # a microsecond each, at most 1.5 ms before each of four copies and before the end
+    assert read < 5 * 1500 + 1000
+
+
 def test_users_of_a_closed_load_come_and_go() -> None:
     ramp = (
         Users(duration_s=10.0, concurrency=5),

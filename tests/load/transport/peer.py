@@ -44,6 +44,13 @@ async def server(
         tasks.cancel_scope.cancel()
 
 
+async def eventually(holds: Callable[[], bool]) -> None:
+    """Wait until something holds, however busy the machine is."""
+    with anyio.fail_after(30):
+        while not holds():  # noqa: ASYNC110  # nobody tells of most of it
+            await anyio.sleep(0.01)
+
+
 async def read_request(stream: anyio.abc.ByteStream) -> bytes:
     """Read one request, its body by its length."""
     data = b""

@@ -10,7 +10,15 @@ import pytest
 
 from loadcheck.load.transport.wire import WireTransport, wire_transport
 from loadcheck.workflow.exchange import Exchange, Origin, Request
-from tests.load.transport.peer import HEAD, answering, read_request, send, server, settings
+from tests.load.transport.peer import (
+    HEAD,
+    answering,
+    eventually,
+    read_request,
+    send,
+    server,
+    settings,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -57,8 +65,7 @@ async def test_a_burst_finds_its_connections_open() -> None:
         wire_transport(settings(100)) as wire,
     ):
         await wire.warm(origin, 60)
-        await anyio.sleep(0.05)
-        assert counted.opened == 60
+        await eventually(lambda: counted.opened == 60)
         await wire.warm(origin, 40)  # as many are open already
         await burst(wire, origin, 60)
         assert counted.opened == 60
@@ -95,9 +102,8 @@ async def test_idle_connections_that_the_server_closes_are_forgotten() -> None:
         wire_transport(settings(10)) as wire,
     ):
         await wire.warm(origin, 10)
-        await anyio.sleep(0.3)
         pool = wire._pools[origin]
-        assert (len(pool.idle), pool._open) == (0, 0)
+        await eventually(lambda: (len(pool.idle), pool._open) == (0, 0))
 
 
 async def test_a_warm_connection_may_be_stale_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,16 @@ from loadcheck.load.transport.httpx_ import httpx_transport
 from loadcheck.load.transport.wire import wire_transport
 from loadcheck.scenario.model import Tls
 from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request
-from tests.load.transport.peer import ANSWER, HEAD, answering, read_request, send, server, settings
+from tests.load.transport.peer import (
+    ANSWER,
+    HEAD,
+    answering,
+    eventually,
+    read_request,
+    send,
+    server,
+    settings,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -377,8 +386,12 @@ async def test_a_body_beyond_the_cap_is_refused(packed: bool) -> None:
 
 
 async def test_an_abort_tells_what_was_sent_from_what_was_not() -> None:
+    arrived = 0
+
     async def silent(stream: anyio.abc.ByteStream) -> None:
+        nonlocal arrived
         await read_request(stream)
+        arrived += 1
         await anyio.sleep(10)
 
     async with server(silent) as origin, through("httpx") as transport:
@@ -390,7 +403,7 @@ async def test_an_abort_tells_what_was_sent_from_what_was_not() -> None:
 
             for _ in range(6):
                 tasks.start_soon(one)
-            await anyio.sleep(0.3)
+            await eventually(lambda: arrived == 4)
             transport.abort()
     assert sorted(f.value for f in got if f) == ["connect"] * 2 + ["lost"] * 4
 

@@ -12,7 +12,15 @@ import pytest
 from loadcheck.load.transport import MAX_BODY_BYTES, MAX_HEAD_BYTES
 from loadcheck.load.transport.wire import WireTransport, wire_transport
 from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request
-from tests.load.transport.peer import HEAD, answering, read_request, send, server, settings
+from tests.load.transport.peer import (
+    HEAD,
+    answering,
+    eventually,
+    read_request,
+    send,
+    server,
+    settings,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -197,14 +205,19 @@ async def test_answers_are_never_mixed_up_among_many() -> None:
 
 
 async def test_abort_hands_back_every_request() -> None:
+    arrived = 0
+
     async def handler(stream: anyio.abc.ByteStream) -> None:
+        nonlocal arrived
+        await read_request(stream)
+        arrived += 1
         await anyio.sleep(10)
 
     got: list[Exchange] = []
     async with server(handler) as origin, transport(max_connections=3) as wire:
         for _ in range(10):
             wire.submit(Request(0, origin, HEAD, b"{}"), got.append)
-        await anyio.sleep(0.1)
+        await eventually(lambda: arrived == 3)
         wire.abort()
         assert sorted(e.failure.value for e in got if e.failure) == ["connect"] * 7 + ["lost"] * 3
         wire.submit(Request(0, origin, HEAD, b"{}"), got.append)
