@@ -230,8 +230,9 @@ def measured(threshold: Mapping[str, Any]) -> str:
         said += f", of which up to {words.duration(own_ms)} may be the generator's own delay"
     if low is None:
         return said
-    most = "unbounded" if high is None else write[unit](high)
-    return f"{said}: between {write[unit](low)} and {most}"
+    least, most = write[unit](low), "unbounded" if high is None else write[unit](high)
+    # of a lost worker's copies nothing was measured that could be an interval
+    return said if least == most else f"{said}: between {least} and {most}"
 
 
 def main_reason(step: Mapping[str, Any]) -> tuple[str, int, int]:
