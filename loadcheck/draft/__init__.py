@@ -132,9 +132,8 @@ def from_description(
         requests,
         title=title,
         document=document,
-        server=f"{found[0][0]}{found[0][1]}" if len(found) == 1 else None,
         source=shown,
-        away=not all(is_loopback(origin.host) for origin, _ in found),
+        servers=found,
     )
     files = {
         f"{name}.toml": scenario,

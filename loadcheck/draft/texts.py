@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +22,8 @@ from loadcheck.draft.choose import Choice
 from loadcheck.draft.operations import Candidate
 from loadcheck.draft.requests import DraftRequests, camel
 from loadcheck.errors import DraftError, Problem
+from loadcheck.load.transport.routes import is_loopback
+from loadcheck.workflow.exchange import Origin
 
 SOURCE: Final = "api"
 """Name of the source description."""
@@ -139,9 +141,8 @@ def scenario(
     *,
     title: str,
     document: str,
-    server: str | None,
     source: str,
-    away: bool,
+    servers: Sequence[tuple[Origin, str]],
 ) -> str:
     """Return the scenario.
 
@@ -150,10 +151,11 @@ def scenario(
         requests: What they send.
         title: Of the API.
         document: File name of the Arazzo document.
-        server: Base URL of the API; None: those that its description names.
         source: What the draft was made from, for the reader.
-        away: Whether requests leave this machine: the load is small then.
+        servers: Origin and path of the base URLs: if there are several, they are left to the
+            description. The load is small if requests leave this machine.
     """
+    away = not all(is_loopback(origin.host) for origin, _ in servers)
     ingest, live = step_id(choice.ingest), " --live" if away else ""
     name = document.removesuffix(".arazzo.yml")
     rate, deadline = (5, "2m") if away else (50, "30s")
@@ -182,9 +184,9 @@ def scenario(
         "",
         "[target]",
         'kind = "live"' + ("                       # leaves this machine only with --live" * away),
-        "# servers: those that the description names"
-        if server is None
-        else f"servers = {{ {SOURCE} = {as_toml(server)} }}",
+        f"servers = {{ {SOURCE} = {as_toml(f'{servers[0][0]}{servers[0][1]}')} }}"
+        if len(servers) == 1
+        else "# servers: those that the description names",
         "",
         "[inputs]",
     ]

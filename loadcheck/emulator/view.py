@@ -114,6 +114,15 @@ class Groups:
     codes: NDArray[np.int64]
     labels: list[tuple[str, ...]]
 
+    def only(self, kept: NDArray[np.integer[Any]]) -> Groups:
+        """Return the groups of these numbers, in this order."""
+        places = np.full(len(self.labels), -1)
+        places[kept] = np.arange(len(kept))
+        codes = places[self.codes]
+        inside = codes >= 0
+        labels = [self.labels[number] for number in kept.tolist()]
+        return Groups(self.rows[inside], codes[inside], labels)
+
 
 def group(view: View, rows: NDArray[np.integer[Any]], keys: Sequence[str]) -> Groups:
     """Split events by properties; without any they are one group."""

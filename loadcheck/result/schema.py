@@ -478,7 +478,7 @@ def _copies() -> Shape:
 
 def _spent() -> Shape:
     return open_object(
-        "What the service was sent and asked, so far; loadcheck plan told it before.",
+        "What the service was sent and asked, so far; loadcheck plan predicts it.",
         {
             "users": count("Users of the copies that were begun."),
             "events": count("Their events."),

@@ -394,7 +394,7 @@ def _history() -> Shape:
         kind=choice("Runs, or capacity searches.", "result", "capacity"),
         apart=list_of("In what its runs differ from those of others of the name.", text("What.")),
         verdict=_TREND_WORD,
-        missing=count("How many more runs are needed before changes can be told."),
+        missing=count("How many more runs are needed before changes can be found."),
         runs=list_of(
             "In order.",
             closed_object(

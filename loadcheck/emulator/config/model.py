@@ -95,7 +95,7 @@ class Selection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One way to misbehave; :data:`loadcheck.emulator.config.faults.KINDS` tells what each does.
+    """One way to misbehave; :data:`loadcheck.emulator.config.faults.KINDS` says what each does.
 
     Attributes:
         kind: Which way.

@@ -140,7 +140,7 @@ def check_exits(units: Iterable[WorkflowCompiler], *, circle: bool) -> None:
 
     Args:
         units: All workflows.
-        circle: Whether a circle in ``dependsOn`` was reported: it is not told once more.
+        circle: Whether a circle in ``dependsOn`` was reported: it is not reported again.
     """
     listed = list(units)
     ending: set[str] = set()

@@ -239,7 +239,7 @@ _BEHIND_LAST: Final = frozenset({"-"})
 _FIRST: Final = frozenset({"-", "0"})
 
 
-class Place(NamedTuple):
+class EditPlace(NamedTuple):
     """The place of an edit: ``where`` is body, query, header, path or cookie."""
 
     where: str
@@ -247,7 +247,7 @@ class Place(NamedTuple):
     pointer: tuple[str, ...] | None
 
 
-def parse_place(at: str) -> Place:
+def parse_place(at: str) -> EditPlace:
     """Read the place of an edit.
 
     Raises:
@@ -260,7 +260,7 @@ def parse_place(at: str) -> Place:
             'expected "body#/json/pointer", "query.NAME", "query.NAME#/json/pointer", '
             '"header.NAME", "path.NAME" or "cookie.NAME"'
         )
-    return Place(match[1] or match[2], match[3] or "", pointer)
+    return EditPlace(match[1] or match[2], match[3] or "", pointer)
 
 
 def put(tree: Any, pointer: Sequence[str], value: Any) -> Any:

@@ -80,7 +80,7 @@ def warn_ineffective_goto(
 
 STEP: Final = "Step Object"
 HAS_RUN: Final = "\0has run"
-"""Stands for the output by which a step tells that it has run; no name can be it."""
+"""Stands for the output that says that a step has run; no name can be it."""
 
 Entry: TypeAlias = "Callable[[WorkflowCompiler, Path], Inputs]"
 """Gives the inputs of a workflow that is reached without any: by goto or dependsOn."""
