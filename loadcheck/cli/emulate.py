@@ -26,37 +26,26 @@ def emulate(
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option(
-            help="TOML file with its behaviour: the keys of a scenario's \\[target].",
-            show_default=False,
-        ),
+        typer.Option(help="TOML file with its behaviour: the keys of a scenario's \\[target]."),
     ] = None,
     fault: Annotated[
         str | None,
         typer.Option(
             help="What services are known to do: replica-lag, partition-late or compaction.",
             metavar="PRESET",
-            show_default=False,
         ),
     ] = None,
     data: Annotated[
-        Path | None,
-        typer.Option(
-            help="SQLite file to keep events and deletions across restarts.", show_default=False
-        ),
+        Path | None, typer.Option(help="SQLite file to keep events and deletions across restarts.")
     ] = None,
     record: Annotated[
         Path | None,
-        typer.Option(
-            help="Append each request to this file, as a line of JSON without keys.",
-            show_default=False,
-        ),
+        typer.Option(help="Append each request to this file, as a line of JSON without keys."),
     ] = None,
     replay: Annotated[
         Path | None,
         typer.Option(
-            help="Take the requests of such a file first, and say which are answered differently.",
-            show_default=False,
+            help="Take the requests of such a file first, and say which are answered differently."
         ),
     ] = None,
     log: Annotated[bool, typer.Option("--log", help="Log each request on stderr.")] = False,

@@ -17,6 +17,8 @@ from loadcheck.cli.overrides import (
     AsJson,
     Force,
     Into,
+    Json,
+    Output,
     Outputs,
     Scenarios,
     Since,
@@ -143,7 +145,6 @@ def prune(
             "--older-than",
             metavar="AGE|TIME",
             help="Those begun longer ago than 90d, 12w, or before 2026-11-26.",
-            show_default=False,
         ),
     ] = None,
     keep: Annotated[
@@ -153,7 +154,6 @@ def prune(
             metavar="N",
             help="All but the newest N of the runs that can be compared with each other.",
             min=0,
-            show_default=False,
         ),
     ] = None,
     labels: WithLabels = None,
@@ -217,13 +217,8 @@ def merge(
             autocompletion=result_files,
         ),
     ],
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Results file.", show_default="results/"),
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", "-j", help="Print the results document on stdout.")
-    ] = False,
+    output: Output = None,
+    as_json: Json = False,
     force: Force = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="A one-line verdict.")] = False,
 ) -> None:
