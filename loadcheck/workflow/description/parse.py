@@ -116,16 +116,11 @@ class ComponentParser:
             entry.error((), 'the field "in" is missing', f"expected one of {', '.join(places)}")
         if name is None or (where is None and not call):
             return None
+        value, home = entry.raw.get("value"), path
         if reused is not None and overridden:
-            return Parameter(
-                path=path, name=name, where=where, value=reused[2], value_path=(*reused[3], "value")
-            )
+            value, home = reused[2:]
         return Parameter(
-            path=path,
-            name=name,
-            where=where,
-            value=entry.raw.get("value"),
-            value_path=(*path, "value"),
+            path=path, name=name, where=where, value=value, value_path=(*home, "value")
         )
 
     def _reused(self, raw: Any, path: Path, kind: str) -> tuple[Any, Path, Any, Path] | None:
