@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from loadcheck.documents import format_instant
 from loadcheck.documents.files import UnreadableError, exists, is_folder
 from loadcheck.errors import InputError, Problem, ResultFileError
 from loadcheck.result.schema import SCHEMA
@@ -141,7 +142,7 @@ def instant(text: str, option: str) -> str:
         raise InputError(
             Problem(key=option, message=f'"{text}" is not an instant', remedy=remedy)
         ) from None
-    return found.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return format_instant(found)
 
 
 Cause = Callable[[Mapping[str, Any]], str]
