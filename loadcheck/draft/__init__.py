@@ -88,7 +88,7 @@ def read_api(source: str, *, consent: bool) -> Source:
         consent: Whether it may be read from another machine.
 
     Raises:
-        InputError: It cannot be read, is none, or is on another machine and nobody has consented.
+        InputError: It cannot be read, is not one, or is on another machine without consent.
     """
     try:
         return open_description(source, partial(fetch, consent=consent))

@@ -103,7 +103,7 @@ def open_description(source: str, fetch: Fetch) -> Source:
         fetch: Reads URLs.
 
     Raises:
-        InputError: It cannot be read, or is none.
+        InputError: It cannot be read, or is not one.
     """
     here = Document(name="", location=str(Path.cwd() / "here"), root={})
     reader = SourceReader(fetch, {}, mapped=True)

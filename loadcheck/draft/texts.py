@@ -16,7 +16,7 @@ from typing import Any, Final
 import yaml
 
 from loadcheck.documents.document import MISSING, format_pointer
-from loadcheck.documents.files import exists, is_folder
+from loadcheck.documents.files import exists, is_folder, reason_of
 from loadcheck.documents.toml import as_toml
 from loadcheck.draft.choose import Choice
 from loadcheck.draft.operations import Candidate
@@ -214,7 +214,7 @@ def _verify(choice: Choice, deadline: str) -> list[str]:
     entries = {
         "ingest": (as_toml(step_id(choice.ingest)), "sends one user's event"),
         "step": (as_toml(step_id(choice.count)), "is asked how many users there are"),
-        "user": ('"$inputs.userId"', "whom the service counts"),
+        "user": ('"$inputs.userId"', "the user id that the service counts"),
         "uniques": (as_toml(choice.uniques), "the number of users in its answer"),
     }
     if choice.totals is not None:
@@ -222,7 +222,7 @@ def _verify(choice: Choice, deadline: str) -> list[str]:
     entries |= {
         "every": ('"1s"', "ask so often, during the load and after it"),
         "quiet": ('"3s"', "settled: everybody counted, or the count still for so long"),
-        "deadline": (as_toml(deadline), "after the last answer; whoever is missing is lost"),
+        "deadline": (as_toml(deadline), "after the last answer; users missing by then are lost"),
     }
     return _commented(entries)
 
@@ -333,6 +333,5 @@ def _move(stage: Path, folder: Path, files: Mapping[str, bytes]) -> None:
 
 def _unwritable(folder: Path, error: OSError) -> DraftError:
     file = str(error.filename2 or folder) if isinstance(error, FileExistsError) else str(folder)
-    reason = str(error.strerror or error).lower()
-    remedy = "write elsewhere: --into FOLDER"
-    return DraftError(Problem(message=f"cannot be written: {reason}", file=file, remedy=remedy))
+    message, remedy = f"cannot be written: {reason_of(error)}", "write elsewhere: --into FOLDER"
+    return DraftError(Problem(message=message, file=file, remedy=remedy))

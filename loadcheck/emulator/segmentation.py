@@ -135,7 +135,7 @@ class Counter:
         return rows
 
     def _performed(self, clause: Performed) -> Mask:
-        """Return for every user whether they performed an event so and so often."""
+        """Return for every user whether they performed an event as often as a clause asks."""
         rows = self._of_event(clause.event, self._rows)
         times = np.bincount(self._view.people[rows], minlength=self._view.population)
         wanted: Mask = _TIMES[clause.op](times, clause.times)
@@ -230,7 +230,7 @@ class Counter:
         return counts.astype(np.float64)
 
     def _numbers(self, key: str, rows: Rows) -> NDArray[np.float64]:
-        """Return a property as numbers, NaN where it is none."""
+        """Return a property as numbers, NaN where it is not one."""
         column = self._view.columns[key]
         codes = column.codes[rows]
         distinct, places = np.unique(codes, return_inverse=True)

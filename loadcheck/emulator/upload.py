@@ -1,7 +1,7 @@
 """Uploads, ``POST /2/httpapi`` and ``POST /batch``: from the bytes of a request to its answer.
 
-``/identify``, user properties without an event, is no upload: what it stores shows with the user's
-next event [D], and faults that are injected into uploads leave it alone.
+``/identify``, user properties without an event, is not an upload: what it stores shows with the
+user's next event [D], and faults that are injected into uploads leave it alone.
 """
 
 from __future__ import annotations

@@ -249,7 +249,7 @@ class _Job:
         day: When they fall due.
         due_ms: The same as an instant.
         fixed_ms: From then on nobody can be taken out.
-        people: Whom they are about.
+        people: The people to delete.
         done: Whether it has run.
     """
 
@@ -301,7 +301,7 @@ class Deletions:
         self._note: Callable[[dict[str, Any]], None] = _unkept
 
     def keep_in(self, journal: Journal) -> None:
-        """Take up what a journal has of deletions, and write to it what becomes of them."""
+        """Load the deletions of a journal, and record in it what happens to them."""
         for entry in journal.deletions():
             if "rows" in entry:
                 self._store.erase(entry["rows"])

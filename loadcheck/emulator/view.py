@@ -250,7 +250,7 @@ class View:
         types: The event type of every event, as a number.
         times: When it happened.
         visible: From when on it is counted.
-        people: Whom it counts for, as a number.
+        people: The number of the person it counts for.
         population: How many such numbers there are.
         columns: The properties asked for.
     """

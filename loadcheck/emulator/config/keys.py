@@ -97,7 +97,7 @@ _SELECTED: Mapping[str, _Shape] = {
     ),
     "count": _key("This many of them.", _NUMBER, example=7),
     "among": _key(
-        "With count: chosen at random among so many first ones.", _NUMBER, example=20_000
+        "With count: how many of the first to choose from, at random.", _NUMBER, example=20_000
     ),
     "first": _key("With count: in a row, from this number on, from 0.", _NUMBER, example=100),
     "after": _key("When the window begins, after the first upload.", _DURATION, example="2s"),
@@ -256,8 +256,8 @@ KEYS: Mapping[str, _Shape] = {
         example="replica-lag",
     ),
     "faults": _table(
-        "Ways to misbehave. Whom one hits is said by rate, or count with among or first, inside a "
-        "window of after, lasting and every; without any of these it hits all.",
+        "Ways to misbehave. What one hits is chosen by rate, or count with among or first, inside "
+        "a window of after, lasting and every; without any of these it hits all.",
         {name: _fault(kind) for name, kind in KINDS.items()},
         example={"drop": {"count": 7, "among": 20_000}},
     ),

@@ -77,7 +77,7 @@ class Selection:
     Attributes:
         rate: Each with this probability, from 0 to 1; None: not by chance.
         count: This many of them; None: no fixed number.
-        among: With ``count``: chosen at random among so many first ones.
+        among: With ``count``: chosen at random among the first ``among``.
         first: With ``count``: in a row, from this number on, the first of all being 0.
         after_ms: The time window begins so long after the first upload.
         lasting_ms: Length of the time window; None: for ever.

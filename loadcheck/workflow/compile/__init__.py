@@ -216,7 +216,7 @@ def _inputs(
     for name in own:
         if not schema.declared.accepts(name):  # reported here, with the scenario's key
             remedy = did_you_mean(name, schema.declared) or "the workflow declares none"
-            if remedy.startswith("did you mean"):  # the one that is meant is not missing besides
+            if remedy.startswith("did you mean"):  # the intended one is not reported as missing too
                 meant = remedy.split('"')[1]
                 late.setdefault(meant, Dynamic(text=meant, evaluate=lambda _: MISSING))
             message = "the workflow has no such input"

@@ -125,7 +125,7 @@ class Linker:
         signature = arazzo.signatures[workflow.workflow_id]
         if signature.key in self.units:
             known = self.units[signature.key]
-            known.scope.inputs = None  # whoever calls it brings them
+            known.scope.inputs = None  # its caller provides them
             return known
         if self._depth >= MAX_DEPTH:
             message = f"workflows call each other more than {MAX_DEPTH} deep"
