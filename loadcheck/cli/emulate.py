@@ -99,8 +99,8 @@ def emulate(
         sys.stdout.write(greeting(checked, url))
         sys.stdout.flush()
 
+    keeping = Keeping(data=data, record=record, replay=replay, log=log)
     try:
-        keeping = Keeping(data=data, record=record, replay=replay, log=log)
         serve(checked, host, port, keeping=keeping, ready=ready)
     except JournalWriteError as error:
         raise SaveError(
@@ -111,14 +111,18 @@ def emulate(
         key = _kept(data, record, replay)
         raise InputError(Problem(message=str(error), key=key, remedy=remedy)) from None
     except OSError as error:
-        # the event loop's wording repeats the address; codes of name resolution are negative
-        code = error.errno or 0
-        reason = os.strerror(code) if code > 0 else error.strerror or str(error)
-        remedy = "choose another address with --host"
-        if code in (errno.EADDRINUSE, errno.EACCES):
-            remedy = "choose another with --port, or 0 for any free one"
-        message = f"cannot listen on {host} port {port}: {reason[:1].lower()}{reason[1:]}"
-        raise InputError(Problem(message=message, remedy=remedy)) from None
+        raise _unavailable(host, port, error) from None
+
+
+def _unavailable(host: str, port: int, error: OSError) -> InputError:
+    # the event loop's wording repeats the address; codes of name resolution are negative
+    code = error.errno or 0
+    reason = os.strerror(code) if code > 0 else error.strerror or str(error)
+    remedy = "choose another address with --host"
+    if code in (errno.EADDRINUSE, errno.EACCES):
+        remedy = "choose another with --port, or 0 for any free one"
+    message = f"cannot listen on {host} port {port}: {reason[:1].lower()}{reason[1:]}"
+    return InputError(Problem(message=message, remedy=remedy))
 
 
 def _kept(*files: Path | None) -> str:
