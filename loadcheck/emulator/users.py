@@ -363,7 +363,7 @@ class Deletions:
         found, unknown = self._found(content)
         if unknown and not ignore:
             raise QueryError("unknown ids: " + ", ".join(unknown))
-        today = self._today()
+        today = dt.datetime.fromtimestamp(self._clock.now_ms() / 1000, dt.UTC).date()
         job = self._open_job()
         people = {
             person: {
@@ -441,9 +441,6 @@ class Deletions:
             else:
                 found.append(person)
         return found, unknown
-
-    def _today(self) -> dt.date:
-        return dt.datetime.fromtimestamp(self._clock.now_ms() / 1000, dt.UTC).date()
 
 
 def _content(request: Request) -> dict[str, Any]:
