@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import sys
+from collections.abc import Sequence
 from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
@@ -114,16 +115,8 @@ def trend(
         document = trend_of(runs, problems, label="".join(orders), tolerance=share, seed=seed)
         missing = [history["missing"] for history in document["histories"]]
         if not missing:
-            where = ", ".join(map(str, sources))
             reasons = [Problem(file=each.file, message=each.message) for each in problems]
-            if every and not runs:
-                reasons.append(Problem(message=f"none of {len(every)} runs is what options choose"))
-            if orders and runs:
-                reasons.append(
-                    Problem(message=f'none of {len(runs)} runs has a label "{orders[0]}"')
-                )
-            message = f"{where}: no run to look at; 10 that can be compared are needed"
-            raise ResultFileError([*reasons[:5], Problem(message=message)])
+            raise _nothing_to_show(sources, reasons, len(every), len(runs), orders)
         written = Format.JSON if as_json else kind or format_of(output, Format)
         write_out(laid_out(document, written, to_terminal=place is None), place)
     if all(missing):
@@ -133,6 +126,19 @@ def trend(
         raise typer.Exit(Exit.USAGE)
     worse = fail_on_change and document["verdict"] == "worse"
     raise typer.Exit(Exit.REGRESSION if worse else Exit.PASS)
+
+
+def _nothing_to_show(
+    sources: Sequence[Path], reasons: list[Problem], read: int, chosen: int, orders: Sequence[str]
+) -> ResultFileError:
+    """Return why no run is left of those that were read and those that options chose."""
+    if read and not chosen:
+        reasons.append(Problem(message=f"none of {read} runs is what options choose"))
+    if orders and chosen:
+        reasons.append(Problem(message=f'none of {chosen} runs has a label "{orders[0]}"'))
+    where = ", ".join(map(str, sources))
+    message = f"{where}: no run to look at; 10 that can be compared are needed"
+    return ResultFileError([*reasons[:5], Problem(message=message)])
 
 
 def prune(
