@@ -116,12 +116,15 @@ class Groups:
 
     def only(self, kept: NDArray[np.integer[Any]]) -> Groups:
         """Return the groups of these numbers, in this order."""
+        if len(kept) == len(self.labels) == 1:  # as without a group_by: nothing to sort
+            return self
         places = np.full(len(self.labels), -1)
         places[kept] = np.arange(len(kept))
-        codes = places[self.codes]
-        inside = codes >= 0
-        labels = [self.labels[number] for number in kept.tolist()]
-        return Groups(self.rows[inside], codes[inside], labels)
+        rows, codes = self.rows, places[self.codes]
+        if len(kept) < len(self.labels):
+            inside = codes >= 0
+            rows, codes = rows[inside], codes[inside]
+        return Groups(rows, codes, [self.labels[number] for number in kept.tolist()])
 
 
 def group(view: View, rows: NDArray[np.integer[Any]], keys: Sequence[str]) -> Groups:
