@@ -229,8 +229,10 @@ def measured(threshold: Mapping[str, Any]) -> str:
         said += f", of which up to {words.duration(own_ms)} may be the generator's own delay"
     if low is None:
         return said
+    least = words.in_unit(low, unit)
     most = "unbounded" if high is None else words.in_unit(high, unit)
-    return f"{said}: between {words.in_unit(low, unit)} and {most}"
+    # of a lost worker's copies nothing was measured that could be an interval
+    return said if least == most else f"{said}: between {least} and {most}"
 
 
 def main_reason(step: Mapping[str, Any]) -> tuple[str, int, int]:
