@@ -32,7 +32,7 @@ from loadcheck.scenario.grammar import MAX_SEED
 from loadcheck.scenario.model import ClosedLoad, Guard, OpenLoad, Scenario, Service
 from loadcheck.secrets import redactor
 from loadcheck.verify.compiled import CompiledScenario
-from loadcheck.verify.guard import forecast_queries, guard_problems, most_cost
+from loadcheck.verify.guard import PlannedLoad, forecast_queries, guard_problems, most_cost
 from loadcheck.workflow.runtime.plan import Role
 
 SCHEMA: Final = "loadcheck.plan/1"
@@ -606,15 +606,12 @@ def require_guard(compiled: Sequence[CompiledScenario], reached: Iterable[Destin
         return
     sizes = [people(each) for each in compiled]
     rates = [None if each.pacer is None else each.pacer.peak_rate for each in compiled]
-    problems = guard_problems(
-        scenario,
-        users=known_sum([each["users"] for each in sizes]),
-        events=known_sum([each["events"] for each in sizes]),
+    load = PlannedLoad(
+        users=known_sum(each["users"] for each in sizes),
+        events=known_sum(each["events"] for each in sizes),
         peak_rate=known_sum(rates),
-        hosts=_hosts(reached),
     )
-    if problems:
-        raise InputError(problems)
+    _refuse_unguarded(scenario, load, reached)
 
 
 def require_guarded_search(compiled: CompiledScenario) -> None:
@@ -623,22 +620,18 @@ def require_guarded_search(compiled: CompiledScenario) -> None:
     Raises:
         InputError: With every rule that it breaks.
     """
-    scenario, reached = compiled.scenario, _reached([compiled])
-    most = scenario.capacity.budget_events
-    problems = guard_problems(
-        scenario,
-        users=most,
-        events=most,
-        peak_rate=scenario.capacity.highest,
-        hosts=_hosts(reached),
-        search=True,
-    )
+    scenario, most = compiled.scenario, compiled.scenario.capacity.budget_events
+    load = PlannedLoad(users=most, events=most, peak_rate=scenario.capacity.highest)
+    _refuse_unguarded(scenario, load, _reached([compiled]), search=True)
+
+
+def _refuse_unguarded(
+    scenario: Scenario, load: PlannedLoad, reached: Iterable[Destination], *, search: bool = False
+) -> None:
+    hosts = sorted({urlsplit(each.origin).hostname or "" for each in reached})
+    problems = guard_problems(scenario, load, hosts, search=search)
     if problems:
         raise InputError(problems)
-
-
-def _hosts(reached: Iterable[Destination]) -> list[str]:
-    return sorted({urlsplit(each.origin).hostname or "" for each in reached})
 
 
 def _another(found: str) -> Problem:

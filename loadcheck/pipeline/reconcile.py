@@ -19,7 +19,6 @@ from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import anyio
-import numpy as np
 from pyroaring import BitMap
 
 from loadcheck import scenario as scenarios
@@ -38,7 +37,7 @@ from loadcheck.errors import (
 )
 from loadcheck.load.transport.httpx_ import httpx_transport
 from loadcheck.load.transport.routes import is_loopback
-from loadcheck.measure import Ledger, bitmap
+from loadcheck.measure import Ledger, array_of, bitmap
 from loadcheck.pipeline import exported
 from loadcheck.pipeline.once import SharedSteps
 from loadcheck.pipeline.prepare import compile_scenario
@@ -687,8 +686,7 @@ def _uploads(document: Mapping[str, Any], ledger: Ledger, visits: Visits | None)
     if document["run"]["phase"] != "complete":
         # whoever was under way when the run was killed may have gone on
         begun = ledger.started | ledger.indeterminate
-        numbers = np.array(begun.to_array(), dtype=np.int64)
-        found.started |= bitmap(visits.of_copies(numbers))
+        found.started |= bitmap(visits.of_copies(array_of(begun)))
         found.close()
     return found
 
@@ -746,7 +744,7 @@ def _enter_observations(
         *section.get("observations", ()),
         *(
             documents.observed(observation, begin_ns) | {"acknowledged": verified.consistency.lower}
-            for observation in verification.observer.observations
+            for observation in verification.observations
         ),
     ]
 

@@ -13,7 +13,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -35,14 +35,12 @@ from loadcheck.pipeline.target import Address, refusal
 from loadcheck.result import document
 from loadcheck.result.document import ResultWriter
 from loadcheck.scenario.model import ClosedLoad
-from loadcheck.verify import Finding, SentCounts
+from loadcheck.verify import Consistency, Finding, SentCounts
 from loadcheck.verify.compiled import CompiledScenario
-from loadcheck.verify.controls import ControlResult
 from loadcheck.verify.evidence import Observation
 from loadcheck.verify.figures import Rates, RunFigures
-from loadcheck.verify.findings import conclude
 from loadcheck.verify.guard import GuardWatch
-from loadcheck.verify.judge import Judgement, broken, judge
+from loadcheck.verify.judge import Judgement, RunEvidence, broken, judge
 from loadcheck.verify.people import Arrivals, People
 from loadcheck.verify.progress import Outline, Phase, Progress, Watch
 from loadcheck.verify.query_client import QueryBudget, QueryChannel
@@ -309,27 +307,20 @@ class RunSession:
         """Put the counts against the ledger, and the figures against the thresholds."""
         self._record.close()
         verified = self._conclude()
-        if verified is None:
-            # nobody was asked: nothing is known, and why has been said
-            seen, _ = conclude(None, None, sent=self._sent(), controlled=ControlResult())
-        else:
-            seen = verified.consistency
-        figures = RunFigures(
-            record=self._record,
-            monitor=self._engine.monitor,
-            rates=self._rates(),
-            pacer=self._compiled.pacer,
-            consistency=seen,
-            lag=verified.visibility if verified else None,
-        )
+        # where nobody was asked nothing is known, and why has been said
+        seen = Consistency.unasked(self._sent()) if verified is None else verified.consistency
+        lag = None if verified is None else verified.visibility
+        figures = replace(self._figures_so_far(), consistency=seen, lag=lag)
         judgement = judge(
             self._compiled.thresholds,
-            figures,
-            [*(verified.findings if verified is not None else ()), *self._broken],
-            trouble=self._writer.target_error,
-            aborted=self._aborted,
+            RunEvidence(
+                figures=figures,
+                trouble=self._writer.target_error,
+                aborted=self._aborted,
+                lost=() if self._sharded is None else self._sharded.lost,
+            ),
+            [*(() if verified is None else verified.findings), *self._broken],
             checked=self._verification is not None,
-            lost=() if self._sharded is None else self._sharded.lost,
         )
         return figures, verified, judgement
 
@@ -530,8 +521,8 @@ class RunSession:
 
     def _asked_so_far(self) -> dict[str, int]:
         """Return what asking has cost."""
-        queries, cost = (0, 0) if self._verification is None else self._verification.asked
-        return {"queries": queries, "query_cost": cost}
+        asked = (0, 0) if self._verification is None else self._verification.asked
+        return dict(zip(("queries", "query_cost"), asked, strict=True))
 
     def spent(self, users: int) -> dict[str, Any]:
         """Return what a number of users has been sent, and what was asked, so far."""
@@ -539,13 +530,11 @@ class RunSession:
         visits, each = self._compiled.run.visits, self._compiled.load.load.events_per_copy
         several = visits is not None and visits.most > 1
         sent = record.uploads.started if several else record.ledger.started
-        queries, cost = (0, 0) if verification is None else verification.asked
         return {
             "users": users,
             "events": each * len(sent),
             "controls": 0 if verification is None else verification.controls_sent,
-            "queries": queries,
-            "query_cost": cost,
+            **self._asked_so_far(),
             **({"preflight": dict(self.preflight)} if self.preflight else {}),
         }
 
@@ -568,7 +557,7 @@ class RunSession:
         verification, begin_ns = self._verification, self._engine.begin_ns
         if verification is None or not begin_ns:
             return {}
-        seen = verification.observer.observations[first:]
+        seen = verification.observations[first:]
         located = verification.localized
         return {
             "observations": [

@@ -142,6 +142,11 @@ class SentCounts:
     events: EventBounds | None = None
 
     @property
+    def possible(self) -> int:
+        """All users that can have arrived."""
+        return self.acknowledged + self.indeterminate
+
+    @property
     def acknowledged_events(self) -> int:
         """Events of acknowledged copies."""
         if self.events is not None:
@@ -197,6 +202,11 @@ class Consistency:
     lost: int | None = None
     disappeared: int | None = None
     approximate: float = 0.0
+
+    @classmethod
+    def unasked(cls, sent: SentCounts) -> Consistency:
+        """Return what is known where the service was not asked after the load: the bounds."""
+        return cls(lower=sent.acknowledged, upper=sent.possible)
 
     def to_json(self) -> dict[str, Any]:
         """Return the figures as the results file holds them."""

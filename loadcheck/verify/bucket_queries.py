@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from anyio import sleep
@@ -16,9 +16,9 @@ from loadcheck.verify.localize import (
     LossEstimate,
     SentCopies,
     build_localized,
+    compare_events,
     deduce_duplicated,
     deduce_lost,
-    weigh_events,
 )
 from loadcheck.verify.queries import TRIES, Observer
 from loadcheck.verify.query_client import BucketCounts, QueryClient, read_tally
@@ -129,14 +129,11 @@ class Localizer:
         assert deduction is not None
         lost = () if deduction.elimination is None else tuple(deduction.elimination.lost)
         events, extras, totals = await self._events(base, tallies, lost, since_ns)
-        return build_localized(
+        found = build_localized(
             self._copies,
             deduction,
             extras,
-            partitions=max(len(tallies), totals),
-            queries=self._queries,
-            cost=self._cost,
-            groups=Groups(
+            Groups(
                 uniques=base.uniques,
                 totals=base.totals,
                 as_of_ns=self._as_of_ns,
@@ -147,6 +144,8 @@ class Localizer:
                 balanced=events is not None,
             ),
         )
+        asked = max(len(tallies), totals)
+        return replace(found, partitions=asked, queries=self._queries, cost=self._cost)
 
     def _fewest(self, name: str) -> int:
         """Return how many partitions must agree before nobody is taken to hide behind another."""
@@ -173,7 +172,7 @@ class Localizer:
             totals.append(await self._tally(name, "totals", base, since_ns))
             if events is None:
                 users = next(tally for tally in tallies if tally.name == name)
-                events = weigh_events(self._copies, users, totals[0], each)
+                events = compare_events(self._copies, users, totals[0], each)
             if not events.duplicated:
                 break
             extras = deduce_duplicated(self._copies, tallies, totals, lost, events_per_copy=each)

@@ -114,13 +114,26 @@ class GuardWatch:
                 yield f'guard.{name} = "{_PERCENT * most:g}%"', detail, share
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedLoad:
+    """What a run comes to at the most; None where nobody knows beforehand.
+
+    Attributes:
+        users: Users that it sends for.
+        events: Events that it sends.
+        peak_rate: Copies per second.
+    """
+
+    users: int | None
+    events: int | None
+    peak_rate: float | None
+
+
 def guard_problems(
     scenario: Scenario,
-    *,
-    users: int | None,
-    events: int | None,
-    peak_rate: float | None,
+    load: PlannedLoad,
     hosts: list[str],
+    *,
     search: bool = False,
     now: Callable[[], datetime] = _now,
 ) -> list[Problem]:
@@ -128,9 +141,7 @@ def guard_problems(
 
     Args:
         scenario: What to do.
-        users: How many it has at the most; None: nobody knows beforehand.
-        events: How many it sends.
-        peak_rate: Copies per second at the most.
+        load: What it comes to.
         hosts: Whom it reaches.
         search: Whether its capacity is searched for.
         now: The local time.
@@ -138,9 +149,9 @@ def guard_problems(
     guard, problems = scenario.guard, []
     closed = isinstance(scenario.load, ClosedLoad)
     for name, most, planned, what in (
-        ("max_users", guard.max_users, users, "users"),
-        ("max_events", guard.max_events, events, "events"),
-        ("max_rate", guard.max_rate, peak_rate, "copies a second"),
+        ("max_users", guard.max_users, load.users, "users"),
+        ("max_events", guard.max_events, load.events, "events"),
+        ("max_rate", guard.max_rate, load.peak_rate, "copies a second"),
     ):
         if most is None or (planned is not None and planned <= most):
             continue

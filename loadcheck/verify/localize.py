@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from pyroaring import BitMap
 
+from loadcheck.measure import array_of, in_chunks
 from loadcheck.verify import Verdict
 from loadcheck.verify.evidence import Groups, Proof, Reason
 from loadcheck.verify.group_testing import (
@@ -81,8 +82,6 @@ MOST_NAMED = 1000
 _NO_GROUPS = Groups()
 
 
-_CHUNK = 1 << 18
-"""So many copies at a time are put into buckets: no array of all copies is ever needed."""
 _MOST_BYTES = 96 << 20
 """For the arrays in which those are sorted out who can be among the missing."""
 
@@ -162,17 +161,6 @@ def crowd(buckets: Buckets, copies: BitMap, name: str) -> Ints:
     return total
 
 
-def in_chunks(numbers: BitMap) -> Iterator[Ints]:
-    """Yield the numbers of a set, ascending, a few at a time."""
-    for begin in range(0, len(numbers), _CHUNK):
-        yield array_of(numbers[begin : begin + _CHUNK])
-
-
-def array_of(numbers: BitMap) -> Ints:
-    """Return the numbers of a set, ascending."""
-    return np.array(numbers.to_array(), dtype=np.int64)
-
-
 def _within(
     buckets: Buckets, copies: BitMap, wanted: Mapping[str, npt.NDArray[np.bool_]]
 ) -> BitMap:
@@ -213,12 +201,12 @@ class EventCounts:
     hidden: int = 0
 
 
-def weigh_events(
+def compare_events(
     copies: SentCopies, users: BucketCounts, events: BucketCounts, events_per_copy: int
 ) -> EventCounts:
     """Hold events against users, bucket by bucket: sums over all hide what compensates (rule 3)."""
     if copies.people is not None:
-        return _weigh_uploads(copies, users, events, events_per_copy)
+        return _compare_uploads(copies, users, events, events_per_copy)
     known = copies.crowd("acknowledged", users.name)
     others = copies.crowd("indeterminate", users.name) + copies.crowd("rejected", users.name)
     # who was not acknowledged may have arrived with one event of several
@@ -234,7 +222,7 @@ def weigh_events(
     )
 
 
-def _weigh_uploads(
+def _compare_uploads(
     copies: SentCopies, users: BucketCounts, events: BucketCounts, each: int
 ) -> EventCounts:
     """Hold events against those that users of a bucket sent, each as many as they did."""
@@ -565,12 +553,7 @@ def build_localized(
     copies: SentCopies,
     deduction: LossEstimate,
     extras: Duplicates | None,
-    *,
-    partitions: int,
-    queries: int,
-    cost: int,
     groups: Groups = _NO_GROUPS,
-    trouble: str = "",
 ) -> Localized:
     """Put what was decided into copy numbers, and into evidence.
 
@@ -578,16 +561,10 @@ def build_localized(
         copies: What was sent.
         deduction: Who is missing.
         extras: Who was counted too often; None if nobody looked, or nothing explains it.
-        partitions: Partitions that were asked for.
-        queries: Questions asked.
-        cost: What they cost.
         groups: What the counts by bucket rest on.
-        trouble: Why there are no names.
     """
-    found = deduction.elimination
-    if trouble:
-        pass
-    elif deduction.at_least > MOST_NAMED:
+    found, trouble = deduction.elimination, ""
+    if deduction.at_least > MOST_NAMED:
         trouble = f"more than {MOST_NAMED:,} users are missing: windows only"
     elif found is None:
         trouble = (
@@ -620,9 +597,6 @@ def build_localized(
         duplicated_at_least=doubled,
         duplicated_suspects=extras.suspects if extras and extras.unnamed else 0,
         duplicated_unnamed=doubled - named,
-        partitions=partitions,
-        queries=queries,
-        cost=cost,
         trouble=trouble,
         groups=replace(
             groups,

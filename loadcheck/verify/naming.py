@@ -18,7 +18,8 @@ import orjson
 from pyroaring import BitMap
 
 from loadcheck.documents.document import MISSING, compile_pointer, parse_pointer
-from loadcheck.verify.localize import Localized, array_of, in_chunks
+from loadcheck.measure import array_of, in_chunks
+from loadcheck.verify.localize import Localized
 from loadcheck.verify.visibility import Ranks
 from loadcheck.workflow.exchange import Request
 from loadcheck.workflow.identity import Buckets

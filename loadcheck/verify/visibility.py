@@ -335,14 +335,30 @@ def read_order(values: Mapping[str, Any], limit: int) -> Ints | None:
     return counts
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownLosses:
+    """Users that are known to be lost: they never become visible, others who are not counted may.
+
+    Attributes:
+        ranks: Which ones, as places in the order of acknowledgement from 1, ascending: they are
+            missing from no answer that tells of the others. None if that is not known.
+        number: How many, be it known who they are or not.
+    """
+
+    ranks: Ranks | None = None
+    number: int = 0
+
+
+_NO_LOSSES = KnownLosses()
+
+
 def visibility(
     acks: AckCurve,
     observations: Sequence[Observation],
     *,
     acknowledged: int,
     baseline: int = 0,
-    lost: Ranks | None = None,
-    proven: int = 0,
+    lost: KnownLosses = _NO_LOSSES,
     order: SendOrder | None = None,
 ) -> Visibility | None:
     """Return the lag's distribution; None if no observation is evidence.
@@ -352,11 +368,7 @@ def visibility(
         observations: What the service counted, in order.
         acknowledged: Copies acknowledged in all.
         baseline: What it counted before the run.
-        lost: Which of them are known to be lost, as places in the order of acknowledgement from 1,
-            ascending. They have waited for ever, and are missing from no answer that tells of the
-            others.
-        proven: How many are known to be lost, be it known who they are or not: they never become
-            visible. Others who are not counted may become it.
+        lost: Which of them are known to be lost.
         order: What was counted by bucket in send order; None if nobody asked.
     """
     good = [seen for seen in observations if seen.uniques is not None]
@@ -369,15 +381,15 @@ def visibility(
     as_of = np.array([seen.as_of_ns for seen in good], dtype=np.int64)
     answered = np.maximum.accumulate(np.array([seen.answered_ns for seen in good], dtype=np.int64))
     times, totals, at_most, possible, begun = acks.points()
-    known_lost = 0 if lost is None else int(lost.size)
+    known_lost = 0 if lost.ranks is None else int(lost.ranks.size)
     # a user is visible from the last time on that it was not: what is seen only for a while is not
     stable = np.minimum.accumulate(counts[::-1])[::-1]
     never = min(acknowledged, max(acknowledged - int(stable[-1]), known_lost))
     answers = []
     if times.size and acknowledged and totals[-1]:
         missing = _missing(times, at_most, possible, as_of, answered, stable)
-        if lost is not None:
-            missing -= _known_lost(lost, times, totals, possible, as_of)
+        if lost.ranks is not None:
+            missing -= _known_lost(lost.ranks, times, totals, possible, as_of)
         chosen = _thinned(as_of.size, _MOST_ANSWERS)
         before = max(0, int(np.searchsorted(at_most, 1, side="left")) - 1)
         span = times[[before]], times[[np.searchsorted(totals, totals[-1], side="left")]]
@@ -396,7 +408,7 @@ def visibility(
     return Visibility(
         acknowledged=acknowledged,
         never=never,
-        _proven=min(acknowledged, max(proven, known_lost)),
+        _proven=min(acknowledged, max(lost.number, known_lost)),
         _answers=tuple(answers),
         _lost=known_lost,
         _counted=counts,

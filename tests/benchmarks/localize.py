@@ -69,7 +69,7 @@ def simulated(missing: npt.NDArray[np.int64], seed: int, users: int = USERS) -> 
         if deduction.done:
             break
     assert deduction is not None
-    found = build_localized(copies, deduction, None, partitions=0, queries=len(tallies), cost=0)
+    found = build_localized(copies, deduction, None)
     spent += time.process_time() - began
     return {
         "losses": len(lost),

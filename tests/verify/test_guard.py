@@ -14,7 +14,7 @@ from hypothesis import strategies as some
 from loadcheck import scenario as scenarios
 from loadcheck.errors import ScenarioError
 from loadcheck.scenario.model import Guard
-from loadcheck.verify.guard import GuardWatch, clock_text, guard_problems, is_within
+from loadcheck.verify.guard import GuardWatch, PlannedLoad, clock_text, guard_problems, is_within
 
 SMOKE = Path(__file__).resolve().parents[2] / "scenarios" / "smoke.toml"
 NIGHT = (22 * 60, 6 * 60)
@@ -113,11 +113,10 @@ def load(*overrides: str) -> Any:
 
 
 def problems(*overrides: str, now: str = "23:00", **found: Any) -> list[str]:
-    given: dict[str, Any] = {"users": 200, "events": 200, "peak_rate": 100.0, "hosts": []}
-    return [
-        str(each)
-        for each in guard_problems(load(*overrides), **{**given, **found}, now=lambda: at(now))
-    ]
+    hosts, search = found.pop("hosts", []), found.pop("search", False)
+    planned = PlannedLoad(**{"users": 200, "events": 200, "peak_rate": 100.0, **found})
+    found_ = guard_problems(load(*overrides), planned, hosts, search=search, now=lambda: at(now))
+    return [str(each) for each in found_]
 
 
 @pytest.mark.parametrize(

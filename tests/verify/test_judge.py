@@ -19,7 +19,7 @@ from loadcheck.pipeline import warnings
 from loadcheck.scenario.model import Threshold
 from loadcheck.verify import Finding, Verdict
 from loadcheck.verify.figures import MixFigures, Rates, RunFigures
-from loadcheck.verify.judge import Judgement, judge
+from loadcheck.verify.judge import Judgement, RunEvidence, judge
 from loadcheck.verify.metrics import Measured, Metric, MetricNames
 from loadcheck.verify.thresholds import Aborted, ParsedThreshold, parse
 from loadcheck.workflow.exchange import Exchange, Failure, Request
@@ -90,7 +90,8 @@ def judged(
 ) -> Judgement:
     limits = tuple(map(threshold, expressions))
     told = [Finding(check="lost", verdict=each, summary="") for each in findings]
-    return judge(limits, seen or figures(), told, trouble=trouble, aborted=aborted, checked=checked)
+    evidence = RunEvidence(figures=seen or figures(), trouble=trouble, aborted=aborted)
+    return judge(limits, evidence, told, checked=checked)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +133,7 @@ def test_what_this_machine_had_too_little_for_is_no_error_of_the_targets() -> No
         record.steps[0].add(short, BEGIN)
         record.unsent.add(number)
         record.settle(number, Outcome.REJECTED)
-    told: Any = judge([], measured, [], trouble=None, aborted=None)
+    told: Any = judge([], RunEvidence(figures=measured), [])
     (finding,) = told.findings
     assert (finding.check, finding.verdict) == ("generator", Verdict.UNKNOWN)
     assert "2 copies were not sent: no local port is free" in finding.summary
