@@ -21,7 +21,7 @@ from loadcheck.report import live
 from loadcheck.report import otel as telemetry
 from loadcheck.report.capacity import copies, probe_line, probe_row
 from loadcheck.result.store import encoded
-from loadcheck.verify.progress import Watch
+from loadcheck.verify.progress import ProgressView
 from loadcheck.web import LOOPBACK, Address, LivePage
 
 _MOST_PORT = 65535
@@ -134,7 +134,7 @@ class SearchView:
         self.notes: dict[str, None] = {}
         self._screen = Screen(sys.stderr)
 
-    def watch(self, number: int, rate: float, /) -> Watch:
+    def watch(self, number: int, rate: float, /) -> ProgressView:
         """Return what shows a probe while it goes on."""
 
         async def show(progress: Any) -> None:
@@ -149,7 +149,7 @@ class SearchView:
             finally:
                 self._screen.show("\r\x1b[K")
 
-        shown: Watch = show
+        shown: ProgressView = show
         if self._served is not None:
             shown = self._served.with_page(shown, f"probe {number} at {copies(rate)}")
         if self._metrics is None and self._served is None:

@@ -37,12 +37,11 @@ from loadcheck.verify.export import (
 )
 from loadcheck.verify.naming import SendTimes, UserNames
 from loadcheck.verify.query_client import QueryChannel, QueryClient, Send
-from loadcheck.workflow.exchange import Request
 from loadcheck.workflow.expressions import UnsendableError, as_text
 from loadcheck.workflow.expressions.grammar import ExpressionError
 from loadcheck.workflow.expressions.selectors import compile_jsonpath
 from loadcheck.workflow.identity import insert_id
-from loadcheck.workflow.runtime import no_retry
+from loadcheck.workflow.runtime import first_request, no_retry
 
 _HOUR = timedelta(hours=1)
 _TIMEOUT_S = 600.0
@@ -172,8 +171,8 @@ class _PageRequests:
         assert spec is not None
         assert observer is not None
         assert export is not None
-        request = next(spec.queries.counts.uniques.run(1))
-        assert isinstance(request, Request)
+        request = first_request(spec.queries.counts.uniques.run(1))
+        assert request is not None
         self._compiled = compiled
         self._export = export
         self._server = export.server(str(request.origin), observer.base)
@@ -512,11 +511,9 @@ class _ExpectedEvents:
 
     def _body(self, number: int) -> Any:
         """Return what a copy sends in the ingest step, most often its first."""
-        flow = self._plan.copy(number, self._now_ms, no_retry)
-        request = next(flow, None)
-        flow.close()
+        request = first_request(self._plan.copy(number, self._now_ms, no_retry))
         try:
-            if not isinstance(request, Request) or request.step != self._ingest:
+            if request is None or request.step != self._ingest:
                 requests = self._plan.foreseen(number, self._now_ms, "")
                 request = next(each for each in requests if each.step == self._ingest)
             return orjson.loads(request.body)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager, nullcontext, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial, reduce
@@ -19,29 +19,17 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 
 from loadcheck.errors import Problem, ResultFileError, SaveError
 from loadcheck.load.engine import loop_waiting
-from loadcheck.load.monitor import raise_open_file_limit
-from loadcheck.load.pacer import max_requests
 from loadcheck.load.runner import Begin
 from loadcheck.measure import known_sum
 from loadcheck.measure.histogram import Histogram
 from loadcheck.measure.record import WORKFLOW, StageSpan
-from loadcheck.pipeline import (
-    SPARE_FILES,
-    Options,
-    execute,
-    no_signals,
-    open_signals,
-    prepare_run,
-    seed_of,
-)
-from loadcheck.pipeline import plan as plans
+from loadcheck.pipeline import Options, execute, opened
 from loadcheck.pipeline.labels import new_id, with_facts
 from loadcheck.pipeline.merge import ALL_FLOWS, MergedFigures
 from loadcheck.pipeline.once import SharedSteps, alike
 from loadcheck.pipeline.prepare import thresholds_together
 from loadcheck.pipeline.reconcile import COUNTED, OWN_CHECKS
 from loadcheck.pipeline.session import CUT_SHORT, CompletedRun, RunContext
-from loadcheck.pipeline.target import addressed, emulator_for
 from loadcheck.result import OUTCOMES
 from loadcheck.result.document import histogram
 from loadcheck.result.store import ResultFile, default_name, of_flow
@@ -51,7 +39,7 @@ from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.figures import MixFigures, RunFigures
 from loadcheck.verify.metrics import Measured, Metric, MetricNames
 from loadcheck.verify.naming import UserNames
-from loadcheck.verify.progress import Watch
+from loadcheck.verify.progress import ProgressView
 from loadcheck.verify.query_client import QueryBudget
 from loadcheck.verify.thresholds import (
     Aborted,
@@ -90,7 +78,7 @@ class CompletedMix:
         return any(flow.interrupted for flow in self.flows)
 
 
-async def run_mix(scenario: Scenario, options: Options, watch: Watch) -> CompletedMix:
+async def run_mix(scenario: Scenario, options: Options, watch: ProgressView) -> CompletedMix:
     """Run the flows of a mix at once and save what came of each.
 
     Args:
@@ -111,42 +99,9 @@ async def run_mix(scenario: Scenario, options: Options, watch: Watch) -> Complet
         )
         for flow in scenario.flows
     ]
-    seed, now = seed_of(scenario, options), datetime.now(UTC)
-    with addressed(flows[0]) as address:
-        # flows of the same seed would arrive in step
-        sources = plans.Sources()
-        with sources.noted():
-            compiled = [
-                prepare_run(
-                    flow,
-                    address,
-                    plans.flow_seed(seed, place),
-                    options.workers,
-                    consent=options.consent,
-                )
-                for place, flow in enumerate(flows)
-            ]
-        plans.require_plan(
-            scenario,
-            compiled,
-            sources,
-            seed=scenario.seed if options.seed is None else options.seed,
-            approved=options.approved,
-            forced=options.force_limits,
-        )
-        raise_open_file_limit(sum(max_requests(flow.load) for flow in flows) + SPARE_FILES)
-        async with emulator_for(flows[0], address, seed) as emulator:
-            heard = open_signals() if options.signals else nullcontext(no_signals())
-            with heard as signals:
-                context = RunContext(
-                    emulator=emulator,
-                    signals=signals,
-                    address=address,
-                    workers=options.workers,
-                    preflight=options.preflight,
-                )
-                files = _claimed(compiled, options, now)
-                return await _together(compiled, limits, files, watch, context)
+    now = datetime.now(UTC)
+    async with opened(scenario, flows, options) as (compiled, context):
+        return await _together(compiled, limits, _claimed(compiled, options, now), watch, context)
 
 
 def _claimed(
@@ -173,7 +128,7 @@ async def _together(
     compiled: Sequence[CompiledScenario],
     limits: Sequence[ParsedThreshold],
     files: Sequence[ResultFile],
-    watch: Watch,
+    watch: ProgressView,
     context: RunContext,
 ) -> CompletedMix:
     runs: dict[int, CompletedRun] = {}

@@ -15,14 +15,15 @@ from loadcheck.data.values import LITERAL, word_of
 from loadcheck.documents.document import dotted
 from loadcheck.errors import Problem, ScenarioError, WorkflowError, did_you_mean
 from loadcheck.load.retry import Backoff
-from loadcheck.load.transport.httpx_ import HttpxTransport, httpx_transport
+from loadcheck.load.transport.httpx_ import httpx_transport
 from loadcheck.scenario.model import Once as Wanted
 from loadcheck.scenario.model import Scenario
 from loadcheck.secrets import HIDDEN, redactor
 from loadcheck.verify.compiled import CompiledScenario, SharedPlan
+from loadcheck.verify.query_client import drive
 from loadcheck.workflow.compile import Settings, compile_plan
 from loadcheck.workflow.copydata import PER_COPY
-from loadcheck.workflow.exchange import Exchange, Pause
+from loadcheck.workflow.exchange import Exchange, Request
 from loadcheck.workflow.identity import Run, SharedOutputs
 from loadcheck.workflow.runtime.plan import Once, Plan
 
@@ -264,7 +265,7 @@ class SharedSteps:
             await self._hand([taker])
         return ""
 
-    async def keep_fresh(self) -> None:
+    async def keep_renewed(self) -> None:
         """Run the set-up again and again, as its outputs expire; runs until cancelled.
 
         Where several flows share it, one of them does; when that one is over, another goes on.
@@ -362,7 +363,13 @@ class SharedSteps:
         success: bool | None = None
         with anyio.move_on_after(part.wanted.timeout_s):
             async with httpx_transport(part.transport) as transport:
-                success = await self._drive(run, transport, asked)
+
+                async def send(request: Request) -> Exchange:
+                    self._touched = True
+                    asked.append(await transport.send(request))
+                    return asked[-1]
+
+                success = await drive(run.flow, send)
         last = asked[-1] if asked else None
         self._compiled.run.shared.hide(run.outputs(), run.passed())
         if success is None:
@@ -373,21 +380,6 @@ class SharedSteps:
         unsent = "; ".join(part.plan.unsent)
         why = self._failure(part.plan, last) if last is not None and not last.success else unsent
         return why or unsent or "none of its steps could be run"
-
-    async def _drive(self, run: Once, transport: HttpxTransport, asked: list[Exchange]) -> bool:
-        exchange: Exchange | None = None
-        while True:
-            try:
-                effect = run.flow.send(exchange)  # type: ignore[arg-type]  # None starts it
-            except StopIteration as stop:
-                return bool(stop.value)
-            if isinstance(effect, Pause):
-                exchange = None
-                await anyio.sleep(effect.seconds)
-            else:
-                self._touched = True
-                exchange = await transport.send(effect)
-                asked.append(exchange)
 
     def _failure(self, plan: Plan, exchange: Exchange) -> str:
         """Return what a step that failed was answered, without anything that may be a secret."""

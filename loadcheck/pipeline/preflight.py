@@ -22,9 +22,9 @@ from loadcheck.pipeline.target import addressed, emulator_for
 from loadcheck.scenario.model import Scenario
 from loadcheck.secrets import redactor
 from loadcheck.verify.compiled import CompiledScenario
-from loadcheck.verify.query_client import QueryChannel, QueryClient, QueryResult, Send
+from loadcheck.verify.query_client import QueryChannel, QueryClient, QueryResult, Send, drive
 from loadcheck.verify.session import VerificationSpec
-from loadcheck.workflow.exchange import Exchange, Pause
+from loadcheck.workflow.exchange import Exchange
 from loadcheck.workflow.runtime import no_retry
 
 _SUFFIX: Final = "preflight"
@@ -186,23 +186,11 @@ class _Flight:
 
     async def _upload(self) -> Check:
         """Send the user once; a second time sends the same event again."""
-        flow = self._plan.copy(0, self._time_ms, no_retry)
-        exchange: Exchange | None = None
-        last: Exchange | None = None
-        while True:
-            try:
-                effect = flow.send(exchange)  # type: ignore[arg-type]  # None starts it
-            except StopIteration:
-                break
-            if isinstance(effect, Pause):
-                exchange = None
-                await anyio.sleep(effect.seconds)
-                continue
-            exchange = await self._listening(effect)
-            if effect.step == self._ingest.index:
-                last = exchange  # judged when the flow goes on
-                self._uploads += 1
-        return self._taken(last)
+        heard: list[Exchange] = []
+        await drive(self._plan.copy(0, self._time_ms, no_retry), self._listening, heard.append)
+        uploads = [each for each in heard if each.request.step == self._ingest.index]
+        self._uploads += len(uploads)
+        return self._taken(uploads[-1] if uploads else None)
 
     def _taken(self, exchange: Exchange | None) -> Check:
         origin = str(self._ingest.origin)

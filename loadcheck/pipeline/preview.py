@@ -26,7 +26,7 @@ from loadcheck.verify.compiled import CompiledScenario, SharedPlan
 from loadcheck.workflow.exchange import Request
 from loadcheck.workflow.expressions import UnsendableError
 from loadcheck.workflow.identity import SEQUENCES, partitions
-from loadcheck.workflow.runtime import no_retry
+from loadcheck.workflow.runtime import first_request, no_retry
 from loadcheck.workflow.runtime.plan import StepPlan
 
 _OWN = frozenset(
@@ -279,9 +279,8 @@ def _request(compiled: CompiledScenario, numbers: Sequence[int]) -> Request:
         flow = plan.batch(numbers, now_ms, no_retry, lambda _: None)
     else:
         flow = plan.copy(numbers[0], now_ms, no_retry)
-    request = next(flow)
-    flow.close()
-    assert isinstance(request, Request)
+    request = first_request(flow)
+    assert request is not None
     return request
 
 
@@ -408,10 +407,8 @@ def _together(scenario: Scenario, copies: int | None) -> int:
 def _first_query(compiled: CompiledScenario, hidden: Redactor) -> dict[str, Any] | None:
     if compiled.verification is None:
         return None
-    flow = compiled.verification.queries.counts.uniques.run(1)
-    request = next(flow)
-    flow.close()
-    assert isinstance(request, Request)
+    request = first_request(compiled.verification.queries.counts.uniques.run(1))
+    assert request is not None
     return _shown(request, hidden)
 
 

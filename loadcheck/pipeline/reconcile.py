@@ -554,7 +554,7 @@ async def set_up(compiled: CompiledScenario) -> AsyncIterator[None]:
         if why:
             raise TargetError(f"{why}; nobody was asked")
         async with anyio.create_task_group() as background:
-            background.start_soon(shared.keep_fresh)
+            background.start_soon(shared.keep_renewed)
             yield
             background.cancel_scope.cancel()
     except BaseExceptionGroup as group:

@@ -39,10 +39,10 @@ from loadcheck.verify import Consistency, Finding, SentCounts
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.evidence import Observation
 from loadcheck.verify.figures import Rates, RunFigures
-from loadcheck.verify.guard import GuardWatch
+from loadcheck.verify.guard import GuardMonitor
 from loadcheck.verify.judge import Judgement, RunEvidence, broken, judge
 from loadcheck.verify.people import Arrivals, People
-from loadcheck.verify.progress import Outline, Phase, Progress, Watch
+from loadcheck.verify.progress import Outline, Phase, Progress, ProgressView
 from loadcheck.verify.query_client import QueryBudget, QueryChannel
 from loadcheck.verify.session import Verification, VerificationResult, moments
 from loadcheck.verify.thresholds import (
@@ -174,7 +174,7 @@ class RunSession:
             self._progress.workers = self._sharded.summary
         self._abort = abort(compiled.thresholds, spans)
         scenario = compiled.scenario
-        self._guard = GuardWatch(scenario.guard, Path(scenario.file).parent)
+        self._guard = GuardMonitor(scenario.guard, Path(scenario.file).parent)
         self._aborted: Aborted | None = None
         self._interrupted = False
         self.begun = False
@@ -202,7 +202,7 @@ class RunSession:
 
     @contextlib.asynccontextmanager
     async def attended(
-        self, watch: Watch, signals: AsyncIterator[signal.Signals]
+        self, watch: ProgressView, signals: AsyncIterator[signal.Signals]
     ) -> AsyncIterator[None]:
         """Show the run and handle signals for the length of a block; the second one ends it."""
         async with anyio.create_task_group() as around:
@@ -235,10 +235,10 @@ class RunSession:
         return self._writer.target_error is None
 
     @contextlib.asynccontextmanager
-    async def fresh(self) -> AsyncIterator[None]:
+    async def renewing(self) -> AsyncIterator[None]:
         """Keep what the set-up gave from expiring, for the length of a block."""
         async with anyio.create_task_group() as background:
-            background.start_soon(self._attempt, "setup", self.shared.keep_fresh)
+            background.start_soon(self._attempt, "setup", self.shared.keep_renewed)
             yield
             background.cancel_scope.cancel()
 
@@ -280,7 +280,7 @@ class RunSession:
         """Ask until the count has settled, or the deadline has passed."""
         await self._attempt("asking", self._settle)
 
-    async def _show(self, watch: Watch) -> None:
+    async def _show(self, watch: ProgressView) -> None:
         """Let somebody see the run; what breaks there is noted and harms nothing else."""
         try:
             await watch(self._progress)
@@ -438,7 +438,7 @@ class RunSession:
         if verification is not None and background is not None:
             if self._sharded is None:  # workers look for themselves, each by its own clock
                 background.start_soon(verification.sample_acks, self._come_so_far)
-            for asks in (verification.observer.poll, verification.watch_order):
+            for asks in (verification.observer.poll, verification.poll_order):
                 background.start_soon(self._attempt, "asking", asks)
 
     def _second_over(self, _second: int) -> None:
@@ -479,7 +479,7 @@ class RunSession:
             since_ns = record.last_ack_ns
             since_ns = 0 if since_ns is None else self._engine.begin_ns + since_ns
             async with anyio.create_task_group() as background:
-                background.start_soon(self._attempt, "asking", verification.watch_order)
+                background.start_soon(self._attempt, "asking", verification.poll_order)
                 await verification.settle_and_localize(self._sent(), self._people(), since_ns)
                 background.cancel_scope.cancel()
             await verification.end_order()

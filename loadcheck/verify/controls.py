@@ -20,7 +20,6 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import anyio
-from anyio import sleep
 from pyroaring import BitMap
 
 from loadcheck.errors import many
@@ -28,8 +27,8 @@ from loadcheck.verify import Advice, Finding, Verdict
 from loadcheck.verify.evidence import CERTAINTY, least_behind
 from loadcheck.verify.naming import UserNames
 from loadcheck.verify.queries import ObserverQueries, QueryFactory
-from loadcheck.verify.query_client import QueryClient, Send
-from loadcheck.workflow.exchange import Exchange, Pause, Request
+from loadcheck.verify.query_client import QueryClient, Send, drive
+from loadcheck.workflow.exchange import Exchange, Request
 from loadcheck.workflow.runtime.plan import Flow, Plan, RetryPolicy
 
 FRESH = 3
@@ -301,22 +300,9 @@ class Controls:
 
     async def _run(self, flow: Flow[bool], swaps: dict[str, str]) -> bool:
         """Run one control user and return whether it was acknowledged."""
-        exchange: Exchange | None = None
-        acknowledged = False
-        while True:
-            try:
-                effect = flow.send(exchange)  # type: ignore[arg-type]  # None starts it
-            except StopIteration:
-                effect = None
-            if exchange is not None and exchange.request.step == self._names.ingest:
-                acknowledged = acknowledged or exchange.success
-            if effect is None:
-                return acknowledged
-            if isinstance(effect, Pause):
-                exchange = None
-                await sleep(effect.seconds)
-            else:
-                exchange = await self._send(_swapped(effect, swaps) if swaps else effect)
+        heard: list[Exchange] = []
+        await drive(flow, lambda request: self._send(_swapped(request, swaps)), heard.append)
+        return any(each.success for each in heard if each.request.step == self._names.ingest)
 
 
 def fresh_users(share: float, *, alone: bool = True) -> int:
@@ -345,7 +331,7 @@ def _sample(numbers: BitMap) -> list[int]:
 
 def _swapped(request: Request, swaps: dict[str, str]) -> Request:
     """Return a request in whose JSON body user ids are exchanged."""
-    if not request.body:
+    if not request.body or not swaps:
         return request
 
     def change(value: Any) -> Any:

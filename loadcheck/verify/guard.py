@@ -54,7 +54,7 @@ def is_within(window: tuple[int, int], now: datetime) -> bool:
     return (now.hour * 60 + now.minute - begin) % _DAY < (end - begin) % _DAY
 
 
-class GuardWatch:
+class GuardMonitor:
     """Looks every second whether a load is to be stopped.
 
     Args:

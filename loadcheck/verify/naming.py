@@ -21,9 +21,8 @@ from loadcheck.documents.document import MISSING, compile_pointer, parse_pointer
 from loadcheck.measure import array_of, in_chunks
 from loadcheck.verify.localize import Localized
 from loadcheck.verify.visibility import Ranks
-from loadcheck.workflow.exchange import Request
 from loadcheck.workflow.identity import Buckets
-from loadcheck.workflow.runtime import no_retry
+from loadcheck.workflow.runtime import first_request, no_retry
 from loadcheck.workflow.runtime.plan import Plan, StepPlan
 
 _BODY, _INPUT = "body#", "$inputs."
@@ -199,13 +198,11 @@ class UserNames:
         return found if isinstance(found, str) else None if found is None else str(found)
 
     def _in_body(self, reach: Callable[[Any], Any], number: int) -> Any:
-        flow = self._plan.copy(number, _NOW_MS, no_retry)
-        effect = next(flow, None)
-        flow.close()
-        if not isinstance(effect, Request) or effect.step != self.ingest:
+        request = first_request(self._plan.copy(number, _NOW_MS, no_retry))
+        if request is None or request.step != self.ingest:
             return None
         try:
-            value = reach(orjson.loads(effect.body))
+            value = reach(orjson.loads(request.body))
         except orjson.JSONDecodeError:
             return None
         return None if value is MISSING else value

@@ -206,5 +206,5 @@ class Progress:
         return self.record.timeline.column(column)[-seconds:]
 
 
-Watch = Callable[[Progress], Coroutine[Any, Any, None]]
+ProgressView = Callable[[Progress], Coroutine[Any, Any, None]]
 """Shows a run to somebody; called once, cancelled when the run has ended."""

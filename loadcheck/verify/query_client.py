@@ -20,7 +20,8 @@ from anyio import sleep
 
 from loadcheck.workflow.exchange import MALFORMED, Exchange, Pause, Request
 from loadcheck.workflow.identity import read_label, size
-from loadcheck.workflow.runtime.plan import Query, QueryAnswer
+from loadcheck.workflow.runtime import Flow, T
+from loadcheck.workflow.runtime.plan import Query
 
 Ints = npt.NDArray[np.int64]
 
@@ -223,6 +224,32 @@ def _unheard(_exchange: Exchange) -> None:
     """Keep nothing of an exchange."""
 
 
+async def drive(flow: Flow[T], send: Send, judged: Callable[[Exchange], None] = _unheard) -> T:
+    """Run a flow to its end; return what it comes to.
+
+    Args:
+        flow: Yields what to send, and how long to wait.
+        send: Sends one request.
+        judged: Called with each exchange once its step has judged it.
+    """
+    exchange: Exchange | None = None
+    while True:
+        try:
+            effect = flow.send(exchange)  # type: ignore[arg-type]  # None starts it
+        except StopIteration as stop:
+            if exchange is not None:
+                judged(exchange)
+            result: T = stop.value
+            return result
+        if exchange is not None:
+            judged(exchange)
+        if isinstance(effect, Pause):
+            exchange = None
+            await sleep(effect.seconds)
+        else:
+            exchange = await send(effect)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueryChannel:
     """How queries reach the service.
@@ -275,7 +302,7 @@ class QueryClient:
         self.queries += 1
         self.cost += cost
         asked_ns = self.clock()
-        answer = await self._run(query, self.queries)
+        answer = await drive(query.run(self.queries), self._channel.send, self._channel.sent)
         answered_ns = self.clock()
         error, status = "", answer.exchange.status
         if not answer.success:
@@ -294,24 +321,6 @@ class QueryClient:
             and (status in (0, _TOO_MANY_REQUESTS) or status >= _SERVER_ERROR),
             absent=self._absent,
         )
-
-    async def _run(self, query: Query, number: int) -> QueryAnswer:
-        flow = query.run(number)
-        exchange: Exchange | None = None
-        while True:
-            try:
-                effect = flow.send(exchange)  # type: ignore[arg-type]  # None starts it
-            except StopIteration as stop:
-                answer: QueryAnswer = stop.value
-                self._channel.sent(answer.exchange)
-                return answer
-            if exchange is not None:
-                self._channel.sent(exchange)
-            if isinstance(effect, Pause):
-                exchange = None
-                await sleep(effect.seconds)
-            else:
-                exchange = await self._channel.send(effect)
 
 
 def assess_evidence(values: dict[str, Any], *, estimates: bool = False) -> tuple[float, str]:

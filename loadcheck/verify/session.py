@@ -158,7 +158,7 @@ class Verification:
         self._end_ns = 0
         self._ordered: list[OrderCounts] = []
         self._people: People | None = None
-        self._watching_ns = 0
+        self._polling_ns = 0
         self._names = UserNames(spec.plan, spec.ingest, verify.user)
 
     async def ask_until(self, day: str) -> None:
@@ -197,13 +197,13 @@ class Verification:
             self.acks.add(time.monotonic_ns(), *totals())
             await anyio.sleep(_SAMPLE_S)
 
-    async def watch_order(self) -> None:
+    async def poll_order(self) -> None:
         """Count by bucket in send order, again and again, for the lag; runs until cancelled."""
         if not self._orders:
             return
-        took_s, self._watching_ns = 0.0, self._watching_ns or time.monotonic_ns()
+        took_s, self._polling_ns = 0.0, self._polling_ns or time.monotonic_ns()
         while True:
-            so_far_s = (time.monotonic_ns() - self._watching_ns) / 1e9
+            so_far_s = (time.monotonic_ns() - self._polling_ns) / 1e9
             pause_s = order_pause_s(self._spec, self._channel.budget, so_far_s)
             await anyio.sleep(max(pause_s, _ORDER_SHARE * took_s))
             took_s = await self._ask_order()

@@ -35,7 +35,7 @@ from loadcheck.measure.histogram import Counts
 from loadcheck.report.metrics import snapshot
 from loadcheck.report.pages.timeline import rows_of_times
 from loadcheck.secrets import cover
-from loadcheck.verify.progress import Progress, Watch
+from loadcheck.verify.progress import Progress, ProgressView
 
 _FIXED = ("schema", "scenario", "mix", "workflow", "environment", "labels")
 """Sections of the document that are sent once."""
@@ -312,7 +312,7 @@ class LivePage:
 
     # the run
 
-    def with_page(self, view: Watch, title: str = "") -> Watch:
+    def with_page(self, view: ProgressView, title: str = "") -> ProgressView:
         """Return a view of a run that also shows it on the page.
 
         Args:

@@ -39,7 +39,7 @@ from loadcheck.scenario import grammar
 from loadcheck.scenario.model import OpenLoad, Scenario
 from loadcheck.secrets import redactor
 from loadcheck.verify.compiled import CompiledScenario
-from loadcheck.verify.progress import Watch
+from loadcheck.verify.progress import ProgressView
 from loadcheck.verify.query_client import QueryBudget
 from loadcheck.workflow.runtime.plan import Role
 
@@ -65,7 +65,7 @@ class Options(RunOptions):
 class View(Protocol):
     """Shows a search to somebody."""
 
-    def watch(self, number: int, rate: float, /) -> Watch:
+    def watch(self, number: int, rate: float, /) -> ProgressView:
         """Return what shows a probe while it goes on."""
 
     def show_probe(self, probe: Mapping[str, Any], /) -> None:
@@ -168,7 +168,7 @@ async def _search(
                     address=address,
                     workers=options.workers,
                 )
-                await capacity.through(context, compile_probe)
+                await capacity.run_probes(context, compile_probe)
                 around.cancel_scope.cancel()
     except BaseException as error:
         await capacity.fail(error)
@@ -272,7 +272,7 @@ class CapacitySearch:
 
     # the probes
 
-    async def through(
+    async def run_probes(
         self, context: RunContext, compile_probe: Callable[[float], CompiledScenario]
     ) -> None:
         """Probe until the search is over."""
