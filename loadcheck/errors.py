@@ -157,7 +157,7 @@ def _singular(word: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Location:
     """Where a value was written.
 
     Attributes:

@@ -359,7 +359,8 @@ def _parts(
     compiled: CompiledScenario, deletion: Deletion, document: dict[str, Any]
 ) -> Sequence[_Part]:
     """Return the users that the run sent, by the ledger."""
-    ledger, _ = people_of(document, compiled)
+    people, _ = people_of(document, compiled)
+    ledger = people.ledger
     size = deletion.batch if deletion.by_user else 0
     names = UserNames(compiled.plan, compiled.ingest, compiled.scenario.verify.user)
     if size and not names.known:
@@ -441,7 +442,7 @@ def _outline(
     parts: Sequence[_Part],
     section: dict[str, Any],
 ) -> Outline:
-    ledger, unsaved = people_of(document, compiled)
+    people, unsaved = people_of(document, compiled)
     deletion, numbers = compiled.scenario.deletion, parts[0].numbers
     assert deletion is not None
     fresh = [part for part in parts[1:] if part.run_id.endswith(FRESH_RUN)]
@@ -449,8 +450,8 @@ def _outline(
         run_id=compiled.run.id,
         name=compiled.scenario.name,
         server=section["server"],
-        acknowledged=len(ledger.acknowledged & numbers),
-        indeterminate=len(ledger.indeterminate & numbers),
+        acknowledged=len(people.ledger.acknowledged & numbers),
+        indeterminate=len(people.ledger.indeterminate & numbers),
         controls=sum(len(part.numbers) for part in fresh),
         unsaved=len(unsaved),
         batches=section["batches"],

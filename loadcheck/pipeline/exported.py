@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -605,8 +604,3 @@ def export_to_json(found: Compared, name: Callable[[int], str], due: SendTimes) 
             for one in found.altered
         ],
     }
-
-
-def temporary_folder() -> tempfile.TemporaryDirectory[str]:
-    """Return a folder that is gone after use."""
-    return tempfile.TemporaryDirectory(prefix="loadcheck-")

@@ -10,6 +10,7 @@ import dataclasses
 import math
 import os
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -441,22 +442,16 @@ def _require_same_rows(document: Mapping[str, Any], compiled: CompiledScenario) 
         sys.stderr.write(f"warning: {message}; users are not named by it, and count as before\n")
 
 
-def people_of(document: Mapping[str, Any], compiled: CompiledScenario) -> tuple[Ledger, BitMap]:
-    """Return which users had which outcome, and the copies that a killed run may have sent unsaved.
+def people_of(document: Mapping[str, Any], compiled: CompiledScenario) -> tuple[People, BitMap]:
+    """Return the users of a stored run, and the copies that a killed run may have sent unsaved.
 
-    Whom the latter sent is indeterminate.
+    The users of the latter are indeterminate.
     """
-    ledger, unsaved = _ledger_of(document)
-    visits = compiled.run.visits
-    return People.behind(ledger, _uploads(document, ledger, visits), visits).ledger, unsaved
-
-
-def _ledger_of(document: Mapping[str, Any]) -> tuple[Ledger, BitMap]:
-    ledger = Ledger.from_json(document["ledger"])
+    ledger, visits = Ledger.from_json(document["ledger"]), compiled.run.visits
     ledger.close()
     unsaved = _unsaved(document, ledger)
     ledger.indeterminate |= unsaved
-    return ledger, unsaved
+    return People.behind(ledger, _uploads(document, ledger, visits), visits), unsaved
 
 
 async def _again(
@@ -473,22 +468,20 @@ async def _again(
             f"warning: the run ended with its tear-down ({workflow}): what that took away cannot be"
             " counted any more\n"
         )
-    scenario = compiled.scenario
-    ledger, unsaved = _ledger_of(document)
-    visits = compiled.run.visits
-    uploads = _uploads(document, ledger, visits)
-    people = People.behind(ledger, uploads, visits)
-    copies = SentCounts(
-        started=len(ledger.started) + len(unsaved),
-        acknowledged=len(ledger.acknowledged),
-        indeterminate=len(ledger.indeterminate),
-        rejected=len(ledger.rejected),
-        events_per_copy=scenario.load.events_per_copy,
-        sent_again=document.get("load", {}).get("stale_retries", 0),
+    people, unsaved = people_of(document, compiled)
+    users = people.ledger
+    sent = people.counts(
+        SentCounts(
+            started=len(users.started) + len(unsaved),
+            acknowledged=len(users.acknowledged),
+            indeterminate=len(users.indeterminate),
+            rejected=len(users.rejected),
+            events_per_copy=compiled.scenario.load.events_per_copy,
+            sent_again=document.get("load", {}).get("stale_retries", 0),
+        )
     )
-    sent = people.counts(copies)
     began_at = document["run"].get("load_began_at")
-    due = moments(document["timeline"]["due"], began_at, visits)
+    due = moments(document["timeline"]["due"], began_at, compiled.run.visits)
     async with (
         set_up(compiled),
         httpx_transport(compiled.asking) as transport,
@@ -509,9 +502,8 @@ async def _again(
         )
         compared = None
         if options.export:
-            compared = await _export(
-                path, compiled, people.uploads or ledger, document, transport.send
-            )
+            made = people.ledger if people.uploads is None else people.uploads
+            compared = await _export(path, compiled, made, document, transport.send)
     verified = verification.conclude(sent, due)
     settled = rejudge(
         document,
@@ -725,7 +717,7 @@ async def _export(
     begin = datetime.fromisoformat(document["run"]["started_at"])
     seconds = len(document["timeline"]["second"])
     end = begin + timedelta(seconds=seconds + scenario.timeouts.drain_s)
-    with exported.temporary_folder() as folder:
+    with tempfile.TemporaryDirectory(prefix="loadcheck-") as folder:
         return await exported.compare(compiled, ledger, (begin, end), Path(folder), send)
 
 

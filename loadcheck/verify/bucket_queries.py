@@ -204,13 +204,8 @@ class Localizer:
                 error = "the answer came from the service's cache"
                 continue
             self._as_of_ns = min(self._as_of_ns, reply.as_of_ns)
-            tally = read_tally(
-                name,
-                reply.values.get("labels"),
-                reply.values.get("values"),
-                limit=terms.limit,
-                expected=self._copies.sent(name),
-            )
+            expected = self._copies.sent(name)
+            tally = read_tally(name, reply.values, limit=terms.limit, expected=expected)
             if not isinstance(tally, BucketCounts):
                 raise _NoEvidenceError(f"the count by {name} is no evidence: {tally}")
             total = base.uniques if metric == "uniques" else base.totals

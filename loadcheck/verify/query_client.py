@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +48,7 @@ class BucketCounts:
 
 
 def read_tally(
-    name: str, labels: Any, values: Any, *, limit: int, expected: Ints
+    name: str, answer: Mapping[str, Any], *, limit: int, expected: Ints | None = None
 ) -> BucketCounts | str:
     """Return the counts of an answer, or why it is no evidence.
 
@@ -58,12 +58,12 @@ def read_tally(
 
     Args:
         name: The partition.
-        labels: One a row: a text, or an array whose last item is the text.
-        values: One number a row.
+        answer: ``labels``, one a row: a text, or an array whose last item is the text; and
+            ``values``, one number a row.
         limit: The most rows that the service returns.
-        expected: How many copies were sent in each bucket.
+        expected: How many copies were sent in each bucket; None: in any, some may have been.
     """
-    rows, numbers = _rows(labels), _rows(values)
+    rows, numbers = _rows(answer.get("labels")), _rows(answer.get("values"))
     if len(rows) != len(numbers):
         return f"{len(rows):,} labels and {len(numbers):,} values came back"
     if len(rows) >= limit:
@@ -75,7 +75,8 @@ def read_tally(
         count = as_count(value)
         if count is None:
             return f"the row {text!r} holds no count"
-        if count and (bucket is None or not expected[bucket]):
+        unsent = bucket is None or (expected is not None and not expected[bucket])
+        if count and unsent:
             return f"a row {text!r} came back, which was never sent"
         if bucket is not None:
             counts[bucket] += count

@@ -34,14 +34,19 @@ from loadcheck.verify.localize import Localized, SentCopies, crowd
 from loadcheck.verify.naming import SendTimes, UserNames, localized_to_json, ranks_of_lost
 from loadcheck.verify.people import People
 from loadcheck.verify.queries import Observer, ObserverQueries, QueryFactory
-from loadcheck.verify.query_client import QueryBudget, QueryChannel, QueryClient
+from loadcheck.verify.query_client import (
+    BucketCounts,
+    QueryBudget,
+    QueryChannel,
+    QueryClient,
+    read_tally,
+)
 from loadcheck.verify.visibility import (
     AckCurve,
     KnownLosses,
     OrderCounts,
     SendOrder,
     Visibility,
-    read_order,
     visibility,
 )
 from loadcheck.workflow.identity import SEQUENCE, Buckets, partitions, size
@@ -224,10 +229,11 @@ class Verification:
         query, split = self._spec.queries.split(SEQUENCE, "uniques"), self._verify.split
         assert split is not None
         reply = await self._asker.ask(query, self._spec.queries.split_cost)
-        counts = None if reply.error else read_order(reply.values, split.limit)
-        if counts is not None:
+        tally = reply.error or read_tally(SEQUENCE, reply.values, limit=split.limit)
+        if isinstance(tally, BucketCounts):
+            as_of_ns, answered_ns = reply.as_of_ns, reply.answered_ns
             self._ordered.append(
-                OrderCounts(as_of_ns=reply.as_of_ns, answered_ns=reply.answered_ns, counts=counts)
+                OrderCounts(as_of_ns=as_of_ns, answered_ns=answered_ns, counts=tally.counts)
             )
         return (reply.answered_ns - reply.asked_ns) / 1e9
 

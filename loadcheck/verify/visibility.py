@@ -15,7 +15,7 @@ from __future__ import annotations
 import bisect
 import math
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,8 +25,6 @@ import numpy.typing as npt
 from loadcheck.measure import Recorded
 from loadcheck.measure.changes import register
 from loadcheck.verify.evidence import Observation
-from loadcheck.verify.query_client import as_count
-from loadcheck.workflow.identity import SEQUENCE, read_label, size
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -310,29 +308,6 @@ class SendOrder:
     acknowledged: Ints
     possible: Ints
     lost: Ints
-
-
-def read_order(values: Mapping[str, Any], limit: int) -> Ints | None:
-    """Return an answer's counts by bucket in send order; None if it is no evidence.
-
-    Args:
-        values: Its labels and their values.
-        limit: The most rows that the service returns: with so many, some may be missing.
-    """
-    labels, numbers = values.get("labels"), values.get("values")
-    rows = labels if isinstance(labels, list) else [] if labels is None else [labels]
-    cells = numbers if isinstance(numbers, list) else [] if numbers is None else [numbers]
-    if len(rows) != len(cells) or len(rows) >= limit:
-        return None
-    counts = np.zeros(size(SEQUENCE), dtype=np.int64)
-    for row, cell in zip(rows, cells, strict=True):
-        text = row[-1] if isinstance(row, list) and row else row
-        bucket = read_label(SEQUENCE, text) if isinstance(text, str) else None
-        count = as_count(cell)
-        if count is None or bucket is None or count >= _ABSURD:
-            return None
-        counts[bucket] += count
-    return counts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadcheck.verify.evidence import Observation
+from loadcheck.verify.query_client import BucketCounts, read_tally
 from loadcheck.verify.visibility import (
     AckCurve,
     KnownLosses,
     OrderCounts,
     SendOrder,
-    read_order,
     visibility,
 )
 from loadcheck.workflow.identity import SEQUENCE, Buckets, size
@@ -300,13 +300,12 @@ def test_the_bounds_hold_whatever_the_order(
 
 def test_no_rows_that_may_be_incomplete_are_believed() -> None:
     rows: dict[str, Any] = {"labels": [[0, "s3"], [0, "s4"]], "values": [5, 7]}
-    found = read_order(rows, 1000)
-    assert found is not None
-    assert (found[3], found[4], found.sum()) == (5, 7, 12)
-    assert read_order(rows, 2) is None
-    assert read_order(rows | {"values": [5]}, 1000) is None
-    assert read_order(rows | {"values": [5, 1e300]}, 1000) is None
-    assert read_order(rows | {"labels": ["s3", "(none)"]}, 1000) is None
-    empty = read_order({"labels": None, "values": None}, 1000)
-    assert empty is not None
-    assert empty.sum() == 0
+    found = read_tally(SEQUENCE, rows, limit=1000)
+    assert isinstance(found, BucketCounts)
+    assert (found.counts[3], found.counts[4], found.total) == (5, 7, 12)
+    assert isinstance(read_tally(SEQUENCE, rows, limit=2), str)
+    for wrong in ({"values": [5]}, {"values": [5, 1e300]}, {"labels": ["s3", "(none)"]}):
+        assert isinstance(read_tally(SEQUENCE, rows | wrong, limit=1000), str)
+    empty = read_tally(SEQUENCE, {"labels": None, "values": None}, limit=1000)
+    assert isinstance(empty, BucketCounts)
+    assert empty.total == 0
