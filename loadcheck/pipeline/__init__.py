@@ -185,12 +185,7 @@ async def execute(
             channel = QueryChannel(
                 send=asking.send, sent=engine.record.record_query, budget=context.allowance
             )
-            session = RunSession(compiled, writer, engine, channel, context.abort)
-            session.gate, session.preflight = context.gate, context.preflight
-            if context.together is not None:
-                session.join(context.together)
-            if context.shared is not None:
-                session.shared, session.alone = context.shared, False
+            session = RunSession(compiled, writer, engine, channel, context)
             # 3. save the intent, before the first request
             await session.save_intent()
             # whatever breaks now, the run is judged and saved; a second signal ends 4 to 7
@@ -200,12 +195,12 @@ async def execute(
                 if await session.reaches_target() and await session.set_up():
                     async with session.renewing():
                         # 5. ask for the count before the run
-                        await session.ask_before()
+                        await session.attempt("asking", session.ask_before)
                         # 6. send every copy when it is due, and await those in flight; ask
                         # meanwhile
-                        await session.send()
+                        await session.attempt("load", session.send)
                         # 7. ask until the count has settled, or the deadline has passed
-                        await session.settle()
+                        await session.attempt("asking", session.settle)
     except Exception as error:
         if session is None or not session.begun:
             sink.close()

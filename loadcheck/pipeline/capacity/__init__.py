@@ -234,7 +234,7 @@ class CapacitySearch:
     ) -> None:
         self._probing = shared
         self._aim = aim
-        self._file = writer.file
+        self._writer = writer
         self._options = options
         self._view = view
         self._search = Search(aim, self._is_affordable)
@@ -246,7 +246,6 @@ class CapacitySearch:
         self._interrupted = self._out_of_time = False
         self._inconsistent = False
         self._error: str | None = None
-        self._unsaved: ResultFileError | None = None
 
     # what goes on beside the probes
 
@@ -367,11 +366,12 @@ class CapacitySearch:
             ResultFileError: It cannot be written.
         """
         await self.save()
-        if self._unsaved is not None:
-            self._file.close()
-            raise ResultFileError(self._unsaved.problems) from self._unsaved
+        unsaved = self._writer.unsaved
+        if unsaved is not None:
+            self._writer.file.close()
+            raise ResultFileError(unsaved.problems) from unsaved
 
-    async def save(self) -> None:
+    async def save(self, phase: str = "running") -> None:
         """Save what is known; a disk that is full must not end a search that has begun."""
         self._document |= {
             "verdict": document.verdict(self._search),
@@ -380,12 +380,7 @@ class CapacitySearch:
             "probes": list(self._probes),
         }
         self._document["search"] |= {"took_s": round(self._took_s, 3), "events": self._events}
-        snapshot = dict(self._document)
-        try:
-            await anyio.to_thread.run_sync(lambda: self._file.save(snapshot))
-            self._unsaved = None
-        except ResultFileError as error:
-            self._unsaved = error
+        await self._writer.try_save(phase, durable=True)
 
     async def fail(self, error: BaseException) -> None:
         """Save what is known beside what ended the search, which is to be raised again."""
@@ -404,18 +399,17 @@ class CapacitySearch:
         elif self._interrupted or self._error is not None:
             self._search.end(Ending.INTERRUPTED)
         self._document["run"] |= {
-            "phase": "complete",
             "ended_at": documents.utc_now(),
             "interrupted": self._interrupted,
             "error": redactor(self._probing.scenario.secrets).document(self._error),
         }
-        await self.save()
+        await self.save("complete")
         return Searched(
             document=self._document,
-            path=self._file.path,
+            path=self._writer.file.path,
             interrupted=self._interrupted,
             inconsistent=self._inconsistent and self._search.bounds[0] is None,
-            unsaved=self._unsaved,
+            unsaved=self._writer.unsaved,
         )
 
 
