@@ -282,7 +282,7 @@ def check(compiled: CompiledScenario) -> Deletion:
         message = f"this service cannot delete users: {deletion.impossible}"
         raise InputError(scenario.problem("delete.impossible", message))
     if compiled.isolation != "filter":
-        message = "the count does not tell this run from others, so nothing could prove whose"
+        message = "the count does not separate this run from others, so nothing could prove whose"
         remedy = "mark the run's events, [[overlay]] with $run.id, and filter the count by it"
         raise InputError(scenario.problem("verify.step", f"{message} users these are", remedy))
     for name in ("job", "days", "states") if deletion.jobs is not None else ():

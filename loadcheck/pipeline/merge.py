@@ -612,14 +612,14 @@ def _findings(parts: Sequence[Part]) -> Iterator[Finding]:
             by_check.setdefault(finding["check"], []).append((part.file, finding))
     for check, found in by_check.items():
         verdict = worst(Verdict(finding["verdict"]) for _, finding in found)
-        telling = [(f, each) for f, each in found if each["verdict"] == verdict.value]
-        summary = " ".join(f"{file}: {each['summary']}" for file, each in telling)
+        decisive = [(f, each) for f, each in found if each["verdict"] == verdict.value]
+        summary = " ".join(f"{file}: {each['summary']}" for file, each in decisive)
         number = sum(part.document["copies"]["acknowledged"] for part in parts)
         if check == "lost" and verdict is Verdict.PASS:
             users = all_of(number, "acknowledged users", start=True)
             summary = f"{users} of {len(parts)} runs were counted."
         elif verdict is Verdict.PASS:
-            summary = " ".join(dict.fromkeys(each["summary"] for _, each in telling))
+            summary = " ".join(dict.fromkeys(each["summary"] for _, each in decisive))
         evidence = {file: each["evidence"] for file, each in found}
         yield Finding(check=check, verdict=verdict, summary=summary, evidence={"runs": evidence})
 

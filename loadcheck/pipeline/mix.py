@@ -265,7 +265,7 @@ class _Whole:
         return self.aborted
 
     def join(self, place: int, now: Callable[[], RunFigures]) -> Callable[[], Sequence[Judged]]:
-        """Take what tells a flow's figures; return what judges all so far, for who shows it.
+        """Take what gives a flow's figures; return what judges all so far, for the live view.
 
         Only the first flow that goes on reports: else it would be said, and cost, once for each.
         """

@@ -1,7 +1,7 @@
 """Whether keys, project and servers are the right ones: one control user, sent and looked for.
 
-The user is one of a run of its own, so that it is in nobody's way. What is wrong is told as what it
-is: the side that refuses, the region, the clock, the ids.
+The user belongs to a run of its own, so that it is in nobody's way. A problem is reported by its
+cause: the side that refuses, the region, the clock, the ids.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ async def preflight(
         scenario: The scenario whose set-up is looked at.
         options: What the user says beside it.
         within_s: How long the user may take to become visible; None: ``verify.deadline``.
-        optional: Look at nothing, instead of refusing, where one user can tell nothing.
+        optional: Look at nothing, instead of refusing, where one user can show nothing.
 
     Raises:
         InputError: Something in the input cannot be used; nothing was sent.
@@ -152,7 +152,7 @@ class _Flight:
         if any(check.state == "wrong" for check in regions):
             return regions
         if not self._filtered:
-            # whoever is sent would be counted as one of the run's, and never be told from them
+            # whoever is sent would be counted as one of the run's, with no way to separate them
             message = (
                 "not sent: the query has no $run.id, and would count a control user with the run"
             )
@@ -290,7 +290,7 @@ class _Flight:
             await anyio.sleep(_PAUSE_S)
         if events != 1:
             return Check(
-                name=name, state="unknown", message="nobody tells how many events there are"
+                name=name, state="unknown", message="no response says how many events there are"
             )
         return Check(name=name, state="ok", message="the same event, sent twice, counts once")
 
@@ -299,24 +299,24 @@ class _Flight:
         for exchange, heard_s in reversed(self._heard):
             date = exchange.header("date")
             try:
-                told_s = parsedate_to_datetime(date).timestamp() if date else None
+                date_s = parsedate_to_datetime(date).timestamp() if date else None
             except ValueError:
-                told_s = None
-            if told_s is None:
+                date_s = None
+            if date_s is None:
                 continue
-            skew_s = heard_s - told_s
+            skew_s = heard_s - date_s
             state: State = "ok" if abs(skew_s) <= _SKEW_S else "wrong"
             way = "ahead of" if skew_s > 0 else "behind"
             message = f"this machine's clock is {abs(skew_s):.0f} s {way} the service's"
             if state == "wrong":
                 message += ": events would fall on other days, or be refused; set it (NTP)"
             return Check(name="clock", state=state, message=message)
-        return Check(name="clock", state="unknown", message="no answer tells the time (Date)")
+        return Check(name="clock", state="unknown", message="no response has the time (Date)")
 
     def _days(self) -> Check:
         run = self._compiled.run
         message = (
-            f"no API tells the project's time zone: queries ask for {run.start_day} to "
+            f"no API returns the project's time zone: queries ask for {run.start_day} to "
             f"{run.end_day}, a day more on either side, which is right in every zone"
         )
         return Check(name="days", state="ok", message=message)

@@ -459,7 +459,7 @@ async def _again(
 ) -> ReconcileResult:
     if document.get("deletion"):
         message = "its users have been deleted since: what is counted now proves nothing of the run"
-        remedy = "loadcheck show tells what was counted; loadcheck delete how far the deletion is"
+        remedy = "loadcheck show prints what was counted, loadcheck delete how far the deletion is"
         raise InputError(_problem(path, "deletion", message, remedy))
     compiled = restored(path, document, options)
     if (document["run"].get("teardown") or {}).get("success"):

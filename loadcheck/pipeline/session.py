@@ -227,7 +227,7 @@ class RunTally:
         return {
             "observations": [
                 document.observed(each, begin_ns)
-                # how acknowledgements came, workers tell in the end
+                # workers report how acknowledgements came at the end
                 | {
                     "acknowledged": None
                     if isinstance(self._engine, ShardedEngine)
@@ -541,13 +541,13 @@ class RunSession:
         if sharded is not None and verification is not None and sharded.acks is not None:
             verification.acks = sharded.acks
             sessions = self._compiled.scenario.sessions
-            # a user may come to several workers: when the first acknowledged one, none can tell
-            verification.tells_lag = sessions is None or not sessions.returning
+            # several workers may send one user: which acknowledged it first is not known
+            verification.shows_lag = sessions is None or not sessions.returning
 
     def _began(self) -> None:
         """Start what goes on beside the load."""
         self._progress.begin_ns = self._engine.begin_ns
-        # workers are told ahead when it begins
+        # workers are informed ahead when it begins
         ahead_ns = max(0, self._engine.begin_ns - time.monotonic_ns())
         self._writer.document["run"]["load_began_at"] = document.utc_now(ahead_ns)
         if self._sharded is not None:

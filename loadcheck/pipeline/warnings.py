@@ -152,7 +152,7 @@ def _skipped(record: Record) -> Iterator[str]:
             "already in flight: raise load.max_in_flight or lower the rate"
         )
     if record.stalls.pauses and not is_paused(record):
-        # otherwise a finding tells it
+        # otherwise a finding says so
         yield describe_pauses(record)
 
 

@@ -90,10 +90,10 @@ class Localizer:
         self._as_of_ns = 0
 
     async def run(self, *, since_ns: int, base: Observation | None = None) -> Localized:
-        """Return what the counts by bucket tell.
+        """Return what the counts by bucket show.
 
         Args:
-            since_ns: Answers that tell an earlier state are no evidence.
+            since_ns: Answers that show an earlier state are no evidence.
             base: The count without groups that the rows should add up to; None: it is asked for.
         """
         trouble = contradiction = ""
@@ -156,7 +156,7 @@ class Localizer:
     async def _events(
         self, base: Observation, tallies: list[BucketCounts], lost: Sequence[int], since_ns: int
     ) -> tuple[EventCounts | None, Duplicates | None, int]:
-        """Return what events by bucket tell: in sum, of whom, and in how many partitions."""
+        """Return what events by bucket show: in sum, of whom, and in how many partitions."""
         terms = self._terms
         assert base.uniques is not None
         each = terms.events_per_copy

@@ -2,8 +2,8 @@
 
 A count that stands still below what was acknowledged may mean that users are lost, or that the
 service has stopped to show new ones, or that one part of it is late. *Fresh* users, sent after the
-last copy as a run of their own, tell the first: if they are counted, the service counts what came
-later than the missing. They need not be in the late part, though. *Paired* events tell that: a
+last copy as a run of their own, answer the first: if they are counted, the service counts what came
+later than the missing. They need not be in the late part, though. *Paired* events show that: a
 second event with a deduplication key of its own, under the very user id of a missing user. Who has
 a second event counted and not the first, is in no late part. Second events of users that are not
 missing check the check. All of them carry the mark of another run, so the count of the run itself
@@ -310,7 +310,7 @@ def fresh_users(share: float, *, alone: bool = True) -> int:
 
     Args:
         share: Of the acknowledged users, how many are missing.
-        alone: Whether nobody missing is sent a second event, which would tell more.
+        alone: Whether nobody missing is sent a second event, which would show more.
     """
     if not 0 < share < 1:
         return FRESH
@@ -358,7 +358,7 @@ def judge_controls(controlled: ControlResult, advice: Advice = _ADVICE) -> Findi
         "proven": controlled.proven,
         "escaped": round(controlled.escaped, 6) if controlled.acknowledged else None,
     }
-    verdict, summary = _told(controlled, advice)
+    verdict, summary = _describe(controlled, advice)
     if not summary:
         return None
     return Finding(check="controls", verdict=verdict, summary=summary, evidence=evidence)
@@ -367,7 +367,7 @@ def judge_controls(controlled: ControlResult, advice: Advice = _ADVICE) -> Findi
 _NEGATIVE = "Negative control: 0 users for a run id that was never sent."
 
 
-def _told(controlled: ControlResult, advice: Advice) -> tuple[Verdict, str]:
+def _describe(controlled: ControlResult, advice: Advice) -> tuple[Verdict, str]:
     acknowledged, visible = controlled.acknowledged, controlled.visible
     if controlled.filter_broken:
         return Verdict.UNKNOWN, (

@@ -80,7 +80,7 @@ class Terms:
         splits: Whether the profile can count by bucket, so that without it nothing is proven of
             members.
         counts_events: Whether the service counts events as well.
-        advice: What the scenario allows to be done about what they do not tell.
+        advice: What the scenario allows to be done about what they leave open.
     """
 
     sent: SentCounts
@@ -136,7 +136,7 @@ class Standing:
         resting: Whether the count has stood still for the quiet period.
         reached: Whether everybody is counted who can have arrived.
         short: Whether acknowledged users, or events of theirs, are missing.
-        timely: Whether the final answer tells a state as of the deadline.
+        timely: Whether the final answer shows a state as of the deadline.
         dipped: Whether an answer counted fewer users than one that shows an earlier state.
         doubted: Whether a single answer counted more users than were ever sent.
         gone: Users that were visible and, steadily at the deadline, are not any more.
@@ -213,7 +213,7 @@ def standing(terms: Terms, observations: Sequence[Observation]) -> Standing:
         gone = max(0, min(highest - terms.before, terms.upper) - counted)
     totals, totals_unstable = _totals(timely, final)
     dipped = _dips(terms, good)
-    # others' users may make up the number: then only standing still tells something
+    # others' users may make up the number: then only standing still means something
     reached = most >= terms.upper and not dipped and terms.isolation == "filter"
     if terms.sent.events is None:
         events = terms.sent.events_per_copy * (terms.least(final.uniques) - terms.before)
@@ -309,7 +309,7 @@ class Groups:
     Attributes:
         uniques: The count without groups that the rows added up to; None if none did.
         totals: Events that went with it; None if not asked for.
-        as_of_ns: The instant whose state they tell at the least.
+        as_of_ns: The instant whose state they show at the least.
         lost_at_least, lost_at_most: Acknowledged users missing from them.
         exact: Whether it is known of every acknowledged copy whether it was counted.
         unexpected: Users counted that were refused, or never sent.
@@ -412,7 +412,7 @@ class Proof:
 
     @property
     def contradicted(self) -> bool:
-        """Whether the answers contradict each other, so that none of them tells when."""
+        """Whether the answers contradict each other, so that none of them shows when."""
         return self.lost.reason in (Reason.CONFLICT, Reason.ROWS, Reason.APPROXIMATE)
 
 
@@ -513,7 +513,7 @@ class _Claims:
         self._stands = stands
         self._controls = controls
         count = _uniques(stands.final)
-        # rows tell of the count that they added up to, and of no other
+        # rows hold for the count that they added up to, and for no other
         fits = groups.uniques is not None and groups.uniques == count
         self._groups = groups if fits else Groups(contradiction=groups.contradiction)
         self._grouped = fits
@@ -572,7 +572,7 @@ class _Claims:
                 at_least = min(self._controls.proven, at_least)
                 return Claim(verdict=Verdict.FAIL, at_least=at_least, at_most=at_most, reason=doubt)
             if doubt is not None:
-                # who tells of no control user may tell of an earlier state, whatever it claims
+                # an answer without any control user may show an earlier state, whatever it claims
                 most = terms.lower if doubt is Reason.CONTROLS else at_most
                 return Claim(verdict=Verdict.UNKNOWN, at_most=most, reason=doubt)
             return Claim(verdict=Verdict.FAIL, at_least=at_least, at_most=at_most)

@@ -54,7 +54,7 @@ class RunFigures:
         rates: The load's, up to now.
         pacer: The schedule of an open load.
         consistency: What the counts prove; None before they were asked for.
-        lag: The visibility lag; None if nothing tells it.
+        lag: The visibility lag; None if it is not known.
     """
 
     record: Record

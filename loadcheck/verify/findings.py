@@ -187,7 +187,7 @@ class _Sentences:
         if proof.duplicated.reason is not Reason.UNCOUNTED:
             findings.append(self._duplicated())
             missing, doubled = proof.missing_events, proof.duplicated
-            # one sentence is enough where the counts of events tell nothing of either
+            # one sentence is enough where the counts of events show neither
             both = missing.reason in _UNTOLD and doubled.verdict is Verdict.UNKNOWN
             if missing.verdict is not Verdict.PASS and not both:
                 findings.append(self._missing_events())

@@ -34,7 +34,7 @@ class PeelingResult:
         landed: Users without a clear answer that were certainly counted.
         open: Users without a clear answer of whom the counts do not say it.
         lost_at_least: How many acknowledged users are missing in every explanation of the counts.
-        lost_at_most: How many are in some explanation, as far as single buckets tell.
+        lost_at_most: How many are in some explanation, as far as single buckets show.
     """
 
     lost: Ints

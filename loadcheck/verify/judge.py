@@ -98,7 +98,7 @@ class LostShard:
         heard_s: When it was there for certain, in seconds since the load began; None: it had not
             begun.
         at_s: When it was certainly gone, in the same way.
-        indeterminate: Copies that it may have sent and that nobody will ever tell of.
+        indeterminate: Copies that it may have sent and of which nothing will ever be known.
     """
 
     index: int
@@ -156,7 +156,7 @@ def check_shards(evidence: RunEvidence) -> Iterator[Finding]:
     if all(each.at_s is None for each in lost):
         left = "No copy was sent"
     elif unknown:
-        left = f"What {they} had not told of, {many(unknown, 'copies')}, may or may not have been "
+        left = f"What {they} had not reported, {many(unknown, 'copies')}, may or may not have been "
         left += f"sent{_until(lost)}; the target was not given the load that was asked for"
     else:
         left = (

@@ -185,7 +185,7 @@ def _share(crowds: Sequence[Ints], wanted: Sequence[npt.NDArray[np.bool_]]) -> f
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventCounts:
-    """What events by bucket in send order tell, beside users by bucket.
+    """What events by bucket in send order show, beside users by bucket.
 
     Attributes:
         duplicated: Events beyond those that the counted users sent.
@@ -242,7 +242,7 @@ def _compare_uploads(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Localized:
-    """What the counts by bucket tell. Copy numbers ascend.
+    """What the counts by bucket show. Copy numbers ascend.
 
     Attributes:
         lost: Copies that are certainly missing; nobody beyond :data:`MOST_NAMED`.
@@ -333,7 +333,7 @@ class CopyEstimate:
         suspects: Acknowledged copies of whom the counts do not say whether they are; at most.
         landed: Others that were certainly counted.
         lost_at_least: How many acknowledged copies are missing in every explanation of the counts.
-        lost_at_most: How many are in some explanation, as far as single buckets tell.
+        lost_at_most: How many are in some explanation, as far as single buckets show.
         crowded: Nobody has been sorted out: too many share their buckets with the missing.
     """
 
@@ -368,7 +368,7 @@ class LossEstimate:
 
     @property
     def done(self) -> bool:
-        """Whether another partition would tell nothing more."""
+        """Whether another partition would show nothing more."""
         return self.at_least > MOST_NAMED or (
             self.elimination is not None and self.elimination.exact
         )
@@ -477,7 +477,7 @@ def _crowded(
     missing: Sequence[Ints],
     unclear: Sequence[npt.NDArray[np.bool_]],
 ) -> CopyEstimate:
-    """Return what buckets tell where too many are left to tell them apart."""
+    """Return what buckets show where too many are left to tell them apart."""
     return CopyEstimate(
         lost=BitMap(),
         suspects=min(int(here[those].sum()) for here, those in zip(known, unclear, strict=True)),

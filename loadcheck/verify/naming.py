@@ -157,7 +157,7 @@ class UserNames:
         self._reach: Callable[[Any], Any] | None = None
         if place is not None and place.startswith(_BODY):
             self._reach = compile_pointer(parse_pointer(place.removeprefix(_BODY)))
-        # what copies 0 and 1 are called tells whether the ids need to be looked up at all
+        # the names of copies 0 and 1 show whether the ids need to be looked up at all
         self._own = any(self._sent(number) != plan.user_id(number) for number in (0, 1))
 
     @property
@@ -175,7 +175,7 @@ class UserNames:
         return UserNames(plan, self._step, self._place)
 
     def of(self, number: int) -> str:
-        """Return the user id of a copy; "copy 7" where nothing tells it."""
+        """Return the user id of a copy; "copy 7" where it is not known."""
         if not self._own:
             return self._plan.user_id(number)
         return self._sent(number) or f"copy {number}"
@@ -214,7 +214,7 @@ def localized_to_json(
     """Return what was found as the results file holds it.
 
     Args:
-        found: What the counts by bucket tell.
+        found: What the counts by bucket show.
         name: The user id of a copy, by its number.
         buckets: The run's partitions.
         moments: When copies were sent.
@@ -308,7 +308,7 @@ def ranks_of_lost(
     it is known how many are missing, not who: they are spread over it evenly.
 
     Args:
-        found: What the counts by bucket tell.
+        found: What the counts by bucket show.
         buckets: The run's partitions.
         acknowledged: The copies acknowledged.
         moments: When copies were sent.

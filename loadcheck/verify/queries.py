@@ -402,7 +402,7 @@ class Observer:
         """Ask until no later answer is needed, or the deadline has passed.
 
         The count has settled when it is the upper bound, or has not moved for the quiet period.
-        Users who are missing get until the deadline all the same: nothing but time tells the late
+        Users who are missing get until the deadline all the same: only time separates the late
         from the lost. So do answers that contradict each other.
 
         Args:

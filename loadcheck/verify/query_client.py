@@ -192,7 +192,7 @@ class QueryResult:
     Attributes:
         asked_ns: Monotonic instant before the query was sent.
         answered_ns: When the answer was complete.
-        as_of_ns: The instant whose state the answer tells at the least: when it was asked, or
+        as_of_ns: The instant whose state the answer shows at the least: when it was asked, or
             earlier if it came from a cache.
         values: What the query's expressions gave.
         error: Why it is no evidence; "" if it is.
@@ -329,7 +329,7 @@ def assess_evidence(values: dict[str, Any], *, estimates: bool = False) -> tuple
 
     Args:
         values: May hold ``pruned``, ``sample_rate``, ``cached`` and ``age_ms``; a service that
-            does not tell them is taken at its word.
+            does not give them is taken at its word.
         estimates: Whether an estimate from a sample is evidence.
     """
     rate = _number(values.get("sample_rate"))
@@ -342,7 +342,7 @@ def assess_evidence(values: dict[str, Any], *, estimates: bool = False) -> tuple
     age_ms = _number(values.get("age_ms"))
     if age_ms is not None and 0 <= age_ms <= _OLDEST_MS:
         return age_ms, ""
-    return 0.0, "the answer came from the service's cache, and does not tell how old it is"
+    return 0.0, "the answer came from the service's cache, and does not say how old it is"
 
 
 def _number(value: Any) -> float | None:

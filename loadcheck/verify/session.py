@@ -74,10 +74,10 @@ class VerificationResult:
     Attributes:
         consistency: What the counts prove.
         findings: The findings that follow.
-        visibility: The visibility lag; None if nothing tells it.
+        visibility: The visibility lag; None if it is not known.
         localized: Who is missing, as the results file holds it; None if nobody asked.
         controlled: What the control users showed.
-        believed: Whether the answers agree with each other, so that they tell when.
+        believed: Whether the answers agree with each other, so that they show when.
     """
 
     consistency: Consistency
@@ -98,7 +98,8 @@ class VerificationSpec:
         ingest: The step whose outcome is the copy's.
         queries: What can be asked.
         factory: Compiles the same for later days, and for the controls.
-        filtered: Whether the query tells this run's users from others'; else there are no controls.
+        filtered: Whether the query separates this run's users from others'; else there are no
+            controls.
         buckets: The run's partitions.
         retry: What is done about a control user whose attempt failed.
         seed: Of the waits before it is tried again.
@@ -152,7 +153,7 @@ class Verification:
         self._asker = QueryClient(channel, absent=verify.absent, approximate=verify.approximate)
         self.observer = Observer(spec.queries.counts, self._asker, every_s=self.pause_s, seen=seen)
         self.acks = AckCurve()
-        self.tells_lag = True
+        self.shows_lag = True
         self.baseline: int | None = None
         self.terms: Terms | None = None
         self.controlled = ControlResult()
@@ -374,7 +375,7 @@ class Verification:
             )
         )
         lag, believed = None, not proof.contradicted
-        if consistency.uniques is not None and self.tells_lag and believed:
+        if consistency.uniques is not None and self.shows_lag and believed:
             lag = visibility(
                 self.acks,
                 answers,
@@ -429,7 +430,7 @@ class Verification:
 
     @property
     def _filters(self) -> bool:
-        """Whether the query tells this run's users from all others."""
+        """Whether the query separates this run's users from all others."""
         return self._spec.filtered and not self.baseline
 
     def _standing(self) -> Standing:

@@ -1,6 +1,6 @@
 """How long after its acknowledgement a user is counted, as intervals that contain the truth.
 
-The service tells how many users it counts, not which, and users need not become visible in the
+The service says how many users it counts, not which, and users need not become visible in the
 order in which they were acknowledged. What is certain all the same: whoever waits longer than some
 time is missing from each answer of that time, so of answers not further apart than it, they are
 missing from at least one; all that can be missing from those answers, added up, are the most who
@@ -155,7 +155,7 @@ class _Answers:
     """How many of each group of users can be missing from which answer.
 
     Attributes:
-        as_of: Instants whose state the answers tell at the least, in ns, ascending.
+        as_of: Instants whose state the answers show at the least, in ns, ascending.
         answered: When they were complete.
         missing: At most so many are missing; a row for each answer, a column for each group.
         start: By group, the instant before which nobody was acknowledged.
@@ -278,10 +278,10 @@ class Visibility:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderCounts:
-    """Users counted by bucket in send order, as one answer tells them.
+    """Users counted by bucket in send order, as in one answer.
 
     Attributes:
-        as_of_ns: The instant whose state it tells at the least.
+        as_of_ns: The instant whose state it shows at the least.
         answered_ns: When it was complete.
         counts: Users by bucket.
     """
@@ -316,7 +316,7 @@ class KnownLosses:
 
     Attributes:
         ranks: Which ones, as places in the order of acknowledgement from 1, ascending: they are
-            missing from no answer that tells of the others. None if that is not known.
+            missing from no answer about the others. None if that is not known.
         number: How many, be it known who they are or not.
     """
 
