@@ -143,6 +143,12 @@ class Ledger(Recorded):
         else:
             self.indeterminate.add(number)
 
+    @property
+    def end(self) -> int:
+        """The number after the last copy that fell due."""
+        due = self.started | self.skipped
+        return int(due.max()) + 1 if due else 0
+
     def open(self) -> BitMap:
         """Return the copies that were started and have no outcome."""
         return self.started - self.acknowledged - self.rejected - self.indeterminate

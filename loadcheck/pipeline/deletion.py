@@ -177,7 +177,7 @@ async def at_end(
                         file = stack.enter_context(ResultFile(finished.path, replace=True))
                     # the tear-down may have ended the session that the set-up began
                     async with set_up(compiled):
-                        await remove(compiled, document, save, _yes, _say_nothing)
+                        await remove(compiled, document, save, lambda _: True, lambda *_: None)
                     why = ""
                 except LoadcheckError as error:
                     why = str(error)
@@ -195,14 +195,6 @@ async def at_end(
 async def _handle_signals(signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope) -> None:
     async for _ in signals:
         scope.cancel()
-
-
-def _yes(_: Outline) -> bool:
-    return True
-
-
-def _say_nothing(_: int, __: int) -> None:
-    """Nobody looks."""
 
 
 async def remove(
@@ -375,9 +367,7 @@ def _parts(
     assert spec is not None
     if controls.acknowledged is not None:
         plan, asked = spec.factory.sister(FRESH_RUN)
-        touched = ledger.started | ledger.skipped
-        first = touched.max() + 1 if touched else 0
-        numbers = BitMap(range(first, first + fresh_users(controls.share)))
+        numbers = BitMap(range(ledger.end, ledger.end + fresh_users(controls.share)))
         fresh = names.of_plan(plan).of
         parts.append(_Part(f"{compiled.run.id}{FRESH_RUN}", fresh, numbers, size, asked.counts))
     if controls.paired is not None and deletion.by_run:

@@ -247,11 +247,6 @@ async def _save(answer: AbstractAsyncContextManager[httpx.Response], page: Path)
         raise InputError(Problem(message=message, remedy=_REMEDY)) from None
 
 
-def _unreadable(error: ExportError) -> InputError:
-    message = f"{error}. It proves nothing"
-    return InputError(Problem(message=message, remedy=_REMEDY))
-
-
 def _refused(status: int, said: str) -> InputError:
     remedy = "try again later"
     if status == httpx.codes.NOT_FOUND:
@@ -347,7 +342,8 @@ class Pages:
             self.number += 1
             return self._export.paged and self._goes_on(events, digest)
         except ExportError as error:
-            raise _unreadable(error) from None
+            message = f"{error}. It proves nothing"
+            raise InputError(Problem(message=message, remedy=_REMEDY)) from None
 
     def _compare(self, path: Path) -> tuple[int, bytes]:
         """Return how many events a page has, and a digest of it."""

@@ -15,7 +15,6 @@ from operator import add
 from typing import Any
 
 import numpy as np
-from pyroaring import BitMap
 
 from loadcheck.errors import Problem, ResultFileError, all_of
 from loadcheck.measure import Ledger, known_sum
@@ -359,11 +358,10 @@ def _renumbered(every: Sequence[Document]) -> Iterator[Ledger]:
     first = 0
     for document in every:
         ledger = Ledger.from_json(document["ledger"])
-        known: BitMap = ledger.started | ledger.skipped
         moved = Ledger()
         moved.__setstate__(tuple(copies.shift(first) for copies in ledger.__getstate__()))
         yield moved
-        first += max(int(known.max()) + 1 if known else 0, document["run"].get("copies") or 0)
+        first += max(ledger.end, document["run"].get("copies") or 0)
 
 
 def _timeline(every: Sequence[Document], offsets: Sequence[float]) -> dict[str, Any]:

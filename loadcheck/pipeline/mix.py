@@ -28,7 +28,7 @@ from loadcheck.pipeline.labels import new_id, with_facts
 from loadcheck.pipeline.merge import ALL_FLOWS, MergedFigures
 from loadcheck.pipeline.once import SharedSteps, alike
 from loadcheck.pipeline.prepare import thresholds_together
-from loadcheck.pipeline.reconcile import COUNTED, OWN_CHECKS
+from loadcheck.pipeline.reconcile import OWN_CHECKS
 from loadcheck.pipeline.session import CUT_SHORT, CompletedRun, RunContext
 from loadcheck.result import OUTCOMES
 from loadcheck.result.document import histogram
@@ -37,7 +37,7 @@ from loadcheck.scenario.model import Scenario, Threshold
 from loadcheck.verify import Verdict, overall, worst
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.figures import MixFigures, RunFigures
-from loadcheck.verify.metrics import Measured, Metric, MetricNames
+from loadcheck.verify.metrics import COUNTED, Measured, Metric, MetricNames
 from loadcheck.verify.naming import UserNames
 from loadcheck.verify.progress import ProgressView
 from loadcheck.verify.query_client import QueryBudget

@@ -52,7 +52,7 @@ from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.controls import ControlResult
 from loadcheck.verify.evidence import Observation
 from loadcheck.verify.export import Compared
-from loadcheck.verify.metrics import Measured, Metric
+from loadcheck.verify.metrics import COUNTED, Measured, Metric
 from loadcheck.verify.people import People
 from loadcheck.verify.query_client import QueryChannel, Send
 from loadcheck.verify.session import Verification, VerificationResult, moments
@@ -60,7 +60,6 @@ from loadcheck.verify.thresholds import ParsedThreshold
 from loadcheck.verify.visibility import AckCurve, visibility
 from loadcheck.workflow.identity import Run
 
-COUNTED = ("uniques", "lost", "recovered", "unexpected", "duplicated", "missing_events")
 OWN_CHECKS = frozenset(
     {"target", "generator", "shard", "aborted", "load", "threshold", "transport"}
 )
@@ -101,19 +100,16 @@ class _Counts:
     def measure(self, metric: Metric, /) -> Measured | None:
         """Return the figure; None if there is none."""
         seen, exact = self.seen, self.compared
-        figures: dict[str, float | None] = {
-            "uniques": seen.uniques,
-            "lost": seen.lost if exact is None else _lost(exact, seen),
-            "recovered": seen.recovered_at_most if exact is None else exact.recovered,
-            "unexpected": seen.unexpected
-            if exact is None
-            else _so_far(exact.unexpected_count, exact, seen),
-            "duplicated": seen.duplicated
-            if exact is None
-            else _so_far(exact.duplicated.total(), exact, seen),
-            "missing_events": seen.missing_events,
-        }
-        return Measured.exactly(figures[metric.name])
+        found = seen.figure(metric.name)
+        if exact is not None:
+            figures = {
+                "lost": _lost(exact, seen),
+                "recovered": exact.recovered,
+                "unexpected": _so_far(exact.unexpected_count, exact, seen),
+                "duplicated": _so_far(exact.duplicated.total(), exact, seen),
+            }
+            found = figures.get(metric.name, found)
+        return Measured.exactly(found)
 
 
 def rejudge(
@@ -687,8 +683,7 @@ def _unsaved(document: Mapping[str, Any], ledger: Ledger) -> BitMap:
     """Return the copies that a killed run may have sent after its last save."""
     if document["run"]["phase"] == "complete":
         return BitMap()
-    touched = ledger.started | ledger.skipped
-    first = touched.max() + 1 if touched else 0
+    first = ledger.end
     planned = document["copies"]["planned"]
     workers = document["run"].get("workers")
     if planned is None:
@@ -700,7 +695,7 @@ def _unsaved(document: Mapping[str, Any], ledger: Ledger) -> BitMap:
     if workers is not None:
         # each goes through its own numbers, and one may be behind the others
         first = 0
-    return BitMap(range(first, planned)) - touched if planned > first else BitMap()
+    return BitMap(range(first, max(first, planned))) - ledger.started - ledger.skipped
 
 
 async def _export(

@@ -208,6 +208,11 @@ class Consistency:
         """Return what is known where the service was not asked after the load: the bounds."""
         return cls(lower=sent.acknowledged, upper=sent.possible)
 
+    def figure(self, name: str) -> int | None:
+        """Return what a metric of the counts comes to, by its name; None if it is not known."""
+        found: int | None = getattr(self, "recovered_at_most" if name == "recovered" else name)
+        return found
+
     def to_json(self) -> dict[str, Any]:
         """Return the figures as the results file holds them."""
         return {name: getattr(self, name) for name in self.__slots__}

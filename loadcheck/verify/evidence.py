@@ -243,7 +243,11 @@ def _totals(timely: Sequence[Observation], final: Observation) -> tuple[int | No
     if not pairs:
         return None, False
     last = pairs[-1]
-    agreed = len(pairs) > 1 and _same(last, pairs[-2]) and last.uniques == final.uniques
+    agreed = (
+        len(pairs) > 1
+        and (last.uniques, last.totals) == (pairs[-2].uniques, pairs[-2].totals)
+        and last.uniques == final.uniques
+    )
     return (last.totals if agreed else None), not agreed
 
 
@@ -278,10 +282,6 @@ def _rises(terms: Terms, timely: Sequence[Observation]) -> bool:
 def _uniques(seen: Observation) -> int:
     assert seen.uniques is not None
     return seen.uniques
-
-
-def _same(one: Observation, other: Observation) -> bool:
-    return (one.uniques, one.totals) == (other.uniques, other.totals)
 
 
 def _alike(terms: Terms, one: int, other: int) -> bool:

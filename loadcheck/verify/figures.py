@@ -251,15 +251,7 @@ class RunFigures:
         }
         if name in figures or seen is None:
             return figures.get(name)
-        counted: dict[str, float | None] = {
-            "uniques": seen.uniques,
-            "lost": seen.lost,
-            "recovered": seen.recovered_at_most,
-            "unexpected": seen.unexpected,
-            "duplicated": seen.duplicated,
-            "missing_events": seen.missing_events,
-        }
-        return counted[name]
+        return seen.figure(name)
 
 
 def _of_steps(

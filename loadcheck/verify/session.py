@@ -484,7 +484,7 @@ class Verification:
         people, terms = self._people, self.terms
         if not self._spec.filtered or people is None or terms is None:
             return
-        ledger, most_s = people.ledger, slack_s(self._verify)
+        most_s = slack_s(self._verify)
         self._controls = controls = self._new_controls()
         candidates = Candidates(unnamed="the counts by bucket took too long")
         with anyio.move_on_after(most_s):
@@ -492,12 +492,10 @@ class Verification:
         counted = (self._standing().final or _NO_ANSWER).uniques
         short = terms.lower - max(0, (counted or 0) - terms.before)
         share = max(0, short, candidates.at_least) / max(1, terms.lower)
-        touched = ledger.started | ledger.skipped
-        first = touched.max() + 1 if touched else 0
         with anyio.move_on_after(most_s):
             await controls.pair(candidates)
         with anyio.move_on_after(most_s):
-            await controls.send(first, share)
+            await controls.send(people.ledger.end, share)
         self.controlled = controls.result
 
     async def _candidates(self, people: People, terms: Terms) -> Candidates:

@@ -179,14 +179,13 @@ class Search:
         if low is None:
             return self._doubtful(high) or Ending.LOWEST
         if high is None:
-            return Ending.HIGHEST if low >= aim.highest else self._climb(low)
+            return (
+                Ending.HIGHEST if low >= aim.highest else min(rounded(low * aim.climb), aim.highest)
+            )
         if not _halvings(low, high, aim.precision):
             return self._doubtful(high, low) or Ending.PRECISE
         rate = rounded(self._between(low, high))
         return rate if low < rate < high else self._doubtful(high, low) or Ending.PRECISE
-
-    def _climb(self, low: float) -> float:
-        return min(rounded(low * self._aim.climb), self._aim.highest)
 
     def _doubtful(self, *ends: float | None) -> float | None:
         """Return an end of the answer that rests on one probe which may have been a bad moment."""
