@@ -57,7 +57,7 @@ class DeletionError(LoadcheckError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outline:
+class DeletionOutline:
     """What is to be deleted, for a person to say yes or no.
 
     Attributes:
@@ -112,7 +112,7 @@ class Deleted:
     says: str
 
 
-Ask = Callable[[Outline], bool]
+Ask = Callable[[DeletionOutline], bool]
 OnProgress = Callable[[int, int], None]
 
 
@@ -431,12 +431,12 @@ def _outline(
     document: dict[str, Any],
     parts: Sequence[_Part],
     section: dict[str, Any],
-) -> Outline:
+) -> DeletionOutline:
     people, unsaved = people_of(document, compiled)
     deletion, numbers = compiled.scenario.deletion, parts[0].numbers
     assert deletion is not None
     fresh = [part for part in parts[1:] if part.run_id.endswith(FRESH_RUN)]
-    return Outline(
+    return DeletionOutline(
         run_id=compiled.run.id,
         name=compiled.scenario.name,
         server=section["server"],
@@ -739,7 +739,7 @@ def _sentence(section: dict[str, Any]) -> str:
     return f"{users} are deleted: the service counts none of them any more."
 
 
-def lines(outline: Outline) -> Iterator[tuple[str, str]]:
+def lines(outline: DeletionOutline) -> Iterator[tuple[str, str]]:
     """Yield what a person is to know before saying yes: label and text."""
     each = f"{outline.acknowledged:,} acknowledged, {outline.indeterminate:,} indeterminate"
     if outline.unsaved:

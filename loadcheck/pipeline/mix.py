@@ -133,12 +133,12 @@ async def _together(
 ) -> CompletedMix:
     runs: dict[int, CompletedRun] = {}
     errors: list[Exception] = []
-    gate, budgets, shared = Gate(len(compiled)), _Budgets(), alike(compiled)
+    barrier, budgets, shared = StartBarrier(len(compiled)), _Budgets(), alike(compiled)
     same_users = have_same_users(compiled)
-    whole = _Whole(compiled, limits, same_users=same_users)
+    whole = _MixThresholds(compiled, limits, same_users=same_users)
     waiting = loop_waiting()
     async with anyio.create_task_group() as around:
-        fan = _Fan(context.signals, len(compiled) + 1)
+        fan = _SignalFan(context.signals, len(compiled) + 1)
         around.start_soon(fan.pump)
         async with _torn_down(shared, fan.heard(-1)), anyio.create_task_group() as tasks:
 
@@ -147,7 +147,7 @@ async def _together(
                     context,
                     signals=fan.heard(place),
                     allowance=budgets.of(compiled[place]),
-                    gate=partial(gate.ready, place),
+                    barrier=partial(barrier.ready, place),
                     abort=partial(_FlowAbort, whole, place),
                     shared=shared[place],
                     waiting=waiting,
@@ -160,7 +160,7 @@ async def _together(
                     errors.append(error)
                     tasks.cancel_scope.cancel()
                 finally:
-                    gate.leave(place)
+                    barrier.leave(place)
                     whole.leave(place)
 
             for place in range(len(compiled)):
@@ -214,7 +214,7 @@ def have_same_users(flows: Sequence[CompiledScenario]) -> bool:
     return False
 
 
-class _Whole:
+class _MixThresholds:
     """What must hold of all flows together; looked at meanwhile where it ends the load.
 
     Args:
@@ -314,7 +314,7 @@ class _FlowAbort:
 
     def __init__(
         self,
-        whole: _Whole,
+        whole: _MixThresholds,
         place: int,
         thresholds: Sequence[ParsedThreshold],
         stages: Sequence[StageSpan],
@@ -334,7 +334,7 @@ class _FlowAbort:
 
 
 def _judged(
-    flows: Sequence[CompletedRun], shared: Sequence[SharedSteps], whole: _Whole
+    flows: Sequence[CompletedRun], shared: Sequence[SharedSteps], whole: _MixThresholds
 ) -> CompletedMix:
     """Return the mix, what is said of all together in each flow's file as well."""
     checked = [flow.judgement.consistent for flow in flows]
@@ -502,7 +502,7 @@ def measured_together(flows: Sequence[RunFigures]) -> dict[str, Any]:
     }
 
 
-class Gate:
+class StartBarrier:
     """Lets several flows begin at one instant, or none of them.
 
     Args:
@@ -532,7 +532,7 @@ class Gate:
             self._open.set()
 
 
-class _Fan:
+class _SignalFan:
     """Hands each signal on to every flow."""
 
     def __init__(self, source: AsyncIterator[signal.Signals], flows: int) -> None:

@@ -28,7 +28,7 @@ from loadcheck.workflow.identity import Run, SharedOutputs
 from loadcheck.workflow.runtime.plan import Once, Plan
 
 Outputs = Mapping[str, Any]
-Spread = Callable[[Outputs], Awaitable[None]]
+Distribute = Callable[[Outputs], Awaitable[None]]
 """Hands outputs on to other processes."""
 
 _USED: Final = re.compile(r"\$setup\.outputs\.([A-Za-z0-9_\-]+(?:\.[A-Za-z0-9_\-]+)*)")
@@ -227,7 +227,7 @@ class SharedSteps:
         self._compiled = compiled
         self._setup = _used_by_all([compiled, *others])
         self._teardown = compiled.teardown
-        self._takers: list[tuple[SharedOutputs, Spread | None]] = []
+        self._takers: list[tuple[SharedOutputs, Distribute | None]] = []
         self._one, self._keeper = anyio.Lock(), anyio.Lock()
         self._why: str | None = None
         self._due_s = self._behind_s = 0.0
@@ -243,13 +243,13 @@ class SharedSteps:
             )
 
     async def set_up(
-        self, compiled: CompiledScenario | None = None, spread: Spread | None = None
+        self, compiled: CompiledScenario | None = None, distribute: Distribute | None = None
     ) -> str:
         """Run the set-up, unless another flow has; return why the load cannot begin, or "".
 
         Args:
             compiled: The flow that uses its outputs; None: the only one.
-            spread: Hands the outputs on to the processes that send its load.
+            distribute: Hands the outputs on to the processes that send its load.
         """
         if self._setup is None:
             return ""
@@ -260,7 +260,7 @@ class SharedSteps:
                 self._due_s = anyio.current_time() + (self._setup.wanted.every_s or 0.0)
             if self._why:
                 return f"the set-up failed: {self._why}"
-            taker = ((compiled or self._compiled).run.shared, spread)
+            taker = ((compiled or self._compiled).run.shared, distribute)
             self._takers.append(taker)
             await self._hand([taker])
         return ""
@@ -343,14 +343,14 @@ class SharedSteps:
         self.runs += 1
         return ""
 
-    async def _hand(self, takers: Iterable[tuple[SharedOutputs, Spread | None]]) -> None:
+    async def _hand(self, takers: Iterable[tuple[SharedOutputs, Distribute | None]]) -> None:
         """Let flows use the outputs, and hide what the set-up has seen."""
         shared = self._compiled.run.shared
-        for taker, spread in list(takers):
+        for taker, distribute in list(takers):
             if taker is not shared:
                 taker.values, taker.hidden = shared.values, taker.hidden | shared.hidden
-            if spread is not None:
-                await spread(shared.values)
+            if distribute is not None:
+                await distribute(shared.values)
 
     def _begun(self, part: SharedPlan) -> Once:
         part.plan.unsent.clear()

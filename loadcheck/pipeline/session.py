@@ -59,7 +59,7 @@ _NAMED = 5
 """Users of those who are missing, shown while the run goes on."""
 
 
-Gate = Callable[[], Awaitable[Begin | None]]
+Barrier = Callable[[], Awaitable[Begin | None]]
 """Returns when the load begins; None: not at all."""
 
 AbortPolicyFactory = Callable[[Sequence[ParsedThreshold], Sequence[StageSpan]], AbortPolicy]
@@ -102,8 +102,8 @@ class RunContext:
         abort: Makes what may stop the load early.
         address: Where requests go.
         workers: Who sends the load, if this process does not.
-        gate: Returns when the load begins, once others are ready as well, or None if one of them
-            cannot begin. Without a gate: at once.
+        barrier: Returns when the load begins, once others are ready as well, or None if one of them
+            cannot begin. Without a barrier: at once.
         shared: Runs what is run once for this run and others; None: it does so itself.
         preflight: What a look at keys and servers has sent and asked just before.
         waiting: Copies that think, of all runs that share it; None: it has its own.
@@ -116,7 +116,7 @@ class RunContext:
     abort: AbortPolicyFactory = ThresholdAbort
     address: Address = field(default_factory=Address)
     workers: Workers = field(default_factory=Workers)
-    gate: Gate | None = None
+    barrier: Barrier | None = None
     shared: SharedSteps | None = None
     preflight: Mapping[str, int] = field(default_factory=dict)
     waiting: Waiting | None = None
@@ -287,7 +287,7 @@ class RunSession:
         self._writer = writer
         self._engine = engine
         self._sharded = engine if isinstance(engine, ShardedEngine) else None
-        self._gate = context.gate
+        self._barrier = context.barrier
         self._shared, self._alone = context.shared or SharedSteps(compiled), context.shared is None
         self._setting_up = anyio.CancelScope()
         self._record = record = engine.record
@@ -523,8 +523,8 @@ class RunSession:
             self._background = background
             try:
                 listener = Listener(began=self._began, second=self._second_over)
-                begin = None if self._gate is None else await self._gate()
-                if self._gate is not None and begin is None:
+                begin = None if self._barrier is None else await self._barrier()
+                if self._barrier is not None and begin is None:
                     self._writer.target_error = "another flow of the mix could not begin"
                 elif self._sharded is None and begin is not None:
                     assert isinstance(self._engine, LoadEngine)

@@ -181,10 +181,10 @@ def attribute(users: Sequence[Ints], extra: Sequence[Ints]) -> DuplicateAttribut
         changed = False
         for place, surplus in enumerate(rest):
             here = columns[place]
-            crowd = np.bincount(here, minlength=surplus.size)
-            if np.any(surplus < 0) or np.any(surplus[crowd == 0] > 0):
+            present = np.bincount(here, minlength=surplus.size)
+            if np.any(surplus < 0) or np.any(surplus[present == 0] > 0):
                 return None
-            decided = ((surplus == 0) | (crowd == 1))[here]
+            decided = ((surplus == 0) | (present == 1))[here]
             if not decided.any():
                 continue
             changed = True

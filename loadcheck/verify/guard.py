@@ -318,8 +318,8 @@ def most_cost(
 def _located(spec: VerificationSpec, events_per_copy: int) -> int:
     """Return how many counts by bucket it takes at the least to see that nobody is missing."""
     copies = spec.buckets.copies
-    crowded = copies is not None and copies > SEQUENCES
-    return 1 + crowded + (events_per_copy > 1 and spec.queries.counts.totals is not None)
+    shared = copies is not None and copies > SEQUENCES
+    return 1 + shared + (events_per_copy > 1 and spec.queries.counts.totals is not None)
 
 
 def _watching(span_s: float, pause_s: float, single: int, both: int) -> int:

@@ -30,7 +30,7 @@ from loadcheck.verify.evidence import (
     standing,
 )
 from loadcheck.verify.findings import CountEvidence, conclude, unasked
-from loadcheck.verify.localize import Localized, SentCopies, crowd
+from loadcheck.verify.localize import Localized, SentCopies, bucket_sizes
 from loadcheck.verify.naming import SendTimes, UserNames, localized_to_json, ranks_of_lost
 from loadcheck.verify.people import People
 from loadcheck.verify.queries import Observer, ObserverQueries, QueryFactory
@@ -418,14 +418,14 @@ class Verification:
         ledger, buckets = self._people.ledger, self._spec.buckets
         unclear = ledger.indeterminate | ledger.open()
         lost = BitMap() if self.localized is None else BitMap(self.localized.lost)
-        acknowledged = crowd(buckets, ledger.acknowledged, SEQUENCE)
+        acknowledged = bucket_sizes(buckets, ledger.acknowledged, SEQUENCE)
 
         return SendOrder(
             answers=self._ordered,
             first=np.array([buckets.first(at) for at in range(size(SEQUENCE))], dtype=np.int64),
             acknowledged=acknowledged,
-            possible=acknowledged + crowd(buckets, unclear, SEQUENCE),
-            lost=crowd(buckets, lost, SEQUENCE),
+            possible=acknowledged + bucket_sizes(buckets, unclear, SEQUENCE),
+            lost=bucket_sizes(buckets, lost, SEQUENCE),
         )
 
     @property

@@ -150,7 +150,7 @@ _LEAVE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
+class ListenAddress:
     """Where something is served.
 
     Attributes:
@@ -222,7 +222,7 @@ class LivePage:
         InputError: A port is taken, or what serves pages is not installed, or does not start.
     """
 
-    def __init__(self, page: Address | None, metrics: Address | None) -> None:
+    def __init__(self, page: ListenAddress | None, metrics: ListenAddress | None) -> None:
         wanted = [each for each in (page, metrics) if each is not None]
         for each in wanted:
             require_extra(each.option)

@@ -20,8 +20,8 @@ from loadcheck.verify import localize
 from loadcheck.verify.group_testing import attribute, eliminate
 from loadcheck.verify.localize import (
     SentCopies,
+    bucket_sizes,
     build_localized,
-    crowd,
     deduce_duplicated,
     deduce_lost,
 )
@@ -131,7 +131,7 @@ def test_where_too_many_share_a_bucket_bounds_and_windows_remain() -> None:
         crowded = deduce_lost(copies, tallies)
     assert named.elimination is not None
     assert crowded.elimination is not None
-    assert crowded.elimination.crowded
+    assert crowded.elimination.too_many
     assert not crowded.elimination.lost
     assert not crowded.done
     assert crowded.elimination.suspects >= named.elimination.suspects + len(named.elimination.lost)
@@ -143,7 +143,7 @@ def test_where_too_many_share_a_bucket_bounds_and_windows_remain() -> None:
 
 
 def tally(copies: SentCopies, counted: BitMap, name: str) -> BucketCounts:
-    return BucketCounts(name=name, counts=localize.crowd(copies.buckets, counted, name))
+    return BucketCounts(name=name, counts=bucket_sizes(copies.buckets, counted, name))
 
 
 @settings(max_examples=60, deadline=None)
@@ -175,7 +175,7 @@ def name_a_hundred_among_ten_million() -> None:
     )
     tallies: list[BucketCounts] = []
     for name in partitions(5):
-        counts = copies.crowd("acknowledged", name) - crowd(buckets, lost, name)
+        counts = copies.sizes("acknowledged", name) - bucket_sizes(buckets, lost, name)
         tallies.append(BucketCounts(name=name, counts=counts))
         if deduce_lost(copies, tallies).done:
             break

@@ -22,10 +22,9 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 from loadcheck.documents import format_duration
 from loadcheck.errors import ResultFileError, ScenarioError
-from loadcheck.pipeline import Options as RunOptions
-from loadcheck.pipeline import execute, open_signals, prepare_run, seed_of
+from loadcheck.pipeline import Options, execute, open_signals, prepare_run, seed_of
 from loadcheck.pipeline.capacity import document
-from loadcheck.pipeline.capacity.judge import judge
+from loadcheck.pipeline.capacity.judge import judge_probe
 from loadcheck.pipeline.capacity.probe import EarlyFailDetector, ProbeTemplate, probing
 from loadcheck.pipeline.capacity.search import Ending, ProbeVerdict, Search, SearchGoal
 from loadcheck.pipeline.labels import new_id, with_facts
@@ -52,7 +51,7 @@ _SETTLING_S = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options(RunOptions):
+class SearchOptions(Options):
     """Command-line options of a run.
 
     Attributes:
@@ -94,7 +93,7 @@ class Searched:
     unsaved: ResultFileError | None
 
 
-async def search(scenario: Scenario, options: Options, view: View) -> Searched:
+async def search(scenario: Scenario, options: SearchOptions, view: View) -> Searched:
     """Search for the highest rate at which everything holds, and save what came of it.
 
     Args:
@@ -113,7 +112,7 @@ async def search(scenario: Scenario, options: Options, view: View) -> Searched:
 
 
 async def _search(
-    scenario: Scenario, address: Address, seed: int, options: Options, view: View
+    scenario: Scenario, address: Address, seed: int, options: SearchOptions, view: View
 ) -> Searched:
     compiled = prepare_run(
         scenario,
@@ -229,7 +228,7 @@ class CapacitySearch:
         shared: ProbeTemplate,
         aim: SearchGoal,
         writer: ResultWriter,
-        options: Options,
+        options: SearchOptions,
         view: View,
     ) -> None:
         self._probing = shared
@@ -304,7 +303,7 @@ class CapacitySearch:
         took_s = time.monotonic() - began_s
         if finished.fault is not None:
             raise finished.fault
-        judgement = None if finished.interrupted else judge(finished, self._probing, rate)
+        judgement = None if finished.interrupted else judge_probe(finished, self._probing, rate)
         if not finished.figures.record.due:
             # not even one copy: the target was not to be reached
             self._error = finished.document["run"]["error"] or self._error

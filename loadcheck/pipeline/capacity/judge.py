@@ -50,7 +50,7 @@ _BUSY_S = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
+class ProbeJudgement:
     """What a probe shows.
 
     Attributes:
@@ -84,7 +84,7 @@ class Judgement:
         )
 
 
-def judge(finished: CompletedRun, probing: ProbeTemplate, rate: float) -> Judgement:
+def judge_probe(finished: CompletedRun, probing: ProbeTemplate, rate: float) -> ProbeJudgement:
     """Return what a probe shows.
 
     Args:
@@ -112,8 +112,8 @@ def judge(finished: CompletedRun, probing: ProbeTemplate, rate: float) -> Judgem
 
     def said(
         held: ProbeVerdict, because: str, judged: Judged | None = None, *, close: bool
-    ) -> Judgement:
-        return Judgement(
+    ) -> ProbeJudgement:
+        return ProbeJudgement(
             held=held,
             because=spelled.get(because, because),
             measured=judged.value if judged else None,
