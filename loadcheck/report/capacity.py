@@ -82,10 +82,14 @@ def probe_row(probe: Document) -> ProbeRow:
     )
 
 
+def by_rate(document: Document) -> list[Document]:
+    """Return the probes as they are in the document, in the order of their rates."""
+    return sorted(document["probes"], key=lambda probe: (probe["rate"], probe["number"]))
+
+
 def probe_rows(document: Document) -> list[ProbeRow]:
     """Return the probes in the order of their rates."""
-    ordered = sorted(document["probes"], key=lambda probe: (probe["rate"], probe["number"]))
-    return [probe_row(probe) for probe in ordered]
+    return [probe_row(probe) for probe in by_rate(document)]
 
 
 def sentence(document: Document) -> str:
@@ -167,7 +171,7 @@ def _reason(probe: Document) -> str:
     said = []
     match = _COMPARISON.fullmatch(probe["because"])
     if match is not None and probe["measured"] is not None:
-        said.append(f"{match['metric']} {_value(probe)}")
+        said.append(f"{match['metric']} {words.in_unit(probe['measured'], probe['unit'])}")
     elif probe["because"]:
         said.append(_measured(probe))
     if probe["carried_rate"] is not None:
@@ -293,9 +297,4 @@ def _measured(said: Document) -> str:
     check = because if _COMPARISON.fullmatch(because) else _FAILURES.get(because, because)
     if said["measured"] is None:
         return check
-    return f"{check} measured {_value(said)}"
-
-
-def _value(said: Document) -> str:
-    write = {"ms": words.duration, "ratio": words.share, "1/s": words.rate, "count": words.count}
-    return write[said["unit"]](said["measured"])
+    return f"{check} measured {words.in_unit(said['measured'], said['unit'])}"

@@ -12,10 +12,9 @@ from rich.text import Text
 from loadcheck.errors import printable_document
 from loadcheck.report import words
 from loadcheck.report.terminal import CapturedConsole, print_headline
+from loadcheck.report.words import CHANGE_COLORS, CHANGE_MARKS
 from loadcheck.result import Document
 
-_COLORS = {"better": "green", "same": "green", "worse": "red", "unsure": "yellow"}
-_MARKS = {"better": "✓", "same": "=", "worse": "✗", "unsure": "?"}
 _MOST_NAMED = 2
 _MOST_RUNS = 5
 _MOST_DIFFERENCES = 8
@@ -63,7 +62,7 @@ def _verdict(document: Document, console: Console) -> None:
     print_headline(
         console,
         badge=badge(document),
-        color=_COLORS[document["verdict"]],
+        color=CHANGE_COLORS[document["verdict"]],
         name=str(document["scenario"].get("name", "")),
         cause=cause(document),
     )
@@ -145,9 +144,11 @@ def _table(document: Document, width: int) -> Iterator[Text]:
             line.append(f" {name}".ljust(first + 1), style="dim")
             for index, (value, wide) in enumerate(zip(values, widths, strict=False)):
                 loud = index > 1 and word in ("better", "worse")
-                line.append(gap + value.rjust(wide), style=_COLORS[word] if loud else "")
-            style = _COLORS[word] + (" bold" if word in ("better", "worse") else "")
-            line.append(f"{gap}{_MARKS[word]} {word}", style="dim" if word == "same" else style)
+                line.append(gap + value.rjust(wide), style=CHANGE_COLORS[word] if loud else "")
+            style = CHANGE_COLORS[word] + (" bold" if word in ("better", "worse") else "")
+            line.append(
+                f"{gap}{CHANGE_MARKS[word]} {word}", style="dim" if word == "same" else style
+            )
             yield line
 
 

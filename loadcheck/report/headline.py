@@ -220,8 +220,7 @@ def measured(threshold: Mapping[str, Any]) -> str:
     if value is None and threshold.get("low") is None:
         # a lag without end is not a number in JSON
         return "unbounded" if threshold["verdict"] == "fail" else "no data"
-    write = {"ms": words.duration, "ratio": words.share, "1/s": words.rate, "count": words.count}
-    said = f"measured {'unbounded' if value is None else write[unit](value)}"
+    said = f"measured {'unbounded' if value is None else words.in_unit(value, unit)}"
     if threshold["verdict"] != "unknown":
         return said
     low, high = threshold.get("low"), threshold.get("high")
@@ -230,8 +229,10 @@ def measured(threshold: Mapping[str, Any]) -> str:
         said += f", of which up to {words.duration(own_ms)} may be the generator's own delay"
     if low is None:
         return said
-    most = "unbounded" if high is None else write[unit](high)
-    return f"{said}: between {write[unit](low)} and {most}"
+    least = words.in_unit(low, unit)
+    most = "unbounded" if high is None else words.in_unit(high, unit)
+    # of a lost worker's copies nothing was measured that could be an interval
+    return said if least == most else f"{said}: between {least} and {most}"
 
 
 def main_reason(step: Mapping[str, Any]) -> tuple[str, int, int]:
@@ -250,13 +251,13 @@ def reason_in_words(reason: str, examples: Mapping[str, str]) -> str:
     """Return a reason in the words of the service, where it used any."""
     status = _STATUS.match(reason)
     if status is None:
-        return _cut(reason)
+        return words.shortened(reason, _LONGEST_REASON)
     phrase = reason.partition(": ")[0]
     if status[1].startswith("2"):
         # the criterion that does not hold is the reason; the body need not say so
-        return _cut(f"{phrase}, but {reason.partition(': ')[2]}")
+        return words.shortened(f"{phrase}, but {reason.partition(': ')[2]}", _LONGEST_REASON)
     said = _said(examples.get(status[1], ""))
-    return _cut(f"{status[1]} {said}") if said else phrase
+    return words.shortened(f"{status[1]} {said}", _LONGEST_REASON) if said else phrase
 
 
 def _said(body: str) -> str:
@@ -279,10 +280,6 @@ def _message(value: Any) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str) and value:
         return _message(value[0])
     return ""
-
-
-def _cut(text: str, most: int = _LONGEST_REASON) -> str:
-    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
 
 
 def _so_far(document: Document) -> str:
@@ -448,7 +445,7 @@ def _brief(summary: str) -> str:
         sentence = re.split(r"[;:] ", sentence)[0]
     if not sentence[1:2].isupper():
         sentence = f"{sentence[:1].lower()}{sentence[1:]}"
-    return _cut(sentence, _LONGEST_SENTENCE)
+    return words.shortened(sentence, _LONGEST_SENTENCE)
 
 
 def _are(number: int) -> str:

@@ -11,11 +11,10 @@ from rich.text import Text
 from loadcheck.errors import many, printable_document
 from loadcheck.report import words
 from loadcheck.report.terminal import CapturedConsole, print_headline
+from loadcheck.report.words import CHANGE_COLORS, CHANGE_MARKS
 from loadcheck.result import Document
 from loadcheck.result.schema_others import ended
 
-COLORS = {"better": "green", "same": "green", "worse": "red", "unsure": "yellow"}
-MARKS = {"better": "✓", "same": "=", "worse": "✗", "unsure": "?"}
 _BARS = "▁▂▃▄▅▆▇█"
 _UNUSED, _NOTHING = "·", " "
 _NARROWEST, _WIDEST = 12, 60
@@ -42,7 +41,7 @@ def text(document: Document, *, color: bool, width: int) -> str:
         print_headline(
             console,
             badge=history["verdict"],
-            color=COLORS[history["verdict"]],
+            color=CHANGE_COLORS[history["verdict"]],
             name=history["name"],
             cause=reason(history),
         )
@@ -67,16 +66,22 @@ def markdown(document: Document) -> str:
     lines: list[str] = []
     for history in document["histories"]:
         word = history["verdict"]
-        lines += [f"## {MARKS[word]} {_plain(history['name'])}: {word}", ""]
+        lines += [f"## {CHANGE_MARKS[word]} {_plain(history['name'])}: {word}", ""]
         lines += [f"{_plain(reason(history))}.", ""]
         lines += [f"{_plain(line)}  " for line in about(history, document)]
         lines.append("")
         for event in history["changes"]:
-            lines.append(f"- {MARKS[event['word']]} **{_plain(run_name(history, event['run']))}**")
+            lines.append(
+                f"- {CHANGE_MARKS[event['word']]} **{_plain(run_name(history, event['run']))}**"
+            )
             lines += [f"  - {_plain(line)}" for line in event_lines(history, event)]
         lines += ["", "| | figure | trend | level | 95 % | change |", "|---|---|---|--:|--:|---|"]
         for figure in shown(history):
-            cells = [MARKS[figure["word"]], _plain(name(figure)), sparkline(history, figure, 30)]
+            cells = [
+                CHANGE_MARKS[figure["word"]],
+                _plain(name(figure)),
+                sparkline(history, figure, 30),
+            ]
             cells += [level(figure), interval(figure), _plain(change(figure))]
             lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
@@ -236,14 +241,18 @@ def change(figure: Document) -> str:
     return f"{share} {kind} #{one['run'] + 1}"
 
 
+def used_values(history: Document, figure: Document) -> list[float | None]:
+    """Return a figure's value of each run; None for a run that was not used."""
+    out = set(figure["outliers"])
+    return [
+        None if run["unused"] or place in out else value
+        for place, (run, value) in enumerate(zip(history["runs"], figure["values"], strict=True))
+    ]
+
+
 def sparkline(history: Document, figure: Document, room: int) -> str:
     """Return the values of a figure as bars; a dot is a run that was not used."""
-    every = history["runs"]
-    out = set(figure["outliers"])
-    cells = [
-        None if run["unused"] or place in out else number
-        for place, (run, number) in enumerate(zip(every, figure["values"], strict=True))
-    ]
+    cells = used_values(history, figure)
     marks = [_UNUSED if number is not None else _NOTHING for number in figure["values"]]
     if len(cells) > room:
         edges = [round(place * len(cells) / room) for place in range(room + 1)]
@@ -271,8 +280,8 @@ def sparkline(history: Document, figure: Document, room: int) -> str:
 
 def _changes(history: Document) -> Iterator[Padding]:
     for event in history["changes"]:
-        color = COLORS[event["word"]]
-        head = Text(f"{MARKS[event['word']]} {run_name(history, event['run'])}", style=color)
+        color = CHANGE_COLORS[event["word"]]
+        head = Text(f"{CHANGE_MARKS[event['word']]} {run_name(history, event['run'])}", style=color)
         yield Padding(head, (0, 0, 0, 2))
         for line in event_lines(history, event):
             yield Padding(Text(line, style="dim"), (0, 0, 0, 4))
@@ -307,8 +316,8 @@ def _table(history: Document, width: int) -> Iterator[Text]:
             line.append(f" {bars}  ", style="not dim")
             line.append(f"{now:>{middle}}", style="not dim")
             line.append(f"{ends:>{side}}  ")
-            style = COLORS[word] if word in ("worse", "better") else "dim"
-            line.append(f"{MARKS[word]} {said or word}", style=f"not dim {style}")
+            style = CHANGE_COLORS[word] if word in ("worse", "better") else "dim"
+            line.append(f"{CHANGE_MARKS[word]} {said or word}", style=f"not dim {style}")
             yield line
 
 

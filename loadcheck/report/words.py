@@ -8,6 +8,11 @@ from typing import Any
 
 _LONGEST_FACT = 40
 
+CHANGE_COLORS = {"better": "green", "same": "green", "worse": "red", "unsure": "yellow"}
+CHANGE_MARKS = {"better": "✓", "same": "=", "worse": "✗", "unsure": "?"}
+CHANGE_ROLES = {"better": "pass", "same": "pass", "worse": "fail", "unsure": "unknown"}
+"""What a comparison or a trend says of a figure: its colour in a terminal, its mark, its role."""
+
 
 def duration(milliseconds: float | None) -> str:
     """Return a duration of milliseconds with three significant digits and a fitting unit."""
@@ -45,7 +50,7 @@ def in_unit(number: float | None, unit: str) -> str:
 
 def shortened(text: str, most: int) -> str:
     """Return a text of so many characters at the most."""
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
 
 
 def fact(value: Any) -> str:

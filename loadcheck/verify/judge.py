@@ -152,7 +152,7 @@ def check_shards(evidence: RunEvidence) -> Iterator[Finding]:
         for each in lost
     )
     unknown = sum(each.indeterminate for each in lost)
-    they = "it" if len(lost) == 1 else "they"
+    they, its = ("it", "its machine") if len(lost) == 1 else ("they", "their machines")
     if all(each.at_s is None for each in lost):
         left = "No copy was sent"
     elif unknown:
@@ -166,7 +166,7 @@ def check_shards(evidence: RunEvidence) -> Iterator[Finding]:
     yield Finding(
         check="shard",
         verdict=Verdict.UNKNOWN,
-        summary=f"{reports}. {left}.",
+        summary=f"{reports}. {left}. See why on {its} (memory, network), and run again.",
         evidence={
             "indeterminate": unknown,
             "lost": [

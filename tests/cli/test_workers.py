@@ -97,6 +97,7 @@ def test_of_a_worker_that_is_killed_nothing_is_forgotten(
     bounds_hold(result)
     (finding,) = (each for each in result["findings"] if each["check"] == "shard")
     assert "killed by signal 9" in finding["summary"]
+    assert finding["summary"].endswith("See why on its machine (memory, network), and run again.")
     assert 0 < finding["evidence"]["indeterminate"] < 600
     ends = [worker["end"] for worker in result["run"]["workers"]["shards"]]
     others = "planned" if keep_going else "stopped"
@@ -125,6 +126,8 @@ def test_a_worker_that_stands_still_for_a_while_is_not_lost(
     assert copies["acknowledged"] == copies["started"] == 1800 - copies["skipped"]
     assert 300 < copies["skipped"] < 600
     assert any("was silent" in each for each in result["warnings"])
+    paused = f"worker 1 ({os.uname().nodename}): {copies['skipped']} copies"
+    assert any("1 paused" in each and paused in each for each in result["warnings"])
     assert {worker["end"] for worker in result["run"]["workers"]["shards"]} == {"planned"}
 
 

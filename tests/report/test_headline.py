@@ -178,3 +178,23 @@ def test_the_verdict_stands_first_and_last_at_every_width(document: Document, wi
     assert lines[-len(first) :] == first
     assert first[0].startswith(" UNKNOWN   burst")
     assert all(len(line) <= width for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (0.187, 0.187, "measured 18.7 %"),
+        (0.1, 0.3, "measured 18.7 %: between 10 % and 30 %"),
+        (0.1, None, "measured 18.7 %: between 10 % and unbounded"),
+    ],
+)
+def test_an_interval_is_told_where_it_is_one(low: float, high: float | None, said: str) -> None:
+    threshold = {
+        "measured": 0.187,
+        "unit": "ratio",
+        "verdict": "unknown",
+        "low": low,
+        "high": high,
+        "own_delay_ms": None,
+    }
+    assert headline.measured(threshold) == said

@@ -46,10 +46,12 @@ from loadcheck.pipeline.shards.spec import (
     inline_secrets,
     mark,
     refuse_too_few,
+    refuse_too_many,
     variables,
 )
 from loadcheck.pipeline.target import Address
 from loadcheck.scenario.model import Scenario
+from loadcheck.secrets import without_userinfo
 from loadcheck.verify.compiled import CompiledScenario
 
 _Started = TypeVar("_Started")
@@ -86,8 +88,34 @@ class Workers:
             message = "contradicts --scheduler: its workers are the cluster's"
             remedy = "leave one of them out"
             raise InputError(scenario.problem("load.prefixes", message, remedy))
+        if self.scheduler is not None and (wrong := _misspelt(self.scheduler)):
+            message = f"{without_userinfo(self.scheduler, bare=True)!r} {wrong}"
+            remedy = "give it as tcp://HOST:PORT or tls://HOST:PORT"
+            raise InputError(Problem(key="--scheduler", message=message, remedy=remedy))
         if self.scheduler is None and self.wanted(scenario):
             refuse_too_few(scenario, count(scenario))
+            if not load.prefixes:
+                refuse_too_many(scenario, count(scenario))
+
+
+_SCHEMES: Final = ("tcp", "tls", "ucx", "ws", "wss")
+"""Of the addresses at which a Dask scheduler listens for other processes."""
+
+
+def _misspelt(address: str) -> str:
+    """Return why an address cannot be a scheduler's; "" if it can."""
+    try:
+        parts = urlsplit(address if "://" in address else f"tcp://{address}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return "has no port from 1 to 65535, or its host is misspelt"
+    if "@" in parts.netloc:
+        return "holds a user name or a password, of which Dask takes none"
+    if parts.scheme not in _SCHEMES:
+        return f"begins with {parts.scheme}://, at which no Dask scheduler listens"
+    if not host:
+        return "has no host"
+    return "" if port else "has no port"
 
 
 def count(scenario: Scenario) -> int:
@@ -368,12 +396,10 @@ class DaskEngine:
             str(error) or f"nothing of Dask's is heard within {_CONNECT_S + _PULL_S:g} s"
         ).splitlines()[0]
         message = f"no Dask scheduler answers at {self._address}: {why}"
-        remedy = "is it running, and is it tcp:// or tls://?"
+        remedy = "is it running, is it tcp:// or tls://, and is that its own port?"
         if isinstance(error, TypeError) and self._address.startswith("tls://"):
             message = f"Dask has no TLS files for {self._address}"
             remedy = "set distributed.comm.tls (ca-file, client.cert, client.key) for Dask"
-        elif isinstance(error, ValueError) and "address" in why:
-            remedy = "give it as tcp://HOST:PORT or tls://HOST:PORT"
         elif isinstance(error, MemoryError):
             message = f"what answers at {self._address} is no Dask scheduler"
             remedy = "give the scheduler's own port, not its dashboard's"

@@ -35,7 +35,9 @@ from loadcheck.pipeline.shards.members import (
     late_workers,
     launch,
     measure,
+    paused_workers,
     prepare,
+    slow_line,
 )
 from loadcheck.pipeline.shards.merged import MergedRecord
 from loadcheck.pipeline.shards.remote import Engine, Gone, Message, Secret
@@ -151,6 +153,8 @@ class ShardedEngine:
             if self._stopping or any(shard.gone for shard in self._crew):
                 unarmed = []
                 break
+            if slow := slow_line(self._crew):
+                self.announce(slow)
             begin_ns = await arm(self._crew)
             unarmed = [shard for shard in self._crew if not shard.armed]
             if not unarmed:
@@ -351,7 +355,8 @@ class ShardedEngine:
             self._plan.unsent.update(each.unsent)
         late = late_workers({s.name: s.record.lateness_p99_ms for s in self._crew})
         crowded = crowded_workers(records, self._spec.load)
-        self.notes += [note for note in (late, crowded) if note]
+        paused = paused_workers({s.name: len(s.record.held("paused") or ()) for s in self._crew})
+        self.notes += [note for note in (paused, late, crowded) if note]
 
     def summary(self) -> dict[str, Any]:
         """Return what the results file says of the shards."""

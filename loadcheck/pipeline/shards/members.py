@@ -20,7 +20,7 @@ from loadcheck.errors import InputError, Problem, many
 from loadcheck.load.engine import LoadSpec
 from loadcheck.load.slices import Slice, share_of
 from loadcheck.pipeline.shards.merged import Loss, ShardRecord
-from loadcheck.pipeline.shards.remote import PROTOCOL, Engine, Gone, Message, Remote
+from loadcheck.pipeline.shards.remote import HERE, PROTOCOL, Engine, Gone, Message, Remote
 from loadcheck.scenario.model import ClosedLoad, OpenLoad
 from loadcheck.verify.judge import LostShard
 
@@ -321,6 +321,21 @@ def late_workers(p99_ms: Mapping[str, float | None]) -> str:
     )
 
 
+def paused_workers(skipped: Mapping[str, int]) -> str:
+    """Say which workers stood still where others did not; "" if none or all did.
+
+    Args:
+        skipped: Worker → copies that fell due while it stood still, and were not sent.
+    """
+    paused = [f"{name}: {many(number, 'copies')}" for name, number in skipped.items() if number]
+    if not 0 < len(paused) < len(skipped):
+        return ""
+    return (
+        f"of {len(skipped)} workers {len(paused)} paused and skipped what fell due meanwhile: "
+        f"{', '.join(paused)}; give it a less busy machine"
+    )
+
+
 def crowded_workers(records: Sequence[ShardRecord], load: OpenLoad | ClosedLoad) -> str:
     """Say that workers skipped copies while others had room for them; "" if none did."""
     if not isinstance(load, OpenLoad):
@@ -346,8 +361,12 @@ def crowded_workers(records: Sequence[ShardRecord], load: OpenLoad | ClosedLoad)
 READY_S: Final = 60.0
 """For all shards to be ready, on a busy machine."""
 _PINGS: Final = 20
+_MEASURE_S: Final = 5.0
+"""After so long the round trips that there were must do: a slow line is no reason to wait more."""
 _AHEAD_NS: Final = 1_000_000_000
 _ROUND_TRIPS: Final = 10
+_SLOW_S: Final = 5.0
+"""A wait for a slow line that is told."""
 
 
 async def launch(engine: Engine, parts: Sequence[Slice], welcome: Callable[[Member], None]) -> None:
@@ -418,7 +437,13 @@ async def _await_all(crew: Crew, met: Callable[[Member], bool], what: str) -> No
             problems.append(Problem(message=message, remedy="see that loadcheck runs there"))
         elif not met(shard):
             message = f"{shard.name} on {shard.remote.where} {what} within {READY_S:g} s"
-            problems.append(Problem(message=message, remedy="take fewer workers"))
+            remedy = "take fewer workers"
+            if shard.remote.where != HERE:
+                remedy += (
+                    ", or see that the command asks for nothing (ssh -o BatchMode=yes) and passes "
+                    "on at once what it is given"
+                )
+            problems.append(Problem(message=message, remedy=remedy))
     _refuse(problems)
 
 
@@ -436,21 +461,41 @@ async def measure(crew: Crew) -> None:
 
 
 async def _measure(crew: Crew, shard: Member) -> None:
+    until_ns = time.monotonic_ns() + int(_MEASURE_S * _S)
     for _ in range(_PINGS):
         before = shard.offset.count
         await shard.remote.send({"is": "ping", "sent_ns": time.monotonic_ns()})
         await crew.until(lambda: shard.offset.count > before or bool(shard.gone), LEASE_S)  # noqa: B023
-        if shard.gone or shard.offset.count == before:
+        answered = shard.offset.count > before
+        if shard.gone or not answered or time.monotonic_ns() >= until_ns:
             break
     if not shard.offset.measured and shard.gone is None:
         shard.gone = Gone(why="it does not answer", certain=False)
+
+
+def slow_line(crew: Crew) -> str:
+    """Say for whose line the load waits before it begins; "" if it does not wait long."""
+    now_ns = time.monotonic_ns()
+    error_ns, name = max((shard.offset.error_ns(now_ns), shard.name) for shard in crew)
+    wait_s = _ahead_ns(error_ns) / _S
+    if wait_s < _SLOW_S:
+        return ""
+    return (
+        f"the load begins in {wait_s:.0f} s: a message to {name} and back takes "
+        f"{2 * error_ns / _S:.1f} s"
+    )
+
+
+def _ahead_ns(error_ns: int) -> int:
+    """Return how long before the load all are told when it begins, if clocks are known so well."""
+    return max(_AHEAD_NS, 2 * _ROUND_TRIPS * error_ns)
 
 
 async def arm(crew: Crew) -> int:
     """Tell all shards when the load is to begin, and wait for them to be armed; return when."""
     now_ns = time.monotonic_ns()
     error_ns = max(shard.offset.error_ns(now_ns) for shard in crew)
-    begin_ns = now_ns + max(_AHEAD_NS, 2 * _ROUND_TRIPS * error_ns)
+    begin_ns = now_ns + _ahead_ns(error_ns)
     unix_ms = (time.time_ns() + begin_ns - time.monotonic_ns()) // 1_000_000
     for shard in crew:
         shard.armed = shard.late = shard.cancelled = False

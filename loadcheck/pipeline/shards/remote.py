@@ -33,6 +33,8 @@ MOST_BYTES: Final = 1 << 27
 
 A text read as a length is longer, even one that begins with a tab or an empty line.
 """
+HERE: Final = "this machine"
+"""Where a worker runs that no other command starts."""
 _SHOWN_BYTES: Final = 160
 _LENGTH: Final = struct.Struct(">I")
 
@@ -188,7 +190,7 @@ class Local:
             InputError: The command is not to be had.
         """
         command = [sys.executable, "-m", "loadcheck", "shard"]
-        where = "this machine"
+        where = HERE
         if self._prefixes:
             prefix = self._prefixes[index % len(self._prefixes)]
             command, where = [*prefix, "loadcheck", "shard"], " ".join(prefix)
@@ -271,7 +273,7 @@ class Child:
             if line.strip() and not line.startswith("This is a bug")
         ]
         # behind a command only the command is known to have ended
-        return Gone(why=f"{why}: {said[-1]}" if said else why, certain=self.where == "this machine")
+        return Gone(why=f"{why}: {said[-1]}" if said else why, certain=self.where == HERE)
 
     async def kill(self) -> bool:
         """End it, and what it has started here; return whether it has certainly ended."""
@@ -283,7 +285,7 @@ class Child:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._process.wait(), _REAP_S)
         self._listening.cancel()
-        return self._process.returncode is not None and self.where == "this machine"
+        return self._process.returncode is not None and self.where == HERE
 
     async def end(self) -> None:
         """Let it end by itself, if it does: nothing more will be said."""

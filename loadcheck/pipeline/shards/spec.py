@@ -13,7 +13,7 @@ import hmac
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -204,6 +204,36 @@ def refuse_too_few(scenario: Scenario, of: int) -> None:
         problems.append(scenario.problem(key, message, "raise it, or take fewer workers"))
     if problems:
         raise ScenarioError(problems)
+
+
+WORKER_BYTES: Final = 60_000_000
+"""Of memory that a worker has for itself before it sends anything."""
+
+
+def refuse_too_many(scenario: Scenario, of: int) -> None:
+    """See that this machine has the memory for so many workers: else it starts none of its own.
+
+    Raises:
+        ScenarioError: It has not.
+    """
+    free = available_memory()
+    if free is not None and of * WORKER_BYTES > free:
+        message = (
+            f"{of:,} workers need about {of * WORKER_BYTES / 1e9:.1f} GB of memory; this machine "
+            f"has {free / 1e9:.1f} GB available"
+        )
+        remedy = "take fewer, one for each core at most, or more machines"
+        raise ScenarioError([scenario.problem("load.workers", message, remedy)])
+
+
+def available_memory() -> int | None:
+    """Return how many bytes new processes of this machine can have; None where it does not say."""
+    with suppress(OSError, ValueError):
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            name, _, value = line.partition(":")
+            if name == "MemAvailable":
+                return int(value.split()[0]) * 1024
+    return None
 
 
 def agreed(load: LoadSpec) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from loadcheck.errors import many
@@ -15,7 +15,6 @@ from loadcheck.report.pages import (
     Check,
     Checks,
     Mark,
-    Number,
     Page,
     Scale,
     Section,
@@ -27,13 +26,12 @@ from loadcheck.report.pages import (
     Unit,
 )
 from loadcheck.report.pages.run import environment_section
-from loadcheck.report.pages.time_axis import limit_marks
+from loadcheck.report.pages.time_axis import limit_marks, time_axis
 from loadcheck.report.view import finding_check
 from loadcheck.result import Document
 
 _GROUP = "rate"
 _RATE = Axis(label="target rate, copies per second", unit=Unit.RATE)
-_WIDE = 20.0
 _SPREAD = 8.0
 _MARKERS = {"held": "circle", "broke": "cross", "unproven": "diamond"}
 _VERDICTS = {"held": "pass", "broke": "fail", "unproven": "unknown", "cut": ""}
@@ -124,35 +122,14 @@ def _verdict(document: Document) -> Section:
 
 
 def _charts(document: Document) -> list[Chart]:
-    probes = sorted(
-        (probe for probe in document["probes"] if probe["verdict"] != "cut"),
-        key=lambda probe: (probe["rate"], probe["number"]),
-    )
+    probes = [probe for probe in capacity.by_rate(document) if probe["verdict"] != "cut"]
     if not probes:
         return []
     return [
         _latency(document, probes),
         _carried(document, probes),
-        _simple(
-            document,
-            probes,
-            name="errors",
-            title="Errors by rate",
-            note="Copies not acknowledged, after the warm-up.",
-            axis=Axis(label="share of copies", unit=Unit.SHARE),
-            series=("errors", "rejected", [probe["error_rate"] for probe in probes]),
-            write=words.share,
-        ),
-        _simple(
-            document,
-            probes,
-            name="lag",
-            title="Time to visibility by rate",
-            note="From acknowledgement until counted, 95th percentile.",
-            axis=Axis(label="lag", unit=Unit.SECONDS),
-            series=("lag p95", "counted", [_lag_s(probe) for probe in probes]),
-            write=lambda value: words.duration(None if value is None else value * 1e3),
-        ),
+        _errors(document, probes),
+        _lag(document, probes),
     ]
 
 
@@ -160,8 +137,6 @@ def _latency(document: Document, probes: Sequence[Document]) -> Chart:
     rates = [probe["rate"] for probe in probes]
     p50 = [probe["latency"]["p50_ms"] for probe in probes]
     p99 = [probe["latency"]["p99_ms"] for probe in probes]
-    present = [value for value in (*p50, *p99) if value]
-    wide = bool(present) and max(present) > _WIDE * min(present)
     verdicts = [
         Series(
             label=verdict,
@@ -179,12 +154,7 @@ def _latency(document: Document, probes: Sequence[Document]) -> Chart:
         title="Response time by rate",
         note="Of the copies after the warm-up. Circle: held; cross: broken; diamond: inconclusive.",
         x=_axis(rates),
-        y=Axis(
-            label="time",
-            unit=Unit.MILLISECONDS,
-            scale=Scale.LOG if wide else Scale.LINEAR,
-            switch=True,
-        ),
+        y=time_axis([*p50, *p99]),
         series=[
             Series(label="p99", role="response", x=rates, y=p99),
             Series(label="p50", role="service", x=rates, y=p50, dash="dash"),
@@ -193,17 +163,13 @@ def _latency(document: Document, probes: Sequence[Document]) -> Chart:
         marks=[*_interval(document), *limit_marks({**document, "thresholds": _limits(document)})],
         group=_GROUP,
         height=340,
-        table=Table(
-            columns=["rate", "p50", "p99", "verdict"],
-            rows=[
-                [
-                    words.rate(probe["rate"]),
-                    words.duration(probe["latency"]["p50_ms"]),
-                    words.duration(probe["latency"]["p99_ms"]),
-                    probe["verdict"],
-                ]
-                for probe in probes
-            ],
+        table=_table(
+            {
+                "rate": map(words.rate, rates),
+                "p50": map(words.duration, p50),
+                "p99": map(words.duration, p99),
+                "verdict": (probe["verdict"] for probe in probes),
+            }
         ),
     )
 
@@ -240,46 +206,58 @@ def _carried(document: Document, probes: Sequence[Document]) -> Chart:
         series=series,
         marks=_interval(document),
         group=_GROUP,
-        table=Table(
-            columns=["target", "achieved", "carried"],
-            rows=[
-                [words.rate(rate), words.rate(here), words.rate(there)]
-                for rate, here, there in zip(rates, reached, carried, strict=True)
-            ],
+        table=_table(
+            {
+                "target": map(words.rate, rates),
+                "achieved": map(words.rate, reached),
+                "carried": map(words.rate, carried),
+            }
         ),
     )
 
 
-def _simple(
-    document: Document,
-    probes: Sequence[Document],
-    *,
-    name: str,
-    title: str,
-    note: str,
-    axis: Axis,
-    series: tuple[str, str, Sequence[Number]],
-    write: Any,
-) -> Chart:
+def _errors(document: Document, probes: Sequence[Document]) -> Chart:
     rates = [probe["rate"] for probe in probes]
-    label, role, values = series
+    shares = [probe["error_rate"] for probe in probes]
     return Chart(
-        name=name,
-        title=title,
-        note=note,
+        name="errors",
+        title="Errors by rate",
+        note="Copies not acknowledged, after the warm-up.",
         x=_axis(rates),
-        y=axis,
-        series=[Series(label=label, role=role, x=rates, y=values, marker="circle")],
+        y=Axis(label="share of copies", unit=Unit.SHARE),
+        series=[Series(label="errors", role="rejected", x=rates, y=shares, marker="circle")],
         marks=_interval(document),
         group=_GROUP,
         height=200,
-        table=Table(
-            columns=["rate", label],
-            rows=[
-                [words.rate(rate), write(value)] for rate, value in zip(rates, values, strict=True)
-            ],
+        table=_table({"rate": map(words.rate, rates), "errors": map(words.share, shares)}),
+    )
+
+
+def _lag(document: Document, probes: Sequence[Document]) -> Chart:
+    rates = [probe["rate"] for probe in probes]
+    lags_s = [probe["visibility"] and probe["visibility"]["p95_s"] for probe in probes]
+    return Chart(
+        name="lag",
+        title="Time to visibility by rate",
+        note="From acknowledgement until counted, 95th percentile.",
+        x=_axis(rates),
+        y=Axis(label="lag", unit=Unit.SECONDS),
+        series=[Series(label="lag p95", role="counted", x=rates, y=lags_s, marker="circle")],
+        marks=_interval(document),
+        group=_GROUP,
+        height=200,
+        table=_table(
+            {
+                "rate": map(words.rate, rates),
+                "lag p95": (words.duration(lag_s and 1e3 * lag_s) for lag_s in lags_s),
+            }
         ),
     )
+
+
+def _table(columns: Mapping[str, Iterable[str]]) -> Table:
+    """Return a table of columns, by their titles."""
+    return Table(columns=list(columns), rows=list(zip(*columns.values(), strict=True)))
 
 
 def _axis(rates: Sequence[float]) -> Axis:
@@ -294,11 +272,6 @@ def _interval(document: Document) -> list[Mark]:
         return []
     low, high = answer["interval"]
     return [Mark(axis="x", at=low, to=high, label=f"sustains {words.rate(low)}", role="held")]
-
-
-def _lag_s(probe: Document) -> float | None:
-    lag = probe["visibility"]
-    return None if lag is None else lag["p95_s"]
 
 
 def _probes(document: Document) -> Section:

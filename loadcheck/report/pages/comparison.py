@@ -28,9 +28,10 @@ from loadcheck.report.pages import (
     Unit,
 )
 from loadcheck.report.pages.latency import GROUP, TIME
+from loadcheck.report.pages.time_axis import span_marks, time_axis
+from loadcheck.report.words import CHANGE_MARKS, CHANGE_ROLES
 from loadcheck.result import Document
 
-_WIDE = 20.0
 _ALL = 100.0
 _SIDES = (("base", "dash"), ("candidate", ""))
 _MAX_ROWS = 60
@@ -99,7 +100,7 @@ def _percentiles(document: Document, step: str) -> Chart | None:
         title=f"{_time(document, step)} of {step} by percentile",
         note="The percentile axis is logarithmic, to show the tail.",
         x=Axis(label="percentile", unit=Unit.PERCENTILE, scale=Scale.PERCENTILE),
-        y=_time_axis(series),
+        y=time_axis(value for one in series for value in one.y),
         series=series,
         height=320,
         table=Table(
@@ -131,7 +132,7 @@ def _over_time(document: Document, step: str, column: str, name: str) -> Chart |
         title=f"{_time(document, step)} of {step}, {name}",
         note="Of the copies due in each interval of the load.",
         x=TIME,
-        y=_time_axis(series),
+        y=time_axis(value for one in series for value in one.y),
         series=series,
         marks=_stages(document),
         group=GROUP,
@@ -180,21 +181,7 @@ def _stages(document: Document) -> list[Mark]:
     stages = document["candidate"][-1]["stages"]
     if len(stages) <= 1:
         return []
-    return [
-        Mark(axis="x", at=stage["from_s"], to=stage["to_s"], label=stage["name"], role="stage")
-        for stage in stages
-    ]
-
-
-def _time_axis(series: Sequence[Series]) -> Axis:
-    present = [value for one in series for value in one.y if value]
-    wide = bool(present) and max(present) > _WIDE * min(present)
-    return Axis(
-        label="time",
-        unit=Unit.MILLISECONDS,
-        scale=Scale.LOG if wide else Scale.LINEAR,
-        switch=True,
-    )
+    return span_marks((stage["name"], stage["from_s"], stage["to_s"]) for stage in stages)
 
 
 def _time(document: Document, step: str) -> str:
@@ -224,8 +211,6 @@ def _table(series: Sequence[Series], write: Any) -> Table:
     )
 
 
-_VERDICTS = {"worse": "fail", "better": "pass", "same": "pass", "unsure": "unknown"}
-_MARKS = {"worse": "✗ worse", "better": "✓ better", "same": "= same", "unsure": "? unsure"}
 _TILES = 4
 _MINUS = "\u2212"
 _SPREAD = 4.0
@@ -245,7 +230,7 @@ def comparison_page(document: Document) -> Page:
         _runs(document),
     ]
     return Page(
-        verdict=_VERDICTS[document["verdict"]],
+        verdict=CHANGE_ROLES[document["verdict"]],
         badge=comparison.badge(document),
         title=f"Comparison: {document['scenario']['name']}",
         because=f"{comparison.cause(document)}.",
@@ -339,7 +324,10 @@ def _row(figure: Document, reach: float) -> list[str | Cell]:
     word = figure["word"]
     return [
         figure["name"],
-        Cell(text=_MARKS[word], role=_VERDICTS[word] if word != "same" else ""),
+        Cell(
+            text=f"{CHANGE_MARKS[word]} {word}",
+            role=CHANGE_ROLES[word] if word != "same" else "",
+        ),
         base,
         candidate,
         Cell(text=difference, strong=word in {"worse", "better"}),

@@ -15,7 +15,7 @@ from loadcheck.measure.histogram import SIGNIFICANT_DIGITS, Histogram, layout
 from loadcheck.measure.intervals import DIGITS, Matrix
 from loadcheck.report import words
 from loadcheck.report.pages import Axis, Chart, Number, Scale, Series, Shape, Table, Unit
-from loadcheck.report.pages.time_axis import Seconds, limit_marks, stage_marks
+from loadcheck.report.pages.time_axis import Seconds, limit_marks, stage_marks, time_axis
 from loadcheck.result import Document
 from loadcheck.result import store as stored
 
@@ -118,23 +118,16 @@ def _percentile_chart(document: Document, name: str, place: int, *, alone: bool)
     if not curves:
         return None
     what = "Response time" if step["response_time"] is not None else "Service time"
-    series, longest, shortest = [], 0.0, float("inf")
+    series = []
     for label, role, dash, times in curves:
         x, y = curve(times)
-        longest, shortest = max(longest, y[-1]), min(shortest, y[0])
         series.append(Series(label=label, role=role, x=x, y=y, dash=dash))
-    wide = longest > _WIDE * max(shortest, 1e-3)
     return Chart(
         name="percentiles" if place == 0 else f"percentiles-{place + 1}",
         title=f"{what} by percentile" if alone else f"{what} of {name} by percentile",
         note="The percentile axis is logarithmic, to show the tail.",
         x=Axis(label="percentile", unit=Unit.PERCENTILE, scale=Scale.PERCENTILE),
-        y=Axis(
-            label="time",
-            unit=Unit.MILLISECONDS,
-            scale=Scale.LOG if wide else Scale.LINEAR,
-            switch=True,
-        ),
+        y=time_axis(value for one in series for value in one.y),
         series=series,
         table=Table(
             columns=["percentile", *(label for label, *_ in curves)],
@@ -173,8 +166,6 @@ def _at(percentile: float, times: Histogram) -> str:
 
 _MAX_POINTS = 2400
 _MAX_ROWS = 60
-_WIDE = 20.0
-"""From this ratio of the longest to the shortest on, times are laid out logarithmically."""
 
 GROUP = "time"
 TIME = Axis(label="time since the start of the load", unit=Unit.CLOCK)
@@ -212,12 +203,7 @@ def chart(document: Document, at_most: int = _MAX_POINTS) -> Chart | None:
         note=f"{drawn.note}, measured from when "
         f"{'they were due' if own else 'the request was sent'}.",
         x=TIME,
-        y=Axis(
-            label="time",
-            unit=Unit.MILLISECONDS,
-            scale=_scale([*drawn.columns["p50"], *drawn.columns["p99"]]),
-            switch=True,
-        ),
+        y=time_axis([*drawn.columns["p50"], *drawn.columns["p99"]]),
         series=[
             Series(
                 label="max",
@@ -254,12 +240,6 @@ def curves(document: Document, at_most: int) -> Curves:
         at_most: Points, of those by second: neighbours are joined.
     """
     return _intervals(document, 1) or _seconds(document, at_most)
-
-
-def _scale(values: Sequence[Number]) -> Scale:
-    present = [value for value in values if value]
-    wide = bool(present) and max(present) > _WIDE * min(present)
-    return Scale.LOG if wide else Scale.LINEAR
 
 
 def _has_due_time(document: Document) -> bool:

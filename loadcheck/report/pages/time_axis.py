@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from itertools import accumulate
 from typing import Any
 
 from loadcheck.measure.timeline import COUNTS, FIGURES, LEVELS
 from loadcheck.report import words
-from loadcheck.report.pages import Mark, Number
+from loadcheck.report.pages import Axis, Mark, Number, Scale, Unit
 from loadcheck.result import Document
 from loadcheck.result import store as stored
 
@@ -25,15 +26,31 @@ _THRESHOLD = re.compile(
 _MILLISECONDS = {"us": 1e-3, "ms": 1.0, "s": 1e3, "m": 60e3}
 
 
+_WIDE = 20.0
+"""From this ratio of the longest to the shortest on, times are laid out logarithmically."""
+
+
+def time_axis(values: Iterable[Number]) -> Axis:
+    """Return the axis of times: logarithmic if they lie far apart, and the reader may switch."""
+    present = [value for value in values if value]
+    wide = bool(present) and max(present) > _WIDE * min(present)
+    scale = Scale.LOG if wide else Scale.LINEAR
+    return Axis(label="time", unit=Unit.MILLISECONDS, scale=scale, switch=True)
+
+
+def span_marks(spans: Iterable[tuple[str, float, float]]) -> list[Mark]:
+    """Return marks for stages, each with its name, begin and end."""
+    return [
+        Mark(axis="x", at=begin, to=end, label=name, role="stage") for name, begin, end in spans
+    ]
+
+
 def stage_marks(document: Document) -> list[Mark]:
     """Return the stages of the load, and the wait for the count after it."""
     stages = _stages(document)
     marks = []
     if len(stages) > 1:
-        marks = [
-            Mark(axis="x", at=begin, to=end, label=name, role="stage")
-            for name, begin, end in stages
-        ]
+        marks = span_marks(stages)
     aborted = document["run"].get("aborted")
     if aborted:
         at_s = aborted["at_s"]

@@ -14,7 +14,6 @@ from loadcheck.report.pages import (
     Check,
     Checks,
     Mark,
-    Number,
     Page,
     Section,
     Series,
@@ -24,9 +23,9 @@ from loadcheck.report.pages import (
     Tile,
     Unit,
 )
+from loadcheck.report.words import CHANGE_MARKS, CHANGE_ROLES
 from loadcheck.result import Document
 
-_VERDICTS = {"worse": "fail", "better": "pass", "same": "pass", "unsure": "unknown"}
 _UNITS = {"ms": Unit.MILLISECONDS, "1/s": Unit.RATE, "ratio": Unit.SHARE, "count": Unit.COUNT}
 _ROLES = ("service", "counted", "response", "longest")
 _DASHES = ("", "dash", "dot", "dashdot")
@@ -43,7 +42,7 @@ def trend_page(document: Document) -> Page:
     ]
     names = ", ".join(dict.fromkeys(history["name"] for history in histories))
     return Page(
-        verdict=_VERDICTS[document["verdict"]],
+        verdict=CHANGE_ROLES[document["verdict"]],
         badge=document["verdict"],
         title=f"Trend: {names}",
         because=f"{trend.cause(document)}.",
@@ -72,7 +71,7 @@ def _tiles(histories: Sequence[Document]) -> list[Tile]:
             label=trend.name(figure),
             value=trend.change(figure),
             note=trend.size(figure, figure["changes"][-1]),
-            role=_VERDICTS[figure["word"]],
+            role=CHANGE_ROLES[figure["word"]],
         )
         for *_, figure in sorted(changed, key=lambda each: each[:2])[:_TILES]
     ]
@@ -103,7 +102,7 @@ def _changes(history: Document) -> Checks:
     return Checks(
         checks=[
             Check(
-                verdict=_VERDICTS[event["word"]],
+                verdict=CHANGE_ROLES[event["word"]],
                 name=f"#{event['run'] + 1}",
                 text=f"{trend.run_name(history, event['run'])}: "
                 f"{'; '.join(trend.event_lines(history, event))}.",
@@ -120,8 +119,8 @@ def _figures(figures: Sequence[Document]) -> Table:
             [
                 trend.name(figure),
                 Cell(
-                    text=f"{trend.MARKS[figure['word']]} {figure['word']}",
-                    role=_VERDICTS[figure["word"]] if figure["word"] != "same" else "",
+                    text=f"{CHANGE_MARKS[figure['word']]} {figure['word']}",
+                    role=CHANGE_ROLES[figure["word"]] if figure["word"] != "same" else "",
                 ),
                 trend.level(figure),
                 trend.interval(figure),
@@ -144,7 +143,7 @@ def _chart(
     series: list[Series] = []
     for place, figure in enumerate(figures):
         role, dash = _ROLES[place % len(_ROLES)], _DASHES[place % len(_DASHES)]
-        used = _used(history, figure)
+        used = trend.used_values(history, figure)
         if any(low is not None for low in figure["low"]):
             band = [
                 high if y is not None else None
@@ -184,7 +183,7 @@ def _chart(
         one["run"]: Mark(
             axis="x",
             at=one["run"] + 1,
-            label=f"{trend.MARKS[one['word']]} #{one['run'] + 1}",
+            label=f"{CHANGE_MARKS[one['word']]} #{one['run'] + 1}",
             role="failed" if one["word"] == "worse" else "acknowledged",
         )
         for figure in figures
@@ -211,14 +210,6 @@ def _chart(
             ],
         ),
     )
-
-
-def _used(history: Document, figure: Document) -> list[Number]:
-    out = set(figure["outliers"])
-    return [
-        None if run["unused"] or place in out else value
-        for place, (run, value) in enumerate(zip(history["runs"], figure["values"], strict=True))
-    ]
 
 
 def _runs(history: Document) -> Table:

@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,17 +23,23 @@ from loadcheck.load.monitor import Monitor
 from loadcheck.load.slices import Slice
 from loadcheck.measure.changes import BrokenChangeError, change, still
 from loadcheck.pipeline import shards
-from loadcheck.pipeline.shards import DaskEngine, Workers, cores, count
+from loadcheck.pipeline.shards import DaskEngine, Workers, cores, count, members
+from loadcheck.pipeline.shards import spec as specs
 from loadcheck.pipeline.shards.members import (
+    Crew,
     Member,
     Offset,
     crowded_workers,
+    greet,
     host_problems,
     late_workers,
+    measure,
+    paused_workers,
+    slow_line,
     version_problems,
 )
 from loadcheck.pipeline.shards.merged import ShardRecord
-from loadcheck.pipeline.shards.remote import FrameError, Secret, Unframer, frame
+from loadcheck.pipeline.shards.remote import HERE, FrameError, Message, Secret, Unframer, frame
 from loadcheck.pipeline.shards.shard import UNUSABLE, hello
 from loadcheck.pipeline.shards.spec import ShardSpec, inline_secrets, mark, variables
 from loadcheck.scenario.model import Input, OpenLoad
@@ -284,6 +291,118 @@ def test_what_did_not_get_through_is_told_when_it_does(monkeypatch: pytest.Monke
 )
 def test_secrets_travel_only_where_nobody_else_reads_them(address: str, *, private: bool) -> None:
     assert DaskEngine(address).private is private
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("tpc://127.0.0.1:8786", "begins with tpc://, at which no Dask scheduler listens"),
+        ("http://127.0.0.1:8787", "begins with http://"),
+        ("inproc://10.0.0.5/1/2", "begins with inproc://"),
+        ("127.0.0.1", "has no port"),
+        ("tcp://cluster:0", "has no port"),
+        ("tcp://:8786", "has no host"),
+        ("tcp://", "has no host"),
+        ("", "has no host"),
+        ("tcp://cluster:abc", "has no port from 1 to 65535"),
+        ("tcp://cluster:99999", "has no port from 1 to 65535"),
+        ("tcp://[::1:8786", "has no port from 1 to 65535, or its host is misspelt"),
+        ("tcp://me:hunter2@cluster:8786", "holds a user name or a password"),
+    ],
+)
+def test_an_address_at_which_no_scheduler_can_be_is_told_at_once(address: str, told: str) -> None:
+    with pytest.raises(InputError) as refused:
+        Workers(scheduler=address).check(scenarios.load(SCENARIOS / "smoke.toml"))
+    said = str(refused.value)
+    assert told in said
+    assert "give it as tcp://HOST:PORT or tls://HOST:PORT" in said
+    assert "hunter2" not in said
+
+
+@pytest.mark.parametrize(
+    "address", ["cluster:8786", "tls://[::1]:8786", "wss://c:443", "ucx://c:1"]
+)
+def test_an_address_at_which_a_scheduler_can_be_is_tried(address: str) -> None:
+    Workers(scheduler=address).check(scenarios.load(SCENARIOS / "smoke.toml"))
+
+
+def test_no_more_workers_are_started_than_the_machine_has_memory_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    free = specs.available_memory()
+    assert free is None or free > 0
+    scenario = scenarios.load(SCENARIOS / "smoke.toml", overrides=["load.workers=400"])
+    monkeypatch.setattr(specs, "available_memory", lambda: 23_000_000_000)
+    with pytest.raises(InputError, match=r"24.0 GB of memory; this machine has 23.0 GB available"):
+        Workers().check(scenario)
+    monkeypatch.setattr(specs, "available_memory", lambda: 25_000_000_000)
+    Workers().check(scenario)
+    monkeypatch.setattr(specs, "available_memory", lambda: None)
+    Workers().check(scenario)
+
+
+class _Far:
+    """Stands for a worker that answers after a while, by a clock that a test turns."""
+
+    def __init__(self, way_s: float = 0.0, where: str = HERE) -> None:
+        self.where = where
+        self.now_ns = 0
+        self.member = Member(record=ShardRecord(Slice(index=0, of=1)), remote=self)
+        self._way_ns = int(way_s * 1e9)
+
+    async def send(self, message: Message) -> None:
+        if message["is"] == "ping":
+            self.now_ns += 2 * self._way_ns
+            there_ns = self.now_ns - self._way_ns
+            self.member.offset.add(message["sent_ns"], there_ns, self.now_ns)
+
+    async def receive(self) -> Any:
+        raise NotImplementedError
+
+    async def kill(self) -> bool:
+        return True
+
+    async def end(self) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("way_s", "pings", "told"),
+    [
+        (0.001, 20, ""),
+        (0.5, 5, "the load begins in 10 s: a message to worker 1 and back takes 1.0 s"),
+        (3.0, 1, "the load begins in 60 s: a message to worker 1 and back takes 6.0 s"),
+    ],
+)
+def test_a_slow_line_is_measured_for_so_long_only_and_told(
+    monkeypatch: pytest.MonkeyPatch, way_s: float, pings: int, told: str
+) -> None:
+    far, crew = _Far(way_s), Crew()
+    crew.add(far.member)
+    with monkeypatch.context() as turned:
+        turned.setattr(members, "time", SimpleNamespace(monotonic_ns=lambda: far.now_ns))
+        asyncio.run(measure(crew))
+        assert slow_line(crew) == told
+    assert far.member.offset.count == pings
+
+
+@pytest.mark.parametrize(("where", "command"), [(HERE, False), ("ssh host1", True)])
+def test_who_says_nothing_at_all_is_told_with_what_may_be_wrong(
+    monkeypatch: pytest.MonkeyPatch, where: str, *, command: bool
+) -> None:
+    monkeypatch.setattr(members, "READY_S", 0.01)
+    crew = Crew()
+    crew.add(_Far(where=where).member)
+    with pytest.raises(InputError, match=f"worker 1 on {where} did not come up within") as refused:
+        asyncio.run(greet(crew))
+    assert ("see that the command asks for nothing" in str(refused.value)) is command
+
+
+def test_who_stood_still_while_others_did_not_is_named() -> None:
+    assert not paused_workers({"worker 1": 0, "worker 2": 0})
+    assert not paused_workers({"worker 1": 7})
+    said = paused_workers({"worker 1": 0, "worker 2 (vm)": 120, "worker 3": 0})
+    assert said.startswith("of 3 workers 1 paused and skipped what fell due meanwhile")
+    assert "worker 2 (vm): 120 copies" in said
 
 
 def test_as_many_workers_as_there_are_cores_to_spare() -> None:
