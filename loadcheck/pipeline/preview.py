@@ -109,9 +109,7 @@ def _preview(
         ],
         "settles": {"quiet_s": verify.quiet_s, "deadline_s": verify.deadline_s},
         "leaves_this_machine": any(each.away for each in reached),
-        "destinations": [
-            {"origin": each.origin, "what": each.what, "away": each.away} for each in reached
-        ],
+        "destinations": [_picked(each, "origin", "what", "away") for each in reached],
         "first_request": _first_request(compiled, hidden, _together(scenario, copies)),
         "first_query": _first_query(compiled, hidden),
         "samples": _samples(compiled, hidden),
@@ -193,15 +191,7 @@ def _load(scenario: Scenario, compiled: CompiledScenario) -> dict[str, Any]:
         "trace": load.trace and {"file": load.trace.shown, "rows": load.trace.rows},
         "shape": _rates(pacer),
         "max_in_flight": load.max_in_flight,
-        "stages": [
-            {
-                "name": stage.name,
-                "duration_s": stage.duration_s,
-                "rate": stage.rate,
-                "end_rate": stage.end_rate,
-            }
-            for stage in load.stages
-        ],
+        "stages": [_picked(each, "name", "duration_s", "rate", "end_rate") for each in load.stages],
     }
 
 

@@ -142,6 +142,9 @@ def check_abort(evidence: RunEvidence) -> Iterator[Finding]:
         yield evidence.aborted.finding()
 
 
+_OF_LOST = ("index", "why", "heard_s", "at_s", "indeterminate")
+
+
 def check_shards(evidence: RunEvidence) -> Iterator[Finding]:
     """Report which workers were lost, and what that leaves open."""
     lost = evidence.lost
@@ -169,16 +172,7 @@ def check_shards(evidence: RunEvidence) -> Iterator[Finding]:
         summary=f"{reports}. {left}. See why on {its} (memory, network), and run again.",
         evidence={
             "indeterminate": unknown,
-            "lost": [
-                {
-                    "index": each.index,
-                    "why": each.why,
-                    "heard_s": each.heard_s,
-                    "at_s": each.at_s,
-                    "indeterminate": each.indeterminate,
-                }
-                for each in lost
-            ],
+            "lost": [{name: getattr(each, name) for name in _OF_LOST} for each in lost],
         },
     )
 
