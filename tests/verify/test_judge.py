@@ -17,7 +17,7 @@ from loadcheck.measure import Outcome
 from loadcheck.measure.record import Record
 from loadcheck.pipeline import warnings
 from loadcheck.scenario.model import Threshold
-from loadcheck.verify import Finding, Verdict
+from loadcheck.verify import Consistency, Finding, Verdict
 from loadcheck.verify.figures import MixFigures, Rates, RunFigures
 from loadcheck.verify.judge import Judgement, RunEvidence, judge
 from loadcheck.verify.metrics import Measured, Metric, MetricNames
@@ -327,9 +327,7 @@ def test_errors_of_flows_weigh_as_much_as_their_copies() -> None:
 
 
 def test_what_is_not_known_of_one_flow_is_not_known_of_all() -> None:
-    seen: Any = SimpleNamespace(
-        uniques=10, lost=1, duplicated=0, recovered_at_most=0, unexpected=0, missing_events=0
-    )
+    seen = Consistency(lower=10, upper=10, uniques=10, lost=1)
     one, other = (replace(figures(), consistency=seen) for _ in range(2))
     assert of_flows("lost == 0", one, other) == (2, 2, 2)
     assert of_flows("uniques == 20", one, other) == (20, 20, 20)
