@@ -224,6 +224,17 @@ def test_a_scheduler_with_tls_takes_those_who_have_its_certificates(
         assert f"Dask has no TLS files for {cluster.address}" in said
         assert "set distributed.comm.tls" in said
         assert not refused.results
+        stranger = tmp_path / "stranger.pem"
+        trustme.CA().cert_pem.write_to_path(stranger)
+        for file, told in (
+            (stranger, "and are the files of distributed.comm.tls (ca-file, client.cert,"),
+            (tmp_path / "none.pem", f"Dask cannot read its TLS files for {cluster.address}: "),
+        ):
+            other = {**names, "DASK_DISTRIBUTED__COMM__TLS__CA_FILE": str(file)}
+            refused = loadcheck("run", smoke, "--scheduler", cluster.address, env=other)
+            assert refused.code == 2, refused.stderr
+            assert told in " ".join(refused.stderr.split())
+            assert not refused.results
         ended = loadcheck("run", smoke, "--scheduler", cluster.address, env=names, timeout_s=180)
         assert ended.code == 0, ended.stderr
         assert ended.result["copies"]["acknowledged"] == 200

@@ -14,6 +14,7 @@ import logging
 import os
 import shlex
 import signal
+import ssl
 import time
 import warnings
 from collections import deque
@@ -397,9 +398,15 @@ class DaskEngine:
         ).splitlines()[0]
         message = f"no Dask scheduler answers at {self._address}: {why}"
         remedy = "is it running, is it tcp:// or tls://, and is that its own port?"
+        files = "distributed.comm.tls (ca-file, client.cert, client.key)"
+        if self._address.startswith("tls://"):
+            remedy = f"is it running, and are the files of {files} those of this cluster?"
         if isinstance(error, TypeError) and self._address.startswith("tls://"):
             message = f"Dask has no TLS files for {self._address}"
-            remedy = "set distributed.comm.tls (ca-file, client.cert, client.key) for Dask"
+            remedy = f"set {files} for Dask"
+        elif isinstance(error, FileNotFoundError | PermissionError | ssl.SSLError):
+            message = f"Dask cannot read its TLS files for {self._address}: {why}"
+            remedy = f"see which {files} name"
         elif isinstance(error, MemoryError):
             message = f"what answers at {self._address} is no Dask scheduler"
             remedy = "give the scheduler's own port, not its dashboard's"
