@@ -147,7 +147,7 @@ def run(
     from loadcheck.pipeline.shards import Workers  # noqa: PLC0415
     from loadcheck.pipeline.target import metrics_settings  # noqa: PLC0415
     from loadcheck.report import otel as telemetry  # noqa: PLC0415
-    from loadcheck.verify.progress import Watch  # noqa: PLC0415
+    from loadcheck.verify.progress import ProgressView  # noqa: PLC0415
 
     labels = labelled(sending.labels)
     loaded = terminal.read(scenario, changes, *sharing.overrides(), *labels)
@@ -174,7 +174,7 @@ def run(
         from loadcheck.cli.mix import run_flows  # noqa: PLC0415
 
         run_flows(loaded, options, outputs, serving)
-    view: Watch
+    view: ProgressView
     if outputs.quiet:
         view = terminal.no_view
     elif terminal.is_drawable(sys.stderr):

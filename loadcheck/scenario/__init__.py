@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from loadcheck.documents.document import Node, annotate, dotted, merge_tree
-from loadcheck.errors import Place, Problem, ScenarioError
+from loadcheck.errors import Location, Problem, ScenarioError
 from loadcheck.scenario import grammar
 from loadcheck.scenario.data import read_data, read_sessions, read_users, read_values
 from loadcheck.scenario.layers import (
@@ -252,7 +252,7 @@ def _scenario(document: Node, file: str, env: Mapping[str, str], report: Report)
     )
 
 
-def _places(document: Node) -> dict[str, Place]:
+def _places(document: Node) -> dict[str, Location]:
     return {dotted(path): node.place for path, node in document.walk() if path}
 
 

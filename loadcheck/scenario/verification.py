@@ -187,7 +187,7 @@ def _evidence(verify: Table) -> Evidence | None:
 def _localize(verify: Table) -> bool | None:
     wanted = verify.flag("localize")
     if wanted and "split" not in verify:
-        remedy = "tell in [verify.split] how events are marked with buckets and counted by them"
+        remedy = "say in [verify.split] how events are marked with buckets and counted by them"
         verify.report.add(verify["localize"], "the workflow's profile has no buckets", remedy)
     if wanted and "approximate" in verify:
         remedy = "leave one out: counts with an error cannot be compared bucket by bucket"

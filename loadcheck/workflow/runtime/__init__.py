@@ -32,6 +32,14 @@ Flow: TypeAlias = Generator[Request | Pause, Exchange, T]
 Inputs: TypeAlias = Callable[[Frame], dict[str, Any]]
 """Gives the inputs of a workflow in its caller's frame."""
 
+
+def first_request(flow: Flow[Any]) -> Request | None:
+    """Return what a flow sends first, and end it; None if it sends nothing, or waits first."""
+    effect = next(flow, None)
+    flow.close()
+    return effect if isinstance(effect, Request) else None
+
+
 MAX_JUMPS: Final = 1000
 """Transfers of control (goto, calls, steps run before a retry) that one copy may make."""
 
