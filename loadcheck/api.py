@@ -327,15 +327,9 @@ class Result:
     @cached_property
     def thresholds(self) -> tuple[Threshold, ...]:
         """The scenario's limits, in its order."""
+        names = ("expression", "verdict", "measured", "low", "high", "unit")
         return tuple(
-            Threshold(
-                expression=each["expression"],
-                verdict=each["verdict"],
-                measured=each["measured"],
-                low=each.get("low"),
-                high=each.get("high"),
-                unit=each["unit"],
-            )
+            Threshold(**{name: each.get(name) for name in names})
             for each in self.document.get("thresholds", ())
         )
 

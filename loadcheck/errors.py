@@ -157,7 +157,7 @@ def _singular(word: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Location:
     """Where a value was written.
 
     Attributes:
@@ -173,7 +173,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One thing that is wrong with an input, told so that the user can mend it.
+    """One thing that is wrong with an input, worded so that the user can mend it.
 
     Attributes:
         message: What is wrong, in a few words, without a full stop.
@@ -232,7 +232,7 @@ class SaveError(ResultFileError):
 
 
 class DraftError(InputError):
-    """What there is of an API does not tell how data goes in and how it is counted."""
+    """What there is of an API does not say how data goes in and how it is counted."""
 
 
 class ConsentError(InputError):

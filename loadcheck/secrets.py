@@ -20,7 +20,7 @@ from urllib.parse import unquote
 HIDDEN: Final = "***"
 """What stands where a secret stood."""
 SHORTEST: Final = 4
-"""The fewest characters of a secret: a shorter one cannot be told from other text."""
+"""The fewest characters of a secret: a shorter one cannot be distinguished from other text."""
 ENCODED: Final = frozenset({"hdr", "ledger", "intervals"})
 """Keys of documents below which stand figures in base64 of our own making, which hold no text."""
 

@@ -60,10 +60,7 @@ def capacity(
     sharing: Sharing,
     sending: Sending,
     keep: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="Keep the results file of every probe here.", show_default=False
-        ),
+        Path | None, typer.Option(metavar="DIR", help="Keep the results file of every probe here.")
     ] = None,
     outputs: Outputs,
     serving: Serving,
@@ -76,7 +73,7 @@ def capacity(
     from loadcheck.cli import terminal  # noqa: PLC0415  # imports here keep --help quick
     from loadcheck.cli.outputs import Reports  # noqa: PLC0415
     from loadcheck.cli.web import SearchView, finish, live_page  # noqa: PLC0415
-    from loadcheck.pipeline.capacity import Options, search  # noqa: PLC0415
+    from loadcheck.pipeline.capacity import SearchOptions, search  # noqa: PLC0415
     from loadcheck.pipeline.shards import Workers  # noqa: PLC0415
     from loadcheck.verify import Verdict  # noqa: PLC0415
 
@@ -86,7 +83,7 @@ def capacity(
     if sending.consent:
         terminal.approve_search(loaded, yes=sending.yes)
     directory, file = resolve_output(sending.output)
-    options = Options(
+    options = SearchOptions(
         results=directory,
         output=file,
         replace=outputs.force,

@@ -56,7 +56,7 @@ def delete(
     env = asking.environment
     options = ReconcileOptions(consent=asking.consent, server=asking.server, env=env)
 
-    def ask(outline: deletion.Outline) -> bool:
+    def ask(outline: deletion.DeletionOutline) -> bool:
         would, users = (
             "Would delete" if dry_run else "About to delete",
             many(outline.users, "users"),

@@ -32,7 +32,7 @@ from loadcheck.report import otel as telemetry
 from loadcheck.result.store import ResultFile, default_name, encoded, of_flow, read
 from loadcheck.scenario.model import Scenario
 from loadcheck.verify import worst
-from loadcheck.verify.progress import Watch
+from loadcheck.verify.progress import ProgressView
 
 
 def run_flows(
@@ -57,7 +57,7 @@ def run_flows(
         files = [None if options.output is None else of_flow(options.output, n) for n in names]
         reports = _reports(stack, outputs, dict(zip(names, files, strict=True)))
         served = stack.enter_context(live_page(serving, quiet=outputs.quiet))
-        view: Watch = terminal.no_view if outputs.quiet else terminal.flow_view
+        view: ProgressView = terminal.no_view if outputs.quiet else terminal.flow_view
         metrics = metrics_settings(os.environ)
         if metrics is not None:
             view = telemetry.with_metrics(view, metrics)

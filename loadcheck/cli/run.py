@@ -38,7 +38,6 @@ class Serving:
             metavar="[=PORT]",
             help="Show the run on a page while it goes on, and its report at the same address; "
             "without a port at any that is free.",
-            show_default=False,
         ),
     ] = None
     opened: Annotated[bool, typer.Option("--open", help="Open that page in a browser.")] = False
@@ -59,7 +58,6 @@ class Serving:
             metavar="[HOST:]PORT",
             help="Serve metrics for Prometheus at /metrics while the run goes on, on loopback "
             "unless a host is named. Dashboard: loadcheck explain --grafana.",
-            show_default=False,
         ),
     ] = None
 
@@ -137,7 +135,6 @@ def run(
             "--plan",
             metavar="DIGEST",
             help="Run only what has this digest in loadcheck plan: what was approved.",
-            show_default=False,
         ),
     ] = None,
     force_limits: ForceLimits = False,
@@ -150,7 +147,7 @@ def run(
     from loadcheck.pipeline.shards import Workers  # noqa: PLC0415
     from loadcheck.pipeline.target import metrics_settings  # noqa: PLC0415
     from loadcheck.report import otel as telemetry  # noqa: PLC0415
-    from loadcheck.verify.progress import Watch  # noqa: PLC0415
+    from loadcheck.verify.progress import ProgressView  # noqa: PLC0415
 
     labels = labelled(sending.labels)
     loaded = terminal.read(scenario, changes, *sharing.overrides(), *labels)
@@ -177,7 +174,7 @@ def run(
         from loadcheck.cli.mix import run_flows  # noqa: PLC0415
 
         run_flows(loaded, options, outputs, serving)
-    view: Watch
+    view: ProgressView
     if outputs.quiet:
         view = terminal.no_view
     elif terminal.is_drawable(sys.stderr):

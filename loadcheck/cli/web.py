@@ -21,8 +21,8 @@ from loadcheck.report import live
 from loadcheck.report import otel as telemetry
 from loadcheck.report.capacity import copies, probe_line, probe_row
 from loadcheck.result.store import encoded
-from loadcheck.verify.progress import Watch
-from loadcheck.web import LOOPBACK, Address, LivePage
+from loadcheck.verify.progress import ProgressView
+from loadcheck.web import LOOPBACK, ListenAddress, LivePage
 
 _MOST_PORT = 65535
 _REDRAW_S = 0.5
@@ -74,18 +74,18 @@ def finish(served: LivePage | None, *documents: Mapping[str, Any]) -> None:
         served.finish(*map(encoded, documents))
 
 
-def _page(web: str | None) -> Address | None:
+def _page(web: str | None) -> ListenAddress | None:
     if web is None:
         return None
-    return Address(option="--web", port=0 if web == ANY_PORT else _port("--web", web))
+    return ListenAddress(option="--web", port=0 if web == ANY_PORT else _port("--web", web))
 
 
-def _metrics(given: str | None) -> Address | None:
+def _metrics(given: str | None) -> ListenAddress | None:
     if given is None:
         return None
     host, _, port = given.rpartition(":")
     host = host.strip("[]")
-    return Address(
+    return ListenAddress(
         option="--metrics-port", host=host or LOOPBACK, port=_port("--metrics-port", port)
     )
 
@@ -134,7 +134,7 @@ class SearchView:
         self.notes: dict[str, None] = {}
         self._screen = Screen(sys.stderr)
 
-    def watch(self, number: int, rate: float, /) -> Watch:
+    def watch(self, number: int, rate: float, /) -> ProgressView:
         """Return what shows a probe while it goes on."""
 
         async def show(progress: Any) -> None:
@@ -149,7 +149,7 @@ class SearchView:
             finally:
                 self._screen.show("\r\x1b[K")
 
-        shown: Watch = show
+        shown: ProgressView = show
         if self._served is not None:
             shown = self._served.with_page(shown, f"probe {number} at {copies(rate)}")
         if self._metrics is None and self._served is None:

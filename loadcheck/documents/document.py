@@ -29,7 +29,7 @@ from loadcheck.documents.formats import (
     compose,
     compose_json,
 )
-from loadcheck.errors import Place, Problem, WorkflowError
+from loadcheck.errors import Location, Problem, WorkflowError
 
 Scalar = str | int | float | bool | datetime | date | time
 
@@ -41,7 +41,7 @@ class Node:
     """A value and where it was written."""
 
     value: dict[str, Node] | list[Node] | Scalar
-    place: Place
+    place: Location
 
     def plain(self) -> Any:
         """Return the value as ``tomllib`` gave it, without places."""
@@ -96,7 +96,7 @@ def annotate(
     """
     lines = lines or {}
     line = lines.get(path, line)
-    place = Place(file=file, line=line, key=dotted(path))
+    place = Location(file=file, line=line, key=dotted(path))
 
     def below(part: str | int, entry: Any) -> Node:
         return annotate(entry, file=file, lines=lines, path=(*path, part), line=line)

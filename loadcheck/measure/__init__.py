@@ -11,7 +11,7 @@ import binascii
 import enum
 from abc import abstractmethod
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -80,6 +80,21 @@ def unpack(packed: Sparse, counts: npt.NDArray[Any]) -> None:
     )
 
 
+_CHUNK = 1 << 18
+"""So many numbers of a set at a time: no array of all copies is ever needed."""
+
+
+def array_of(numbers: BitMap) -> npt.NDArray[np.int64]:
+    """Return the numbers of a set, ascending."""
+    return np.array(numbers.to_array(), dtype=np.int64)
+
+
+def in_chunks(numbers: BitMap) -> Iterator[npt.NDArray[np.int64]]:
+    """Yield the numbers of a set, ascending, a few at a time."""
+    for begin in range(0, len(numbers), _CHUNK):
+        yield array_of(numbers[begin : begin + _CHUNK])
+
+
 def bitmap(numbers: npt.NDArray[Any]) -> BitMap:
     """Return the set of some numbers: out of an array of C's it is made eight times as fast."""
     listed = array("I")
@@ -127,6 +142,12 @@ class Ledger(Recorded):
             self.rejected.add(number)
         else:
             self.indeterminate.add(number)
+
+    @property
+    def end(self) -> int:
+        """The number after the last copy that fell due."""
+        due = self.started | self.skipped
+        return int(due.max()) + 1 if due else 0
 
     def open(self) -> BitMap:
         """Return the copies that were started and have no outcome."""

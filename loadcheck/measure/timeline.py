@@ -240,7 +240,7 @@ class Timeline(Recorded):
     def join(
         self, parts: Sequence[tuple[Mapping[str, Cell], tuple[Sparse, ...]]], uniques: int | None
     ) -> None:
-        """Append the row of the next second, as several generators tell it.
+        """Append the row of the next second, as several generators report it.
 
         Args:
             parts: What :meth:`second` returns of each that has come to it; none: nothing was done.

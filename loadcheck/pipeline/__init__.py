@@ -8,8 +8,13 @@ from __future__ import annotations
 import secrets
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+)
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from operator import attrgetter
@@ -42,14 +47,14 @@ from loadcheck.result.store import ResultFile, default_name
 from loadcheck.scenario.model import Scenario
 from loadcheck.secrets import redactor
 from loadcheck.verify.compiled import CompiledScenario
-from loadcheck.verify.progress import Watch
+from loadcheck.verify.progress import ProgressView
 from loadcheck.verify.query_client import QueryChannel
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """The first ends the load, the second everything that still goes on."""
 REPEATED_S = 0.5
 """The same signal again within this time is the same wish, sent by a terminal and by a parent."""
-SPARE_FILES = 64
+_SPARE_FILES = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +87,7 @@ class Options:
     preflight: Mapping[str, int] = field(default_factory=dict)
 
 
-async def run(scenario: Scenario, options: Options, watch: Watch) -> CompletedRun:
+async def run(scenario: Scenario, options: Options, watch: ProgressView) -> CompletedRun:
     """Run a scenario and save what came of it.
 
     Args:
@@ -95,42 +100,65 @@ async def run(scenario: Scenario, options: Options, watch: Watch) -> CompletedRu
         TargetError: The embedded emulator did not start.
     """
     scenario = await anyio.to_thread.run_sync(with_facts, scenario)
-    seed, now = seed_of(scenario, options), datetime.now(UTC)
-    with addressed(scenario) as address:
+    now = datetime.now(UTC)
+    async with opened(scenario, [scenario], options) as ((compiled,), context):
+        path = options.output
+        if path is None:
+            path = options.results / default_name(scenario.name, now, compiled.run.id)
+        return await execute(compiled, ResultFile(path, replace=options.replace), watch, context)
+
+
+@asynccontextmanager
+async def opened(
+    scenario: Scenario, flows: Sequence[Scenario], options: Options
+) -> AsyncIterator[tuple[list[CompiledScenario], RunContext]]:
+    """Compile what is to be run, and start what it needs, for the length of a block.
+
+    Args:
+        scenario: What to do.
+        flows: Its flows, if it is a mix; else itself alone.
+        options: What the user says beside it.
+
+    Raises:
+        InputError: Something in the input cannot be used; nothing was sent or written.
+        TargetError: The embedded emulator did not start.
+    """
+    seed = seed_of(scenario, options)
+    with addressed(flows[0]) as address:
         # 1. compile: every error in the input is found before anything starts
-        sources = plans.Sources()
+        sources, workers, consent = plans.Sources(), options.workers, options.consent
         with sources.noted():
-            compiled = prepare_run(
-                scenario, address, seed, options.workers, consent=options.consent
-            )
+            compiled = [
+                prepare_run(flow, address, plans.flow_seed(seed, place), workers, consent=consent)
+                for place, flow in enumerate(flows)
+            ]
         plans.require_plan(
             scenario,
-            [compiled],
+            compiled,
             sources,
             seed=scenario.seed if options.seed is None else options.seed,
             approved=options.approved,
             forced=options.force_limits,
         )
+        if len(flows) > 1:
+            raise_open_file_limit(sum(max_requests(flow.load) for flow in flows) + _SPARE_FILES)
         # 2. start the embedded emulator, if it is the target
-        async with emulator_for(scenario, address, seed) as emulator:
-            heard = open_signals() if options.signals else nullcontext(no_signals())
-            with heard as signals:
-                path = options.output
-                if path is None:
-                    path = options.results / default_name(scenario.name, now, compiled.run.id)
-                context = RunContext(
-                    emulator=emulator,
-                    signals=signals,
-                    address=address,
-                    workers=options.workers,
-                    preflight=options.preflight,
+        async with emulator_for(flows[0], address, seed) as emulator:
+            with open_signals() if options.signals else nullcontext(no_signals()) as signals:
+                yield (
+                    compiled,
+                    RunContext(
+                        emulator=emulator,
+                        signals=signals,
+                        address=address,
+                        workers=workers,
+                        preflight=options.preflight,
+                    ),
                 )
-                file = ResultFile(path, replace=options.replace)
-                return await execute(compiled, file, watch, context)
 
 
 async def execute(
-    compiled: CompiledScenario, sink: ResultSink, watch: Watch, context: RunContext
+    compiled: CompiledScenario, sink: ResultSink, watch: ProgressView, context: RunContext
 ) -> CompletedRun:
     """Do everything of one run that needs its target, and save what came of it.
 
@@ -157,12 +185,7 @@ async def execute(
             channel = QueryChannel(
                 send=asking.send, sent=engine.record.record_query, budget=context.allowance
             )
-            session = RunSession(compiled, writer, engine, channel, context.abort)
-            session.gate, session.preflight = context.gate, context.preflight
-            if context.together is not None:
-                session.join(context.together)
-            if context.shared is not None:
-                session.shared, session.alone = context.shared, False
+            session = RunSession(compiled, writer, engine, channel, context)
             # 3. save the intent, before the first request
             await session.save_intent()
             # whatever breaks now, the run is judged and saved; a second signal ends 4 to 7
@@ -170,14 +193,14 @@ async def execute(
                 # 4. see that the target takes connections
                 # and run what is run once for all copies
                 if await session.reaches_target() and await session.set_up():
-                    async with session.fresh():
+                    async with session.renewing():
                         # 5. ask for the count before the run
-                        await session.ask_before()
+                        await session.attempt("asking", session.ask_before)
                         # 6. send every copy when it is due, and await those in flight; ask
                         # meanwhile
-                        await session.send()
+                        await session.attempt("load", session.send)
                         # 7. ask until the count has settled, or the deadline has passed
-                        await session.settle()
+                        await session.attempt("asking", session.settle)
     except Exception as error:
         if session is None or not session.begun:
             sink.close()
@@ -235,7 +258,7 @@ def prepare_run(
     if workers is not None and workers.wanted(scenario):
         workers.check(scenario)
     else:
-        raise_open_file_limit(max_requests(scenario.load) + SPARE_FILES)
+        raise_open_file_limit(max_requests(scenario.load) + _SPARE_FILES)
     return compiled
 
 

@@ -15,7 +15,7 @@ from loadcheck.data.table import DataError, open_table
 from loadcheck.errors import Problem, ScenarioError, did_you_mean
 from loadcheck.load.pacer import planned_copies
 from loadcheck.pipeline.once import texts
-from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario, Verify
+from loadcheck.scenario.model import Scenario, Verify
 from loadcheck.workflow.copydata import MANY, UNIQUE
 from loadcheck.workflow.identity import Run
 from loadcheck.workflow.runtime.plan import Plan, StepPlan
@@ -65,7 +65,8 @@ def with_data(
         if not table.rows:
             problems.append(scenario.problem(f"data.{file.name}.file", "has no rows"))
         elif file.end == "stop":
-            load = _at_most(load, max(1, table.rows // each))
+            rows = max(1, table.rows // each)
+            load = replace(load, copies=rows if load.copies is None else min(rows, load.copies))
         elif file.end == "error" and planned is None:
             remedy = 'say how many by load.copies, or end = "stop"'
             message = f"{table.rows:,} rows may be too few: the load has no number of copies"
@@ -236,11 +237,6 @@ def _place_of(scenario: Scenario, word: str, at: str = "") -> str:
         if word in text:
             return key
     return word.removeprefix("$values.")
-
-
-def _at_most(load: OpenLoad | ClosedLoad, rows: int) -> OpenLoad | ClosedLoad:
-    copies = rows if load.copies is None else min(rows, load.copies)
-    return replace(load, copies=copies)
 
 
 def _unknown_types(scenario: Scenario, file: DataFile, names: Sequence[str]) -> list[Problem]:

@@ -57,7 +57,7 @@ class DeletionError(LoadcheckError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outline:
+class DeletionOutline:
     """What is to be deleted, for a person to say yes or no.
 
     Attributes:
@@ -112,7 +112,7 @@ class Deleted:
     says: str
 
 
-Ask = Callable[[Outline], bool]
+Ask = Callable[[DeletionOutline], bool]
 OnProgress = Callable[[int, int], None]
 
 
@@ -177,7 +177,7 @@ async def at_end(
                         file = stack.enter_context(ResultFile(finished.path, replace=True))
                     # the tear-down may have ended the session that the set-up began
                     async with set_up(compiled):
-                        await remove(compiled, document, save, _yes, _say_nothing)
+                        await remove(compiled, document, save, lambda _: True, lambda *_: None)
                     why = ""
                 except LoadcheckError as error:
                     why = str(error)
@@ -195,14 +195,6 @@ async def at_end(
 async def _handle_signals(signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope) -> None:
     async for _ in signals:
         scope.cancel()
-
-
-def _yes(_: Outline) -> bool:
-    return True
-
-
-def _say_nothing(_: int, __: int) -> None:
-    """Nobody looks."""
 
 
 async def remove(
@@ -282,7 +274,7 @@ def check(compiled: CompiledScenario) -> Deletion:
         message = f"this service cannot delete users: {deletion.impossible}"
         raise InputError(scenario.problem("delete.impossible", message))
     if compiled.isolation != "filter":
-        message = "the count does not tell this run from others, so nothing could prove whose"
+        message = "the count does not separate this run from others, so nothing could prove whose"
         remedy = "mark the run's events, [[overlay]] with $run.id, and filter the count by it"
         raise InputError(scenario.problem("verify.step", f"{message} users these are", remedy))
     for name in ("job", "days", "states") if deletion.jobs is not None else ():
@@ -359,7 +351,8 @@ def _parts(
     compiled: CompiledScenario, deletion: Deletion, document: dict[str, Any]
 ) -> Sequence[_Part]:
     """Return the users that the run sent, by the ledger."""
-    ledger, _ = people_of(document, compiled)
+    people, _ = people_of(document, compiled)
+    ledger = people.ledger
     size = deletion.batch if deletion.by_user else 0
     names = UserNames(compiled.plan, compiled.ingest, compiled.scenario.verify.user)
     if size and not names.known:
@@ -374,9 +367,7 @@ def _parts(
     assert spec is not None
     if controls.acknowledged is not None:
         plan, asked = spec.factory.sister(FRESH_RUN)
-        touched = ledger.started | ledger.skipped
-        first = touched.max() + 1 if touched else 0
-        numbers = BitMap(range(first, first + fresh_users(controls.share)))
+        numbers = BitMap(range(ledger.end, ledger.end + fresh_users(controls.share)))
         fresh = names.of_plan(plan).of
         parts.append(_Part(f"{compiled.run.id}{FRESH_RUN}", fresh, numbers, size, asked.counts))
     if controls.paired is not None and deletion.by_run:
@@ -440,17 +431,17 @@ def _outline(
     document: dict[str, Any],
     parts: Sequence[_Part],
     section: dict[str, Any],
-) -> Outline:
-    ledger, unsaved = people_of(document, compiled)
+) -> DeletionOutline:
+    people, unsaved = people_of(document, compiled)
     deletion, numbers = compiled.scenario.deletion, parts[0].numbers
     assert deletion is not None
     fresh = [part for part in parts[1:] if part.run_id.endswith(FRESH_RUN)]
-    return Outline(
+    return DeletionOutline(
         run_id=compiled.run.id,
         name=compiled.scenario.name,
         server=section["server"],
-        acknowledged=len(ledger.acknowledged & numbers),
-        indeterminate=len(ledger.indeterminate & numbers),
+        acknowledged=len(people.ledger.acknowledged & numbers),
+        indeterminate=len(people.ledger.indeterminate & numbers),
         controls=sum(len(part.numbers) for part in fresh),
         unsaved=len(unsaved),
         batches=section["batches"],
@@ -748,7 +739,7 @@ def _sentence(section: dict[str, Any]) -> str:
     return f"{users} are deleted: the service counts none of them any more."
 
 
-def lines(outline: Outline) -> Iterator[tuple[str, str]]:
+def lines(outline: DeletionOutline) -> Iterator[tuple[str, str]]:
     """Yield what a person is to know before saying yes: label and text."""
     each = f"{outline.acknowledged:,} acknowledged, {outline.indeterminate:,} indeterminate"
     if outline.unsaved:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -37,12 +36,11 @@ from loadcheck.verify.export import (
 )
 from loadcheck.verify.naming import SendTimes, UserNames
 from loadcheck.verify.query_client import QueryChannel, QueryClient, Send
-from loadcheck.workflow.exchange import Request
 from loadcheck.workflow.expressions import UnsendableError, as_text
 from loadcheck.workflow.expressions.grammar import ExpressionError
 from loadcheck.workflow.expressions.selectors import compile_jsonpath
 from loadcheck.workflow.identity import insert_id
-from loadcheck.workflow.runtime import no_retry
+from loadcheck.workflow.runtime import first_request, no_retry
 
 _HOUR = timedelta(hours=1)
 _TIMEOUT_S = 600.0
@@ -172,8 +170,8 @@ class _PageRequests:
         assert spec is not None
         assert observer is not None
         assert export is not None
-        request = next(spec.queries.counts.uniques.run(1))
-        assert isinstance(request, Request)
+        request = first_request(spec.queries.counts.uniques.run(1))
+        assert request is not None
         self._compiled = compiled
         self._export = export
         self._server = export.server(str(request.origin), observer.base)
@@ -247,11 +245,6 @@ async def _save(answer: AbstractAsyncContextManager[httpx.Response], page: Path)
     except httpx.HTTPError as error:
         message = f"the export could not be fetched: {str(error) or type(error).__name__}"
         raise InputError(Problem(message=message, remedy=_REMEDY)) from None
-
-
-def _unreadable(error: ExportError) -> InputError:
-    message = f"{error}. It proves nothing"
-    return InputError(Problem(message=message, remedy=_REMEDY))
 
 
 def _refused(status: int, said: str) -> InputError:
@@ -349,7 +342,8 @@ class Pages:
             self.number += 1
             return self._export.paged and self._goes_on(events, digest)
         except ExportError as error:
-            raise _unreadable(error) from None
+            message = f"{error}. It proves nothing"
+            raise InputError(Problem(message=message, remedy=_REMEDY)) from None
 
     def _compare(self, path: Path) -> tuple[int, bytes]:
         """Return how many events a page has, and a digest of it."""
@@ -512,11 +506,9 @@ class _ExpectedEvents:
 
     def _body(self, number: int) -> Any:
         """Return what a copy sends in the ingest step, most often its first."""
-        flow = self._plan.copy(number, self._now_ms, no_retry)
-        request = next(flow, None)
-        flow.close()
+        request = first_request(self._plan.copy(number, self._now_ms, no_retry))
         try:
-            if not isinstance(request, Request) or request.step != self._ingest:
+            if request is None or request.step != self._ingest:
                 requests = self._plan.foreseen(number, self._now_ms, "")
                 request = next(each for each in requests if each.step == self._ingest)
             return orjson.loads(request.body)
@@ -608,8 +600,3 @@ def export_to_json(found: Compared, name: Callable[[int], str], due: SendTimes) 
             for one in found.altered
         ],
     }
-
-
-def temporary_folder() -> tempfile.TemporaryDirectory[str]:
-    """Return a folder that is gone after use."""
-    return tempfile.TemporaryDirectory(prefix="loadcheck-")

@@ -15,7 +15,6 @@ from operator import add
 from typing import Any
 
 import numpy as np
-from pyroaring import BitMap
 
 from loadcheck.errors import Problem, ResultFileError, all_of
 from loadcheck.measure import Ledger, known_sum
@@ -359,11 +358,10 @@ def _renumbered(every: Sequence[Document]) -> Iterator[Ledger]:
     first = 0
     for document in every:
         ledger = Ledger.from_json(document["ledger"])
-        known: BitMap = ledger.started | ledger.skipped
         moved = Ledger()
         moved.__setstate__(tuple(copies.shift(first) for copies in ledger.__getstate__()))
         yield moved
-        first += max(int(known.max()) + 1 if known else 0, document["run"].get("copies") or 0)
+        first += max(ledger.end, document["run"].get("copies") or 0)
 
 
 def _timeline(every: Sequence[Document], offsets: Sequence[float]) -> dict[str, Any]:
@@ -612,14 +610,14 @@ def _findings(parts: Sequence[Part]) -> Iterator[Finding]:
             by_check.setdefault(finding["check"], []).append((part.file, finding))
     for check, found in by_check.items():
         verdict = worst(Verdict(finding["verdict"]) for _, finding in found)
-        telling = [(f, each) for f, each in found if each["verdict"] == verdict.value]
-        summary = " ".join(f"{file}: {each['summary']}" for file, each in telling)
+        decisive = [(f, each) for f, each in found if each["verdict"] == verdict.value]
+        summary = " ".join(f"{file}: {each['summary']}" for file, each in decisive)
         number = sum(part.document["copies"]["acknowledged"] for part in parts)
         if check == "lost" and verdict is Verdict.PASS:
             users = all_of(number, "acknowledged users", start=True)
             summary = f"{users} of {len(parts)} runs were counted."
         elif verdict is Verdict.PASS:
-            summary = " ".join(dict.fromkeys(each["summary"] for _, each in telling))
+            summary = " ".join(dict.fromkeys(each["summary"] for _, each in decisive))
         evidence = {file: each["evidence"] for file, each in found}
         yield Finding(check=check, verdict=verdict, summary=summary, evidence={"runs": evidence})
 

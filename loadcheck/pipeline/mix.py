@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager, nullcontext, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial, reduce
@@ -19,29 +19,17 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 
 from loadcheck.errors import Problem, ResultFileError, SaveError
 from loadcheck.load.engine import loop_waiting
-from loadcheck.load.monitor import raise_open_file_limit
-from loadcheck.load.pacer import max_requests
 from loadcheck.load.runner import Begin
 from loadcheck.measure import known_sum
 from loadcheck.measure.histogram import Histogram
 from loadcheck.measure.record import WORKFLOW, StageSpan
-from loadcheck.pipeline import (
-    SPARE_FILES,
-    Options,
-    execute,
-    no_signals,
-    open_signals,
-    prepare_run,
-    seed_of,
-)
-from loadcheck.pipeline import plan as plans
+from loadcheck.pipeline import Options, execute, opened
 from loadcheck.pipeline.labels import new_id, with_facts
 from loadcheck.pipeline.merge import ALL_FLOWS, MergedFigures
 from loadcheck.pipeline.once import SharedSteps, alike
 from loadcheck.pipeline.prepare import thresholds_together
-from loadcheck.pipeline.reconcile import COUNTED, OWN_CHECKS
+from loadcheck.pipeline.reconcile import OWN_CHECKS
 from loadcheck.pipeline.session import CUT_SHORT, CompletedRun, RunContext
-from loadcheck.pipeline.target import addressed, emulator_for
 from loadcheck.result import OUTCOMES
 from loadcheck.result.document import histogram
 from loadcheck.result.store import ResultFile, default_name, of_flow
@@ -49,9 +37,9 @@ from loadcheck.scenario.model import Scenario, Threshold
 from loadcheck.verify import Verdict, overall, worst
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.figures import MixFigures, RunFigures
-from loadcheck.verify.metrics import Measured, Metric, MetricNames
+from loadcheck.verify.metrics import COUNTED, Measured, Metric, MetricNames
 from loadcheck.verify.naming import UserNames
-from loadcheck.verify.progress import Watch
+from loadcheck.verify.progress import ProgressView
 from loadcheck.verify.query_client import QueryBudget
 from loadcheck.verify.thresholds import (
     Aborted,
@@ -90,7 +78,7 @@ class CompletedMix:
         return any(flow.interrupted for flow in self.flows)
 
 
-async def run_mix(scenario: Scenario, options: Options, watch: Watch) -> CompletedMix:
+async def run_mix(scenario: Scenario, options: Options, watch: ProgressView) -> CompletedMix:
     """Run the flows of a mix at once and save what came of each.
 
     Args:
@@ -111,42 +99,9 @@ async def run_mix(scenario: Scenario, options: Options, watch: Watch) -> Complet
         )
         for flow in scenario.flows
     ]
-    seed, now = seed_of(scenario, options), datetime.now(UTC)
-    with addressed(flows[0]) as address:
-        # flows of the same seed would arrive in step
-        sources = plans.Sources()
-        with sources.noted():
-            compiled = [
-                prepare_run(
-                    flow,
-                    address,
-                    plans.flow_seed(seed, place),
-                    options.workers,
-                    consent=options.consent,
-                )
-                for place, flow in enumerate(flows)
-            ]
-        plans.require_plan(
-            scenario,
-            compiled,
-            sources,
-            seed=scenario.seed if options.seed is None else options.seed,
-            approved=options.approved,
-            forced=options.force_limits,
-        )
-        raise_open_file_limit(sum(max_requests(flow.load) for flow in flows) + SPARE_FILES)
-        async with emulator_for(flows[0], address, seed) as emulator:
-            heard = open_signals() if options.signals else nullcontext(no_signals())
-            with heard as signals:
-                context = RunContext(
-                    emulator=emulator,
-                    signals=signals,
-                    address=address,
-                    workers=options.workers,
-                    preflight=options.preflight,
-                )
-                files = _claimed(compiled, options, now)
-                return await _together(compiled, limits, files, watch, context)
+    now = datetime.now(UTC)
+    async with opened(scenario, flows, options) as (compiled, context):
+        return await _together(compiled, limits, _claimed(compiled, options, now), watch, context)
 
 
 def _claimed(
@@ -173,17 +128,17 @@ async def _together(
     compiled: Sequence[CompiledScenario],
     limits: Sequence[ParsedThreshold],
     files: Sequence[ResultFile],
-    watch: Watch,
+    watch: ProgressView,
     context: RunContext,
 ) -> CompletedMix:
     runs: dict[int, CompletedRun] = {}
     errors: list[Exception] = []
-    gate, budgets, shared = Gate(len(compiled)), _Budgets(), alike(compiled)
+    barrier, budgets, shared = StartBarrier(len(compiled)), _Budgets(), alike(compiled)
     same_users = have_same_users(compiled)
-    whole = _Whole(compiled, limits, same_users=same_users)
+    whole = _MixThresholds(compiled, limits, same_users=same_users)
     waiting = loop_waiting()
     async with anyio.create_task_group() as around:
-        fan = _Fan(context.signals, len(compiled) + 1)
+        fan = _SignalFan(context.signals, len(compiled) + 1)
         around.start_soon(fan.pump)
         async with _torn_down(shared, fan.heard(-1)), anyio.create_task_group() as tasks:
 
@@ -192,7 +147,7 @@ async def _together(
                     context,
                     signals=fan.heard(place),
                     allowance=budgets.of(compiled[place]),
-                    gate=partial(gate.ready, place),
+                    barrier=partial(barrier.ready, place),
                     abort=partial(_FlowAbort, whole, place),
                     shared=shared[place],
                     waiting=waiting,
@@ -205,7 +160,7 @@ async def _together(
                     errors.append(error)
                     tasks.cancel_scope.cancel()
                 finally:
-                    gate.leave(place)
+                    barrier.leave(place)
                     whole.leave(place)
 
             for place in range(len(compiled)):
@@ -259,7 +214,7 @@ def have_same_users(flows: Sequence[CompiledScenario]) -> bool:
     return False
 
 
-class _Whole:
+class _MixThresholds:
     """What must hold of all flows together; looked at meanwhile where it ends the load.
 
     Args:
@@ -310,7 +265,7 @@ class _Whole:
         return self.aborted
 
     def join(self, place: int, now: Callable[[], RunFigures]) -> Callable[[], Sequence[Judged]]:
-        """Take what tells a flow's figures; return what judges all so far, for who shows it.
+        """Take what gives a flow's figures; return what judges all so far, for the live view.
 
         Only the first flow that goes on reports: else it would be said, and cost, once for each.
         """
@@ -359,7 +314,7 @@ class _FlowAbort:
 
     def __init__(
         self,
-        whole: _Whole,
+        whole: _MixThresholds,
         place: int,
         thresholds: Sequence[ParsedThreshold],
         stages: Sequence[StageSpan],
@@ -379,7 +334,7 @@ class _FlowAbort:
 
 
 def _judged(
-    flows: Sequence[CompletedRun], shared: Sequence[SharedSteps], whole: _Whole
+    flows: Sequence[CompletedRun], shared: Sequence[SharedSteps], whole: _MixThresholds
 ) -> CompletedMix:
     """Return the mix, what is said of all together in each flow's file as well."""
     checked = [flow.judgement.consistent for flow in flows]
@@ -547,7 +502,7 @@ def measured_together(flows: Sequence[RunFigures]) -> dict[str, Any]:
     }
 
 
-class Gate:
+class StartBarrier:
     """Lets several flows begin at one instant, or none of them.
 
     Args:
@@ -577,7 +532,7 @@ class Gate:
             self._open.set()
 
 
-class _Fan:
+class _SignalFan:
     """Hands each signal on to every flow."""
 
     def __init__(self, source: AsyncIterator[signal.Signals], flows: int) -> None:

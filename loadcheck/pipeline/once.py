@@ -15,19 +15,20 @@ from loadcheck.data.values import LITERAL, word_of
 from loadcheck.documents.document import dotted
 from loadcheck.errors import Problem, ScenarioError, WorkflowError, did_you_mean
 from loadcheck.load.retry import Backoff
-from loadcheck.load.transport.httpx_ import HttpxTransport, httpx_transport
+from loadcheck.load.transport.httpx_ import httpx_transport
 from loadcheck.scenario.model import Once as Wanted
 from loadcheck.scenario.model import Scenario
 from loadcheck.secrets import HIDDEN, redactor
 from loadcheck.verify.compiled import CompiledScenario, SharedPlan
+from loadcheck.verify.query_client import drive
 from loadcheck.workflow.compile import Settings, compile_plan
 from loadcheck.workflow.copydata import PER_COPY
-from loadcheck.workflow.exchange import Exchange, Pause
+from loadcheck.workflow.exchange import Exchange, Request
 from loadcheck.workflow.identity import Run, SharedOutputs
 from loadcheck.workflow.runtime.plan import Once, Plan
 
 Outputs = Mapping[str, Any]
-Spread = Callable[[Outputs], Awaitable[None]]
+Distribute = Callable[[Outputs], Awaitable[None]]
 """Hands outputs on to other processes."""
 
 _USED: Final = re.compile(r"\$setup\.outputs\.([A-Za-z0-9_\-]+(?:\.[A-Za-z0-9_\-]+)*)")
@@ -226,7 +227,7 @@ class SharedSteps:
         self._compiled = compiled
         self._setup = _used_by_all([compiled, *others])
         self._teardown = compiled.teardown
-        self._takers: list[tuple[SharedOutputs, Spread | None]] = []
+        self._takers: list[tuple[SharedOutputs, Distribute | None]] = []
         self._one, self._keeper = anyio.Lock(), anyio.Lock()
         self._why: str | None = None
         self._due_s = self._behind_s = 0.0
@@ -242,13 +243,13 @@ class SharedSteps:
             )
 
     async def set_up(
-        self, compiled: CompiledScenario | None = None, spread: Spread | None = None
+        self, compiled: CompiledScenario | None = None, distribute: Distribute | None = None
     ) -> str:
         """Run the set-up, unless another flow has; return why the load cannot begin, or "".
 
         Args:
             compiled: The flow that uses its outputs; None: the only one.
-            spread: Hands the outputs on to the processes that send its load.
+            distribute: Hands the outputs on to the processes that send its load.
         """
         if self._setup is None:
             return ""
@@ -259,12 +260,12 @@ class SharedSteps:
                 self._due_s = anyio.current_time() + (self._setup.wanted.every_s or 0.0)
             if self._why:
                 return f"the set-up failed: {self._why}"
-            taker = ((compiled or self._compiled).run.shared, spread)
+            taker = ((compiled or self._compiled).run.shared, distribute)
             self._takers.append(taker)
             await self._hand([taker])
         return ""
 
-    async def keep_fresh(self) -> None:
+    async def keep_renewed(self) -> None:
         """Run the set-up again and again, as its outputs expire; runs until cancelled.
 
         Where several flows share it, one of them does; when that one is over, another goes on.
@@ -342,14 +343,14 @@ class SharedSteps:
         self.runs += 1
         return ""
 
-    async def _hand(self, takers: Iterable[tuple[SharedOutputs, Spread | None]]) -> None:
+    async def _hand(self, takers: Iterable[tuple[SharedOutputs, Distribute | None]]) -> None:
         """Let flows use the outputs, and hide what the set-up has seen."""
         shared = self._compiled.run.shared
-        for taker, spread in list(takers):
+        for taker, distribute in list(takers):
             if taker is not shared:
                 taker.values, taker.hidden = shared.values, taker.hidden | shared.hidden
-            if spread is not None:
-                await spread(shared.values)
+            if distribute is not None:
+                await distribute(shared.values)
 
     def _begun(self, part: SharedPlan) -> Once:
         part.plan.unsent.clear()
@@ -362,7 +363,13 @@ class SharedSteps:
         success: bool | None = None
         with anyio.move_on_after(part.wanted.timeout_s):
             async with httpx_transport(part.transport) as transport:
-                success = await self._drive(run, transport, asked)
+
+                async def send(request: Request) -> Exchange:
+                    self._touched = True
+                    asked.append(await transport.send(request))
+                    return asked[-1]
+
+                success = await drive(run.flow, send)
         last = asked[-1] if asked else None
         self._compiled.run.shared.hide(run.outputs(), run.passed())
         if success is None:
@@ -373,21 +380,6 @@ class SharedSteps:
         unsent = "; ".join(part.plan.unsent)
         why = self._failure(part.plan, last) if last is not None and not last.success else unsent
         return why or unsent or "none of its steps could be run"
-
-    async def _drive(self, run: Once, transport: HttpxTransport, asked: list[Exchange]) -> bool:
-        exchange: Exchange | None = None
-        while True:
-            try:
-                effect = run.flow.send(exchange)  # type: ignore[arg-type]  # None starts it
-            except StopIteration as stop:
-                return bool(stop.value)
-            if isinstance(effect, Pause):
-                exchange = None
-                await anyio.sleep(effect.seconds)
-            else:
-                self._touched = True
-                exchange = await transport.send(effect)
-                asked.append(exchange)
 
     def _failure(self, plan: Plan, exchange: Exchange) -> str:
         """Return what a step that failed was answered, without anything that may be a secret."""

@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from loadcheck.documents.files import noting
@@ -32,7 +32,7 @@ from loadcheck.scenario.grammar import MAX_SEED
 from loadcheck.scenario.model import ClosedLoad, Guard, OpenLoad, Scenario, Service
 from loadcheck.secrets import redactor
 from loadcheck.verify.compiled import CompiledScenario
-from loadcheck.verify.guard import forecast_queries, guard_problems, most_cost
+from loadcheck.verify.guard import PlannedLoad, forecast_queries, guard_problems, most_cost
 from loadcheck.workflow.runtime.plan import Role
 
 SCHEMA: Final = "loadcheck.plan/1"
@@ -406,8 +406,7 @@ def limits(
     return found
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Figure:
+class _Figure(NamedTuple):
     """What a limit may be set for: its name, its words, what is planned, and what would fit."""
 
     limit: str
@@ -420,6 +419,7 @@ def _of_load(compiled: CompiledScenario, sent: Mapping[str, Any]) -> Iterator[_F
     scenario, load, peak = compiled.scenario, compiled.scenario.load, sent["peak"]
     each, together, body = load.events_per_copy, load.copies_per_request, sent["request_bytes"]
     rate, volume = peak["requests_per_s"], peak["body_bytes_per_s"]
+    single = "load.events_per_copy = {}".format
 
     def slower(most: float) -> str:
         return _slower(scenario, most)
@@ -437,52 +437,32 @@ def _of_load(compiled: CompiledScenario, sent: Mapping[str, Any]) -> Iterator[_F
 
     def shared(most: int) -> str:
         if each > most:
-            return f"load.events_per_copy = {most}"
+            return single(most)
         return f"load.copies_per_request = {most // each}"
 
     def rarer(most: int) -> str:
         if scenario.sessions is None:
-            return f"load.events_per_copy = {most}"
+            return single(most)
         return "fewer sessions.uploads or sessions.returning"
 
+    per_second = peak["events_per_s"]
+    yield _Figure("events_per_s", "events a second", per_second, lambda most: slower(most / each))
+    yield _Figure("requests_per_s", "requests a second", rate, fewer)
     yield _Figure(
-        limit="events_per_s",
-        says="events a second",
-        planned=peak["events_per_s"],
-        fit=lambda most: slower(most / each),
-    )
-    yield _Figure(limit="requests_per_s", says="requests a second", planned=rate, fit=fewer)
-    yield _Figure(
-        limit="bytes_per_s",
-        says="bytes a second",
-        planned=volume,
-        fit=lambda most: slower(
+        "bytes_per_s",
+        "bytes a second",
+        volume,
+        lambda most: slower(
             most / volume * compiled.pacer.peak_rate if volume and compiled.pacer else most
         ),
     )
-    yield _Figure(
-        limit="user_events_per_s",
-        says="events a second of one user",
-        # a request that is sent again is no other event, and the next upload waits for this one
-        planned=each,
-        fit=lambda most: f"load.events_per_copy = {most}",
-    )
-    yield _Figure(
-        limit="user_events_per_day",
-        says="events a day of one user",
-        planned=sent["user_events"],
-        fit=rarer,
-    )
-    yield _Figure(
-        limit="events_per_request", says="events in a request", planned=each * together, fit=shared
-    )
-    yield _Figure(limit="request_bytes", says="bytes in a request", planned=body, fit=smaller)
-    yield _Figure(
-        limit="event_bytes",
-        says="bytes in an event",
-        planned=math.ceil(body / (each * together)),
-        fit=lambda _: "smaller events",
-    )
+    # a request that is sent again is no other event, and the next upload waits for this one
+    yield _Figure("user_events_per_s", "events a second of one user", each, single)
+    yield _Figure("user_events_per_day", "events a day of one user", sent["user_events"], rarer)
+    yield _Figure("events_per_request", "events in a request", each * together, shared)
+    yield _Figure("request_bytes", "bytes in a request", body, smaller)
+    event = math.ceil(body / (each * together))
+    yield _Figure("event_bytes", "bytes in an event", event, lambda _: "smaller events")
 
 
 def _of_queries(
@@ -493,29 +473,16 @@ def _of_queries(
         says = "cost of one query"
         if verify.budget is not None:
             says += f", of {verify.budget.cost:,} in {verify.budget.window_s:g} s"
-        yield _Figure(
-            limit="verify.budget",
-            says=says,
-            planned=max(queries["plain_cost"], queries["split_cost"]),
-            fit=lambda _: "a shorter load: fewer days",
-        )
+        single = max(queries["plain_cost"], queries["split_cost"])
+        yield _Figure("verify.budget", says, single, lambda _: "a shorter load: fewer days")
         cost = queries["hour"]
         if queries["by_copies"] and cost is not None:
             cost += queries["by_copies"] * queries["plain_cost"]
         rarer = 'verify.query = "after"' if queries["by_copies"] else "a longer verify.every"
-        yield _Figure(
-            limit="query_cost_per_hour",
-            says="cost of queries in an hour",
-            planned=cost,
-            fit=lambda _: rarer,
-        )
+        yield _Figure("query_cost_per_hour", "cost of queries in an hour", cost, lambda _: rarer)
     if verify.export is not None:
-        yield _Figure(
-            limit="export_bytes",
-            says="bytes to export, as sent",
-            planned=sent["bytes"]["usual"],
-            fit=lambda _: "a shorter load",
-        )
+        usual = sent["bytes"]["usual"]
+        yield _Figure("export_bytes", "bytes to export, as sent", usual, lambda _: "a shorter load")
 
 
 def _slower(scenario: Scenario, rate: float) -> str:
@@ -545,7 +512,7 @@ def _stays(compiled: CompiledScenario, reached: Iterable[Destination]) -> list[s
     if scenario.deletes:
         left.append("users are deleted when all is over: teardown.delete")
     if compiled.verification is not None and compiled.verification.filtered:
-        left.append("up to as many control users as told above, if somebody is missing")
+        left.append("up to the number of control users above, if somebody is missing")
     if any("metrics" in each.what for each in reached):
         left.append("metrics of the run, at the collector")
     if scenario.setup is not None and scenario.teardown is None:
@@ -606,15 +573,12 @@ def require_guard(compiled: Sequence[CompiledScenario], reached: Iterable[Destin
         return
     sizes = [people(each) for each in compiled]
     rates = [None if each.pacer is None else each.pacer.peak_rate for each in compiled]
-    problems = guard_problems(
-        scenario,
-        users=known_sum([each["users"] for each in sizes]),
-        events=known_sum([each["events"] for each in sizes]),
+    load = PlannedLoad(
+        users=known_sum(each["users"] for each in sizes),
+        events=known_sum(each["events"] for each in sizes),
         peak_rate=known_sum(rates),
-        hosts=_hosts(reached),
     )
-    if problems:
-        raise InputError(problems)
+    _refuse_unguarded(scenario, load, reached)
 
 
 def require_guarded_search(compiled: CompiledScenario) -> None:
@@ -623,22 +587,18 @@ def require_guarded_search(compiled: CompiledScenario) -> None:
     Raises:
         InputError: With every rule that it breaks.
     """
-    scenario, reached = compiled.scenario, _reached([compiled])
-    most = scenario.capacity.budget_events
-    problems = guard_problems(
-        scenario,
-        users=most,
-        events=most,
-        peak_rate=scenario.capacity.highest,
-        hosts=_hosts(reached),
-        search=True,
-    )
+    scenario, most = compiled.scenario, compiled.scenario.capacity.budget_events
+    load = PlannedLoad(users=most, events=most, peak_rate=scenario.capacity.highest)
+    _refuse_unguarded(scenario, load, _reached([compiled]), search=True)
+
+
+def _refuse_unguarded(
+    scenario: Scenario, load: PlannedLoad, reached: Iterable[Destination], *, search: bool = False
+) -> None:
+    hosts = sorted({urlsplit(each.origin).hostname or "" for each in reached})
+    problems = guard_problems(scenario, load, hosts, search=search)
     if problems:
         raise InputError(problems)
-
-
-def _hosts(reached: Iterable[Destination]) -> list[str]:
-    return sorted({urlsplit(each.origin).hostname or "" for each in reached})
 
 
 def _another(found: str) -> Problem:

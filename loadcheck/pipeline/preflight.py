@@ -1,7 +1,7 @@
 """Whether keys, project and servers are the right ones: one control user, sent and looked for.
 
-The user is one of a run of its own, so that it is in nobody's way. What is wrong is told as what it
-is: the side that refuses, the region, the clock, the ids.
+The user belongs to a run of its own, so that it is in nobody's way. A problem is reported by its
+cause: the side that refuses, the region, the clock, the ids.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from loadcheck.pipeline.target import addressed, emulator_for
 from loadcheck.scenario.model import Scenario
 from loadcheck.secrets import redactor
 from loadcheck.verify.compiled import CompiledScenario
-from loadcheck.verify.query_client import QueryChannel, QueryClient, QueryResult, Send
+from loadcheck.verify.query_client import QueryChannel, QueryClient, QueryResult, Send, drive
 from loadcheck.verify.session import VerificationSpec
-from loadcheck.workflow.exchange import Exchange, Pause
+from loadcheck.workflow.exchange import Exchange
 from loadcheck.workflow.runtime import no_retry
 
 _SUFFIX: Final = "preflight"
@@ -38,8 +38,8 @@ _BAD, _THROTTLED, _SERVER = 400, 429, 500
 State = Literal["ok", "wrong", "unknown"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
+@dataclass(frozen=True, slots=True)
+class Checked:
     """One thing that was looked at.
 
     Attributes:
@@ -66,7 +66,7 @@ async def preflight(
         scenario: The scenario whose set-up is looked at.
         options: What the user says beside it.
         within_s: How long the user may take to become visible; None: ``verify.deadline``.
-        optional: Look at nothing, instead of refusing, where one user can tell nothing.
+        optional: Look at nothing, instead of refusing, where one user can show nothing.
 
     Raises:
         InputError: Something in the input cannot be used; nothing was sent.
@@ -104,23 +104,26 @@ async def preflight(
     return hidden
 
 
-async def _surrounded(compiled: CompiledScenario, flight: _Flight) -> list[Check]:
+async def _surrounded(compiled: CompiledScenario, flight: _Flight) -> list[Checked]:
     """Run the set-up, the flight and the tear-down, as a run does."""
     if compiled.setup is None:
         return await flight.run()
-    shared, checks = SharedSteps(compiled), list[Check]()
+    shared, checks = SharedSteps(compiled), list[Checked]()
     try:
         why = await shared.set_up()
         if why:
-            checks.append(Check(name="setup", state="wrong", message=why))
+            checks.append(Checked("setup", "wrong", why))
         else:
             message = f"the set-up {compiled.setup.wanted.workflow} succeeded"
-            checks += [Check(name="setup", state="ok", message=message), *await flight.run()]
+            checks += [
+                Checked("setup", "ok", message),
+                *await flight.run(),
+            ]
     finally:
         with anyio.CancelScope(shield=True):
             await shared.tear_down()
     if shared.ended:
-        checks.append(Check(name="teardown", state="wrong", message=shared.ended))
+        checks.append(Checked("teardown", "wrong", shared.ended))
     return checks
 
 
@@ -146,17 +149,17 @@ class _Flight:
         # the same in both uploads: the time is part of what makes an event the same
         self._time_ms = time.time_ns() // 1_000_000
 
-    async def run(self) -> list[Check]:
+    async def run(self) -> list[Checked]:
         """Return what was found, in the order in which it was looked at."""
         regions = [*self._regions()]
         if any(check.state == "wrong" for check in regions):
             return regions
         if not self._filtered:
-            # whoever is sent would be counted as one of the run's, and never be told from them
+            # whoever is sent would be counted as one of the run's, with no way to separate them
             message = (
                 "not sent: the query has no $run.id, and would count a control user with the run"
             )
-            unsent = Check(name="upload", state="unknown", message=message)
+            unsent = Checked("upload", "unknown", message)
             answered = self._answered(await self._ask("uniques"))
             return [*regions, unsent, answered, self._clock(), self._days()]
         sent = await self._upload()
@@ -184,36 +187,24 @@ class _Flight:
         self._heard.append((exchange, time.time()))
         return exchange
 
-    async def _upload(self) -> Check:
+    async def _upload(self) -> Checked:
         """Send the user once; a second time sends the same event again."""
-        flow = self._plan.copy(0, self._time_ms, no_retry)
-        exchange: Exchange | None = None
-        last: Exchange | None = None
-        while True:
-            try:
-                effect = flow.send(exchange)  # type: ignore[arg-type]  # None starts it
-            except StopIteration:
-                break
-            if isinstance(effect, Pause):
-                exchange = None
-                await anyio.sleep(effect.seconds)
-                continue
-            exchange = await self._listening(effect)
-            if effect.step == self._ingest.index:
-                last = exchange  # judged when the flow goes on
-                self._uploads += 1
-        return self._taken(last)
+        heard: list[Exchange] = []
+        await drive(self._plan.copy(0, self._time_ms, no_retry), self._listening, heard.append)
+        uploads = [each for each in heard if each.request.step == self._ingest.index]
+        self._uploads += len(uploads)
+        return self._taken(uploads[-1] if uploads else None)
 
-    def _taken(self, exchange: Exchange | None) -> Check:
+    def _taken(self, exchange: Exchange | None) -> Checked:
         origin = str(self._ingest.origin)
         if exchange is None:
             message = f"{self._ingest.step_id} was not sent: a step before it failed"
-            return Check(name="upload", state="wrong", message=message)
+            return Checked("upload", "wrong", message)
         if exchange.success:
-            return Check(name="upload", state="ok", message=f"{origin} took the control user")
-        return Check(name="upload", state="wrong", message=_why(exchange, origin, "API key"))
+            return Checked("upload", "ok", f"{origin} took the control user")
+        return Checked("upload", "wrong", _why(exchange, origin, "API key"))
 
-    def _neither(self) -> Check | None:
+    def _neither(self) -> Checked | None:
         """Report keys that neither side knows: they may be of another region."""
         regions = self._compiled.scenario.service.regions
         here = regions.get(self._ingest.origin.host.lower())
@@ -222,9 +213,9 @@ class _Flight:
         if here is None or not others or len(unknown) < _SIDES:
             return None
         message = f"neither side knows the keys, and both were asked in {here}: are they of "
-        return Check(name="region", state="wrong", message=f"{message}{' or '.join(others)}?")
+        return Checked("region", "wrong", f"{message}{' or '.join(others)}?")
 
-    def _regions(self) -> Iterator[Check]:
+    def _regions(self) -> Iterator[Checked]:
         """See that all servers are of one region."""
         regions = self._compiled.scenario.service.regions
         hosts = sorted({step.origin.host.lower() for step in self._plan.steps})
@@ -234,10 +225,10 @@ class _Flight:
         if len(set(known.values())) > 1:
             message = ", ".join(f"{host} is in {region}" for host, region in known.items())
             remedy = "a project lives in one: set [target] servers"
-            yield Check(name="region", state="wrong", message=f"{message}; {remedy}")
+            yield Checked("region", "wrong", f"{message}; {remedy}")
         else:
             message = f"all servers are in {next(iter(known.values()))}"
-            yield Check(name="region", state="ok", message=message)
+            yield Checked("region", "ok", message)
 
     async def _ask(self, name: Literal["uniques", "totals"]) -> QueryResult:
         counts = self._queries.counts
@@ -247,19 +238,19 @@ class _Flight:
         self._queries_asked = (queries + 1, cost + counts.cost)
         return await self._asker.ask(query, counts.cost)
 
-    def _answered(self, reply: QueryResult, *, alone: bool = False) -> Check:
+    def _answered(self, reply: QueryResult, *, alone: bool = False) -> Checked:
         exchange = self._heard[-1][0]
         origin = str(self._compiled.observer.origin) if self._compiled.observer else ""
         if reply.count("uniques")[0] is not None:
             message = f"{origin} answers" + (": the other side is the wrong one" if alone else "")
-            return Check(name="query", state="ok", message=message)
+            return Checked("query", "ok", message)
         if not exchange.success and exchange.reason:
             message = _why(exchange, origin, "credentials of the query")
         else:
             message = f"{origin}: {reply.count('uniques')[1]}"
-        return Check(name="query", state="wrong", message=message)
+        return Checked("query", "wrong", message)
 
-    async def _look(self) -> list[Check]:
+    async def _look(self) -> list[Checked]:
         """Look for the user until it is counted, then send it again."""
         began = time.monotonic()
         while True:
@@ -279,59 +270,57 @@ class _Flight:
                 f"the control user was taken, and is not counted after {waited_s:.1f} s: the keys "
                 "of upload and query are of different projects, or the service is slower"
             )
-            return [answered, Check(name="project", state="wrong", message=message)]
+            return [answered, Checked("project", "wrong", message)]
         message = f"the control user is counted after {waited_s:.1f} s: both sides are one project"
-        found = Check(name="project", state="ok", message=message)
+        found = Checked("project", "ok", message)
         return [answered, found, await self._repeated()]
 
-    async def _repeated(self) -> Check:
+    async def _repeated(self) -> Checked:
         """See whether the same event counts once."""
         name = "deduplication"
         if self._queries.counts.totals is None:
-            return Check(name=name, state="unknown", message="the service counts no events")
+            return Checked(name, "unknown", "the service counts no events")
         again = await self._upload()
         if again.state != "ok":
-            return Check(name=name, state="unknown", message=f"sent again: {again.message}")
+            return Checked(name, "unknown", f"sent again: {again.message}")
         end_s = time.monotonic() + min(1.0, self._within_s)
         events = None
         while time.monotonic() < end_s:
             events = (await self._ask("totals")).count("totals")[0]
             if events is not None and events > 1:
                 message = f"the same event, sent twice, counts {events} times: retries would show"
-                return Check(name=name, state="wrong", message=message)
+                return Checked(name, "wrong", message)
             await anyio.sleep(_PAUSE_S)
         if events != 1:
-            return Check(
-                name=name, state="unknown", message="nobody tells how many events there are"
-            )
-        return Check(name=name, state="ok", message="the same event, sent twice, counts once")
+            return Checked(name, "unknown", "no response says how many events there are")
+        return Checked(name, "ok", "the same event, sent twice, counts once")
 
-    def _clock(self) -> Check:
+    def _clock(self) -> Checked:
         """Hold the clock of this machine against the answers' Date."""
         for exchange, heard_s in reversed(self._heard):
             date = exchange.header("date")
             try:
-                told_s = parsedate_to_datetime(date).timestamp() if date else None
+                date_s = parsedate_to_datetime(date).timestamp() if date else None
             except ValueError:
-                told_s = None
-            if told_s is None:
+                date_s = None
+            if date_s is None:
                 continue
-            skew_s = heard_s - told_s
+            skew_s = heard_s - date_s
             state: State = "ok" if abs(skew_s) <= _SKEW_S else "wrong"
             way = "ahead of" if skew_s > 0 else "behind"
             message = f"this machine's clock is {abs(skew_s):.0f} s {way} the service's"
             if state == "wrong":
                 message += ": events would fall on other days, or be refused; set it (NTP)"
-            return Check(name="clock", state=state, message=message)
-        return Check(name="clock", state="unknown", message="no answer tells the time (Date)")
+            return Checked("clock", state, message)
+        return Checked("clock", "unknown", "no response has the time (Date)")
 
-    def _days(self) -> Check:
+    def _days(self) -> Checked:
         run = self._compiled.run
         message = (
-            f"no API tells the project's time zone: queries ask for {run.start_day} to "
+            f"no API returns the project's time zone: queries ask for {run.start_day} to "
             f"{run.end_day}, a day more on either side, which is right in every zone"
         )
-        return Check(name="days", state="ok", message=message)
+        return Checked("days", "ok", message)
 
 
 def _is_unknown(exchange: Exchange) -> bool:

@@ -358,11 +358,11 @@ def _ingest_problems(scenario: Scenario) -> list[Problem]:
         if used and verify.ingest is None
     ]
     if load.events_per_copy > 1 and verify.repeat is None:
-        remedy = "tell in [verify.repeat] how a copy sends further events"
+        remedy = "say in [verify.repeat] how a copy sends further events"
         message = "the workflow's profile knows only one event a copy"
         problems.append(scenario.problem("load.events_per_copy", message, remedy))
     if load.copies_per_request > 1 and verify.batch is None:
-        remedy = "tell in [verify.batch] where the events stand in a request"
+        remedy = "say in [verify.batch] where the events stand in a request"
         message = "the workflow's profile knows only one copy a request"
         problems.append(scenario.problem("load.copies_per_request", message, remedy))
     return problems
@@ -454,7 +454,7 @@ def _misplaced_limits(scenario: Scenario, plan: Plan) -> list[Problem]:
 
 
 def _lost_marks(scenario: Scenario) -> list[Problem]:
-    """Report additions that replace what another one has put there to tell the run from others."""
+    """Report additions that replace the mark by which another one separates the run from others."""
     return [
         scenario.problem(
             f"overlay.{index}.at",
@@ -478,7 +478,7 @@ def _needless_leave(scenario: Scenario, plan: Plan) -> list[Problem]:
         return []
     if repeatable_steps(scenario, plan):
         return []
-    message = "no request carries a key by which the service could tell duplicates"
+    message = "no request carries a key by which the service could recognise duplicates"
     remedy = "put $copy.insertId into the request, or leave stale out"
     return [scenario.problem("retry.stale", message, remedy)]
 
@@ -495,7 +495,7 @@ def _needless_thought(scenario: Scenario, plan: Plan) -> list[Problem]:
 
 
 def _compile(scenario: Scenario, problems: list[Problem], settings: Settings) -> Plan:
-    """Compile, and if that fails tell what was found before as well."""
+    """Compile; if that fails, report what was found before as well."""
     try:
         return compile_plan(settings)
     except WorkflowError as error:
@@ -576,7 +576,7 @@ def _emulator_problems(scenario: Scenario) -> list[Problem]:
 
 
 _INSERT_IDS = frozenset({"$copy.insertId", "$copy.insertUuid"})
-"""What depends on it carries a key by which the service tells duplicates."""
+"""What depends on it carries a key by which the service recognises duplicates."""
 
 
 def repeatable_steps(scenario: Scenario, plan: Plan) -> list[int]:

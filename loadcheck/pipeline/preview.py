@@ -26,7 +26,7 @@ from loadcheck.verify.compiled import CompiledScenario, SharedPlan
 from loadcheck.workflow.exchange import Request
 from loadcheck.workflow.expressions import UnsendableError
 from loadcheck.workflow.identity import SEQUENCES, partitions
-from loadcheck.workflow.runtime import no_retry
+from loadcheck.workflow.runtime import first_request, no_retry
 from loadcheck.workflow.runtime.plan import StepPlan
 
 _OWN = frozenset(
@@ -109,9 +109,7 @@ def _preview(
         ],
         "settles": {"quiet_s": verify.quiet_s, "deadline_s": verify.deadline_s},
         "leaves_this_machine": any(each.away for each in reached),
-        "destinations": [
-            {"origin": each.origin, "what": each.what, "away": each.away} for each in reached
-        ],
+        "destinations": [_picked(each, "origin", "what", "away") for each in reached],
         "first_request": _first_request(compiled, hidden, _together(scenario, copies)),
         "first_query": _first_query(compiled, hidden),
         "samples": _samples(compiled, hidden),
@@ -193,15 +191,7 @@ def _load(scenario: Scenario, compiled: CompiledScenario) -> dict[str, Any]:
         "trace": load.trace and {"file": load.trace.shown, "rows": load.trace.rows},
         "shape": _rates(pacer),
         "max_in_flight": load.max_in_flight,
-        "stages": [
-            {
-                "name": stage.name,
-                "duration_s": stage.duration_s,
-                "rate": stage.rate,
-                "end_rate": stage.end_rate,
-            }
-            for stage in load.stages
-        ],
+        "stages": [_picked(each, "name", "duration_s", "rate", "end_rate") for each in load.stages],
     }
 
 
@@ -279,9 +269,8 @@ def _request(compiled: CompiledScenario, numbers: Sequence[int]) -> Request:
         flow = plan.batch(numbers, now_ms, no_retry, lambda _: None)
     else:
         flow = plan.copy(numbers[0], now_ms, no_retry)
-    request = next(flow)
-    flow.close()
-    assert isinstance(request, Request)
+    request = first_request(flow)
+    assert request is not None
     return request
 
 
@@ -408,10 +397,8 @@ def _together(scenario: Scenario, copies: int | None) -> int:
 def _first_query(compiled: CompiledScenario, hidden: Redactor) -> dict[str, Any] | None:
     if compiled.verification is None:
         return None
-    flow = compiled.verification.queries.counts.uniques.run(1)
-    request = next(flow)
-    flow.close()
-    assert isinstance(request, Request)
+    request = first_request(compiled.verification.queries.counts.uniques.run(1))
+    assert request is not None
     return _shown(request, hidden)
 
 

@@ -10,6 +10,7 @@ import dataclasses
 import math
 import os
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,6 @@ from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import anyio
-import numpy as np
 from pyroaring import BitMap
 
 from loadcheck import scenario as scenarios
@@ -38,7 +38,7 @@ from loadcheck.errors import (
 )
 from loadcheck.load.transport.httpx_ import httpx_transport
 from loadcheck.load.transport.routes import is_loopback
-from loadcheck.measure import Ledger, bitmap
+from loadcheck.measure import Ledger, array_of, bitmap
 from loadcheck.pipeline import exported
 from loadcheck.pipeline.once import SharedSteps
 from loadcheck.pipeline.prepare import compile_scenario
@@ -52,7 +52,7 @@ from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.controls import ControlResult
 from loadcheck.verify.evidence import Observation
 from loadcheck.verify.export import Compared
-from loadcheck.verify.metrics import Measured, Metric
+from loadcheck.verify.metrics import COUNTED, Measured, Metric
 from loadcheck.verify.people import People
 from loadcheck.verify.query_client import QueryChannel, Send
 from loadcheck.verify.session import Verification, VerificationResult, moments
@@ -60,7 +60,6 @@ from loadcheck.verify.thresholds import ParsedThreshold
 from loadcheck.verify.visibility import AckCurve, visibility
 from loadcheck.workflow.identity import Run
 
-COUNTED = ("uniques", "lost", "recovered", "unexpected", "duplicated", "missing_events")
 OWN_CHECKS = frozenset(
     {"target", "generator", "shard", "aborted", "load", "threshold", "transport"}
 )
@@ -101,19 +100,16 @@ class _Counts:
     def measure(self, metric: Metric, /) -> Measured | None:
         """Return the figure; None if there is none."""
         seen, exact = self.seen, self.compared
-        figures: dict[str, float | None] = {
-            "uniques": seen.uniques,
-            "lost": seen.lost if exact is None else _lost(exact, seen),
-            "recovered": seen.recovered_at_most if exact is None else exact.recovered,
-            "unexpected": seen.unexpected
-            if exact is None
-            else _so_far(exact.unexpected_count, exact, seen),
-            "duplicated": seen.duplicated
-            if exact is None
-            else _so_far(exact.duplicated.total(), exact, seen),
-            "missing_events": seen.missing_events,
-        }
-        return Measured.exactly(figures[metric.name])
+        found = seen.figure(metric.name)
+        if exact is not None:
+            figures = {
+                "lost": _lost(exact, seen),
+                "recovered": exact.recovered,
+                "unexpected": _so_far(exact.unexpected_count, exact, seen),
+                "duplicated": _so_far(exact.duplicated.total(), exact, seen),
+            }
+            found = figures.get(metric.name, found)
+        return Measured.exactly(found)
 
 
 def rejudge(
@@ -442,22 +438,16 @@ def _require_same_rows(document: Mapping[str, Any], compiled: CompiledScenario) 
         sys.stderr.write(f"warning: {message}; users are not named by it, and count as before\n")
 
 
-def people_of(document: Mapping[str, Any], compiled: CompiledScenario) -> tuple[Ledger, BitMap]:
-    """Return which users had which outcome, and the copies that a killed run may have sent unsaved.
+def people_of(document: Mapping[str, Any], compiled: CompiledScenario) -> tuple[People, BitMap]:
+    """Return the users of a stored run, and the copies that a killed run may have sent unsaved.
 
-    Whom the latter sent is indeterminate.
+    The users of the latter are indeterminate.
     """
-    ledger, unsaved = _ledger_of(document)
-    visits = compiled.run.visits
-    return People.behind(ledger, _uploads(document, ledger, visits), visits).ledger, unsaved
-
-
-def _ledger_of(document: Mapping[str, Any]) -> tuple[Ledger, BitMap]:
-    ledger = Ledger.from_json(document["ledger"])
+    ledger, visits = Ledger.from_json(document["ledger"]), compiled.run.visits
     ledger.close()
     unsaved = _unsaved(document, ledger)
     ledger.indeterminate |= unsaved
-    return ledger, unsaved
+    return People.behind(ledger, _uploads(document, ledger, visits), visits), unsaved
 
 
 async def _again(
@@ -465,7 +455,7 @@ async def _again(
 ) -> ReconcileResult:
     if document.get("deletion"):
         message = "its users have been deleted since: what is counted now proves nothing of the run"
-        remedy = "loadcheck show tells what was counted; loadcheck delete how far the deletion is"
+        remedy = "loadcheck show prints what was counted, loadcheck delete how far the deletion is"
         raise InputError(_problem(path, "deletion", message, remedy))
     compiled = restored(path, document, options)
     if (document["run"].get("teardown") or {}).get("success"):
@@ -474,22 +464,20 @@ async def _again(
             f"warning: the run ended with its tear-down ({workflow}): what that took away cannot be"
             " counted any more\n"
         )
-    scenario = compiled.scenario
-    ledger, unsaved = _ledger_of(document)
-    visits = compiled.run.visits
-    uploads = _uploads(document, ledger, visits)
-    people = People.behind(ledger, uploads, visits)
-    copies = SentCounts(
-        started=len(ledger.started) + len(unsaved),
-        acknowledged=len(ledger.acknowledged),
-        indeterminate=len(ledger.indeterminate),
-        rejected=len(ledger.rejected),
-        events_per_copy=scenario.load.events_per_copy,
-        sent_again=document.get("load", {}).get("stale_retries", 0),
+    people, unsaved = people_of(document, compiled)
+    users = people.ledger
+    sent = people.counts(
+        SentCounts(
+            started=len(users.started) + len(unsaved),
+            acknowledged=len(users.acknowledged),
+            indeterminate=len(users.indeterminate),
+            rejected=len(users.rejected),
+            events_per_copy=compiled.scenario.load.events_per_copy,
+            sent_again=document.get("load", {}).get("stale_retries", 0),
+        )
     )
-    sent = people.counts(copies)
     began_at = document["run"].get("load_began_at")
-    due = moments(document["timeline"]["due"], began_at, visits)
+    due = moments(document["timeline"]["due"], began_at, compiled.run.visits)
     async with (
         set_up(compiled),
         httpx_transport(compiled.asking) as transport,
@@ -510,9 +498,8 @@ async def _again(
         )
         compared = None
         if options.export:
-            compared = await _export(
-                path, compiled, people.uploads or ledger, document, transport.send
-            )
+            made = people.ledger if people.uploads is None else people.uploads
+            compared = await _export(path, compiled, made, document, transport.send)
     verified = verification.conclude(sent, due)
     settled = rejudge(
         document,
@@ -555,7 +542,7 @@ async def set_up(compiled: CompiledScenario) -> AsyncIterator[None]:
         if why:
             raise TargetError(f"{why}; nobody was asked")
         async with anyio.create_task_group() as background:
-            background.start_soon(shared.keep_fresh)
+            background.start_soon(shared.keep_renewed)
             yield
             background.cancel_scope.cancel()
     except BaseExceptionGroup as group:
@@ -687,8 +674,7 @@ def _uploads(document: Mapping[str, Any], ledger: Ledger, visits: Visits | None)
     if document["run"]["phase"] != "complete":
         # whoever was under way when the run was killed may have gone on
         begun = ledger.started | ledger.indeterminate
-        numbers = np.array(begun.to_array(), dtype=np.int64)
-        found.started |= bitmap(visits.of_copies(numbers))
+        found.started |= bitmap(visits.of_copies(array_of(begun)))
         found.close()
     return found
 
@@ -697,8 +683,7 @@ def _unsaved(document: Mapping[str, Any], ledger: Ledger) -> BitMap:
     """Return the copies that a killed run may have sent after its last save."""
     if document["run"]["phase"] == "complete":
         return BitMap()
-    touched = ledger.started | ledger.skipped
-    first = touched.max() + 1 if touched else 0
+    first = ledger.end
     planned = document["copies"]["planned"]
     workers = document["run"].get("workers")
     if planned is None:
@@ -710,7 +695,7 @@ def _unsaved(document: Mapping[str, Any], ledger: Ledger) -> BitMap:
     if workers is not None:
         # each goes through its own numbers, and one may be behind the others
         first = 0
-    return BitMap(range(first, planned)) - touched if planned > first else BitMap()
+    return BitMap(range(first, max(first, planned))) - ledger.started - ledger.skipped
 
 
 async def _export(
@@ -727,7 +712,7 @@ async def _export(
     begin = datetime.fromisoformat(document["run"]["started_at"])
     seconds = len(document["timeline"]["second"])
     end = begin + timedelta(seconds=seconds + scenario.timeouts.drain_s)
-    with exported.temporary_folder() as folder:
+    with tempfile.TemporaryDirectory(prefix="loadcheck-") as folder:
         return await exported.compare(compiled, ledger, (begin, end), Path(folder), send)
 
 
@@ -746,7 +731,7 @@ def _enter_observations(
         *section.get("observations", ()),
         *(
             documents.observed(observation, begin_ns) | {"acknowledged": verified.consistency.lower}
-            for observation in verification.observer.observations
+            for observation in verification.observations
         ),
     ]
 

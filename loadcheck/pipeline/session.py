@@ -13,7 +13,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -35,16 +35,14 @@ from loadcheck.pipeline.target import Address, refusal
 from loadcheck.result import document
 from loadcheck.result.document import ResultWriter
 from loadcheck.scenario.model import ClosedLoad
-from loadcheck.verify import Finding, SentCounts
+from loadcheck.verify import Consistency, Finding, SentCounts
 from loadcheck.verify.compiled import CompiledScenario
-from loadcheck.verify.controls import ControlResult
 from loadcheck.verify.evidence import Observation
 from loadcheck.verify.figures import Rates, RunFigures
-from loadcheck.verify.findings import conclude
-from loadcheck.verify.guard import GuardWatch
-from loadcheck.verify.judge import Judgement, broken, judge
+from loadcheck.verify.guard import GuardMonitor
+from loadcheck.verify.judge import Judgement, RunEvidence, broken, judge
 from loadcheck.verify.people import Arrivals, People
-from loadcheck.verify.progress import Outline, Phase, Progress, Watch
+from loadcheck.verify.progress import Outline, Phase, Progress, ProgressView
 from loadcheck.verify.query_client import QueryBudget, QueryChannel
 from loadcheck.verify.session import Verification, VerificationResult, moments
 from loadcheck.verify.thresholds import (
@@ -61,7 +59,7 @@ _NAMED = 5
 """Users of those who are missing, shown while the run goes on."""
 
 
-Gate = Callable[[], Awaitable[Begin | None]]
+Barrier = Callable[[], Awaitable[Begin | None]]
 """Returns when the load begins; None: not at all."""
 
 AbortPolicyFactory = Callable[[Sequence[ParsedThreshold], Sequence[StageSpan]], AbortPolicy]
@@ -104,8 +102,8 @@ class RunContext:
         abort: Makes what may stop the load early.
         address: Where requests go.
         workers: Who sends the load, if this process does not.
-        gate: Returns when the load begins, once others are ready as well, or None if one of them
-            cannot begin. Without a gate: at once.
+        barrier: Returns when the load begins, once others are ready as well, or None if one of them
+            cannot begin. Without a barrier: at once.
         shared: Runs what is run once for this run and others; None: it does so itself.
         preflight: What a look at keys and servers has sent and asked just before.
         waiting: Copies that think, of all runs that share it; None: it has its own.
@@ -118,11 +116,149 @@ class RunContext:
     abort: AbortPolicyFactory = ThresholdAbort
     address: Address = field(default_factory=Address)
     workers: Workers = field(default_factory=Workers)
-    gate: Gate | None = None
+    barrier: Barrier | None = None
     shared: SharedSteps | None = None
     preflight: Mapping[str, int] = field(default_factory=dict)
     waiting: Waiting | None = None
     together: MixJudge | None = None
+
+
+class RunTally:
+    """What a run has come to so far, in numbers.
+
+    Args:
+        compiled: What to do.
+        engine: Sends the load.
+        verification: Asks for the count; None if nobody does.
+        preflight: What a look at keys and servers has sent and asked just before.
+    """
+
+    def __init__(
+        self,
+        compiled: CompiledScenario,
+        engine: LoadEngine | ShardedEngine,
+        verification: Verification | None,
+        preflight: Mapping[str, int],
+    ) -> None:
+        visits = compiled.run.visits
+        self._compiled = compiled
+        self._engine = engine
+        self._record = engine.record
+        self._verification = verification
+        self._preflight = preflight
+        self._arrivals = None if visits is None else Arrivals(visits)
+
+    def come_so_far(self) -> tuple[int, int, int]:
+        """Return the copies acknowledged, those that can have arrived, and those begun."""
+        record = self._record
+        if self._arrivals is not None:
+            return self._arrivals.look(record)
+        begun = record.started + record.skipped
+        return record.acknowledged, record.started - record.rejected, begun
+
+    def sent(self) -> SentCounts:
+        """Return how many users there are by outcome, and their events."""
+        record = self._record
+        copies = SentCounts(
+            started=record.started,
+            acknowledged=record.acknowledged,
+            indeterminate=record.indeterminate,
+            rejected=record.rejected,
+            events_per_copy=self._compiled.load.load.events_per_copy,
+            sent_again=record.stale_retries,
+        )
+        return self.people().counts(copies)
+
+    def people(self) -> People:
+        """Return the users behind the copies."""
+        record = self._record
+        return People.behind(record.ledger, record.uploads, self._compiled.run.visits)
+
+    def sections(self, users: int) -> dict[str, Any]:
+        """Return what is saved again every second, and must cost no look at all copies."""
+        spent = {"spent": self.spent(users)}
+        return document.progress_sections(self._record, self._compiled.planned) | spent
+
+    def users(self) -> int:
+        """Return how many users have been sent for."""
+        record = self._record
+        return record.started if self._arrivals is None else self._arrivals.look(record)[1]
+
+    def queries(self) -> dict[str, int]:
+        """Return what asking has cost."""
+        asked = (0, 0) if self._verification is None else self._verification.asked
+        return dict(zip(("queries", "query_cost"), asked, strict=True))
+
+    def spent(self, users: int) -> dict[str, Any]:
+        """Return what a number of users has been sent, and what was asked, so far."""
+        record, verification = self._record, self._verification
+        visits, each = self._compiled.run.visits, self._compiled.load.load.events_per_copy
+        several = visits is not None and visits.most > 1
+        sent = record.uploads.started if several else record.ledger.started
+        return {
+            "users": users,
+            "events": each * len(sent),
+            "controls": 0 if verification is None else verification.controls_sent,
+            **self.queries(),
+            **({"preflight": dict(self._preflight)} if self._preflight else {}),
+        }
+
+    def figures(self) -> RunFigures:
+        """Return what was measured."""
+        return RunFigures(
+            record=self._record,
+            monitor=self._engine.monitor,
+            rates=self._rates(),
+            pacer=self._compiled.pacer,
+        )
+
+    def thresholds(self) -> list[Judged]:
+        """Return the thresholds as if the load ended now."""
+        figures = self.figures()
+        return [threshold.judge(figures) for threshold in self._compiled.thresholds]
+
+    def asked(self, first: int) -> dict[str, Any]:
+        """Return what asking has come to so far, for those who show it."""
+        verification, begin_ns = self._verification, self._engine.begin_ns
+        if verification is None or not begin_ns:
+            return {}
+        seen = verification.observations[first:]
+        located = verification.localized
+        return {
+            "observations": [
+                document.observed(each, begin_ns)
+                # workers report how acknowledgements came at the end
+                | {
+                    "acknowledged": None
+                    if isinstance(self._engine, ShardedEngine)
+                    else verification.acks.before(each.asked_ns)
+                }
+                for each in seen
+            ],
+            "controls": verification.controlled.to_json(),
+            "lost": None
+            if located is None
+            else {
+                "at_least": located.lost_at_least,
+                "duplicated": located.duplicated_at_least,
+                "names": [verification.name(number) for number in located.lost[:_NAMED]],
+            },
+        }
+
+    def _rates(self) -> Rates:
+        record, pacer = self._record, self._compiled.pacer
+        so_far_ns = time.monotonic_ns() - self._engine.begin_ns if self._engine.begin_ns else 0
+        duration_s = (record.load_ns or so_far_ns) / 1e9
+        if pacer is None or not duration_s:
+            asked = None
+        else:
+            stretch_s = min(duration_s, pacer.duration_s)
+            asked = pacer.expected_at(stretch_s) / stretch_s
+        return Rates(
+            asked=asked,
+            reached=record.started / duration_s if duration_s else 0.0,
+            duration_s=duration_s,
+        )
 
 
 class RunSession:
@@ -133,12 +269,9 @@ class RunSession:
         writer: Receives the results document.
         engine: Sends the load.
         channel: Carries the queries.
-        abort: Makes what may stop the load early.
+        context: What it shares with others.
 
     Attributes:
-        gate: Returns when the load begins; None: at once.
-        shared: Runs what is run once for all copies.
-        alone: Whether that is this run's own, and not shared with others.
         begun: Whether the intent is saved: from then on the run is judged and saved in every case.
     """
 
@@ -148,49 +281,42 @@ class RunSession:
         writer: ResultWriter,
         engine: LoadEngine | ShardedEngine,
         channel: QueryChannel,
-        abort: AbortPolicyFactory = ThresholdAbort,
+        context: RunContext,
     ) -> None:
         self._compiled = compiled
         self._writer = writer
-        self._planned = compiled.planned
-        visits = compiled.run.visits
-        self._arrivals = arrivals = None if visits is None else Arrivals(visits)
         self._engine = engine
         self._sharded = engine if isinstance(engine, ShardedEngine) else None
-        self.shared, self.alone = SharedSteps(compiled), True
+        self._barrier = context.barrier
+        self._shared, self._alone = context.shared or SharedSteps(compiled), context.shared is None
         self._setting_up = anyio.CancelScope()
         self._record = record = engine.record
-        self._progress = Progress(_outline(compiled), record, self._judge_so_far)
-        if arrivals is not None:
-            self._progress.users = lambda: arrivals.look(record)[0]
         self._verification = (
             None
             if compiled.verification is None
             else Verification(compiled.verification, channel, self._on_observation)
         )
-        spans = [stage.span for stage in record.stages]
+        self._tally = tally = RunTally(compiled, engine, self._verification, context.preflight)
+        self._progress = Progress(_outline(compiled), record, tally.thresholds)
+        self._progress.users = lambda: tally.come_so_far()[0]
         self._progress.document = writer.document
-        self._progress.asked = self._asked
-        self._progress.spent = self._asked_so_far
+        self._progress.asked = tally.asked
+        self._progress.spent = tally.queries
         if self._sharded is not None:
             self._progress.workers = self._sharded.summary
-        self._abort = abort(compiled.thresholds, spans)
+        if context.together is not None:
+            self._progress.together = context.together(tally.figures)
+        self._abort = context.abort(compiled.thresholds, [stage.span for stage in record.stages])
         scenario = compiled.scenario
-        self._guard = GuardWatch(scenario.guard, Path(scenario.file).parent)
+        self._guard = GuardMonitor(scenario.guard, Path(scenario.file).parent)
         self._aborted: Aborted | None = None
         self._interrupted = False
         self.begun = False
-        self.gate: Gate | None = None
-        self.preflight: Mapping[str, int] = {}
         self._saving = False
         self._background: anyio.abc.TaskGroup | None = None
         self._broken: list[Finding] = []
         self._fault: Exception | None = None
         self._end_day = compiled.run.end_day
-
-    def join(self, together: MixJudge) -> None:
-        """Let this flow be judged together with others while it goes on."""
-        self._progress.together = together(self._figures_so_far)
 
     async def save_intent(self) -> None:
         """Save what is to be done.
@@ -198,13 +324,13 @@ class RunSession:
         Raises:
             ResultFileError: It cannot be saved: nothing is to be sent.
         """
-        self._writer.document.update(self._moving(self._users_so_far()))
+        self._writer.document.update(self._tally.sections(self._tally.users()))
         await self._writer.save_intent()
         self.begun = True
 
     @contextlib.asynccontextmanager
     async def attended(
-        self, watch: Watch, signals: AsyncIterator[signal.Signals]
+        self, watch: ProgressView, signals: AsyncIterator[signal.Signals]
     ) -> AsyncIterator[None]:
         """Show the run and handle signals for the length of a block; the second one ends it."""
         async with anyio.create_task_group() as around:
@@ -225,7 +351,7 @@ class RunSession:
         try:
             with self._setting_up:
                 spread = None if self._sharded is None else self._sharded.share
-                why = await self.shared.set_up(self._compiled, spread)
+                why = await self._shared.set_up(self._compiled, spread)
                 self._writer.target_error = why or None
             if self._setting_up.cancelled_caught:
                 self._writer.target_error = "the set-up was interrupted; nothing was sent"
@@ -237,10 +363,10 @@ class RunSession:
         return self._writer.target_error is None
 
     @contextlib.asynccontextmanager
-    async def fresh(self) -> AsyncIterator[None]:
+    async def renewing(self) -> AsyncIterator[None]:
         """Keep what the set-up gave from expiring, for the length of a block."""
         async with anyio.create_task_group() as background:
-            background.start_soon(self._attempt, "setup", self.shared.keep_fresh)
+            background.start_soon(self.attempt, "setup", self._shared.keep_renewed)
             yield
             background.cancel_scope.cancel()
 
@@ -249,7 +375,7 @@ class RunSession:
 
         What others share is theirs to run, behind the last of them.
         """
-        if not self.alone:
+        if not self._alone:
             return
         before = self._progress.signals
         async with anyio.create_task_group() as around:
@@ -265,24 +391,12 @@ class RunSession:
 
             if signals is not None:
                 around.start_soon(handle_signals)
-            await self._attempt("teardown", self.shared.tear_down)
+            await self.attempt("teardown", self._shared.tear_down)
             around.cancel_scope.cancel()
-        self._progress.notes += self.shared.notes
+        self._progress.notes += self._shared.notes
         self._writer.hide(self._compiled.secrets)
 
-    async def ask_before(self) -> None:
-        """Ask for the count before anything was sent."""
-        await self._attempt("asking", self._ask_before)
-
-    async def send(self) -> None:
-        """Send the load, asking meanwhile; return when every copy has ended or been given up."""
-        await self._attempt("load", self._load)
-
-    async def settle(self) -> None:
-        """Ask until the count has settled, or the deadline has passed."""
-        await self._attempt("asking", self._settle)
-
-    async def _show(self, watch: Watch) -> None:
+    async def _show(self, watch: ProgressView) -> None:
         """Let somebody see the run; what breaks there is noted and harms nothing else."""
         try:
             await watch(self._progress)
@@ -291,7 +405,7 @@ class RunSession:
                 f"the live view ended early: {type(error).__name__}: {error}"
             )
 
-    async def _attempt(self, name: str, stretch: Callable[[], Awaitable[None]]) -> None:
+    async def attempt(self, name: str, stretch: Callable[[], Awaitable[None]]) -> None:
         """Do a part of the run; if loadcheck itself fails in it, say so and go on without it."""
         try:
             await stretch()
@@ -309,27 +423,20 @@ class RunSession:
         """Put the counts against the ledger, and the figures against the thresholds."""
         self._record.close()
         verified = self._conclude()
-        if verified is None:
-            # nobody was asked: nothing is known, and why has been said
-            seen, _ = conclude(None, None, sent=self._sent(), controlled=ControlResult())
-        else:
-            seen = verified.consistency
-        figures = RunFigures(
-            record=self._record,
-            monitor=self._engine.monitor,
-            rates=self._rates(),
-            pacer=self._compiled.pacer,
-            consistency=seen,
-            lag=verified.visibility if verified else None,
-        )
+        # where nobody was asked nothing is known, and why has been said
+        seen = Consistency.unasked(self._tally.sent()) if verified is None else verified.consistency
+        lag = None if verified is None else verified.visibility
+        figures = replace(self._tally.figures(), consistency=seen, lag=lag)
         judgement = judge(
             self._compiled.thresholds,
-            figures,
-            [*(verified.findings if verified is not None else ()), *self._broken],
-            trouble=self._writer.target_error,
-            aborted=self._aborted,
+            RunEvidence(
+                figures=figures,
+                trouble=self._writer.target_error,
+                aborted=self._aborted,
+                lost=() if self._sharded is None else self._sharded.lost,
+            ),
+            [*(() if verified is None else verified.findings), *self._broken],
             checked=self._verification is not None,
-            lost=() if self._sharded is None else self._sharded.lost,
         )
         return figures, verified, judgement
 
@@ -343,11 +450,11 @@ class RunSession:
             "interrupted": self._interrupted,
             "aborted": self._aborted.to_json() if self._aborted is not None else None,
             "error": writer.target_error,
-            **self.shared.summary(),
+            **self._shared.summary(),
         }
         if self._sharded is not None:
             writer.document["run"]["workers"] = self._sharded.summary()
-        writer.document |= self._moving(self._sent().started)
+        writer.document |= self._tally.sections(self._tally.sent().started)
         load = document.load_sections(figures, compiled.plan.steps)
         said = warnings.of_run(
             compiled.plan, record, failed_saves=writer.failed_saves, notes=self._progress.notes
@@ -388,19 +495,21 @@ class RunSession:
         began_at = self._writer.document["run"].get("load_began_at")
         due = moments(record.timeline.column("due"), began_at, self._compiled.run.visits)
         try:
-            return verification.conclude(self._sent(), due)
+            return verification.conclude(self._tally.sent(), due)
         except Exception as error:  # noqa: BLE001  # whatever it is, nothing is proven
             self.fail("consistency", error)
             return None
 
     # the stretches of a run
 
-    async def _ask_before(self) -> None:
+    async def ask_before(self) -> None:
+        """Ask for the count before anything was sent."""
         if self._verification is not None:
             await self._verification.ask_baseline()
             self._writer.document["run"]["baseline"] = self._verification.baseline
 
-    async def _load(self) -> None:
+    async def send(self) -> None:
+        """Send the load, asking meanwhile; return when every copy has ended or been given up."""
         if self._interrupted:
             return
         self._progress.phase = Phase.LOAD
@@ -414,8 +523,8 @@ class RunSession:
             self._background = background
             try:
                 listener = Listener(began=self._began, second=self._second_over)
-                begin = None if self.gate is None else await self.gate()
-                if self.gate is not None and begin is None:
+                begin = None if self._barrier is None else await self._barrier()
+                if self._barrier is not None and begin is None:
                     self._writer.target_error = "another flow of the mix could not begin"
                 elif self._sharded is None and begin is not None:
                     assert isinstance(self._engine, LoadEngine)
@@ -432,13 +541,13 @@ class RunSession:
         if sharded is not None and verification is not None and sharded.acks is not None:
             verification.acks = sharded.acks
             sessions = self._compiled.scenario.sessions
-            # a user may come to several workers: when the first acknowledged one, none can tell
-            verification.tells_lag = sessions is None or not sessions.returning
+            # several workers may send one user: which acknowledged it first is not known
+            verification.shows_lag = sessions is None or not sessions.returning
 
     def _began(self) -> None:
         """Start what goes on beside the load."""
         self._progress.begin_ns = self._engine.begin_ns
-        # workers are told ahead when it begins
+        # workers are informed ahead when it begins
         ahead_ns = max(0, self._engine.begin_ns - time.monotonic_ns())
         self._writer.document["run"]["load_began_at"] = document.utc_now(ahead_ns)
         if self._sharded is not None:
@@ -446,9 +555,9 @@ class RunSession:
         verification, background = self._verification, self._background
         if verification is not None and background is not None:
             if self._sharded is None:  # workers look for themselves, each by its own clock
-                background.start_soon(verification.sample_acks, self._come_so_far)
-            for asks in (verification.observer.poll, verification.watch_order):
-                background.start_soon(self._attempt, "asking", asks)
+                background.start_soon(verification.sample_acks, self._tally.come_so_far)
+            for asks in (verification.observer.poll, verification.poll_order):
+                background.start_soon(self.attempt, "asking", asks)
 
     def _second_over(self, _second: int) -> None:
         """Look at what the load has come to, and have it saved."""
@@ -464,7 +573,7 @@ class RunSession:
             background.start_soon(self._widen, self._verification, last)
 
     async def _save(self) -> None:
-        self._writer.document.update(self._moving(self._users_so_far()))
+        self._writer.document.update(self._tally.sections(self._tally.users()))
         try:
             await self._writer.try_save("running", durable=False)
         finally:
@@ -479,7 +588,8 @@ class RunSession:
             return
         self._writer.document["run"]["end_day"] = day
 
-    async def _settle(self) -> None:
+    async def settle(self) -> None:
+        """Ask until the count has settled, or the deadline has passed."""
         self._progress.phase = Phase.SETTLE
         record, verification = self._record, self._verification
         # of users who were all refused nobody is awaited
@@ -488,108 +598,12 @@ class RunSession:
             since_ns = record.last_ack_ns
             since_ns = 0 if since_ns is None else self._engine.begin_ns + since_ns
             async with anyio.create_task_group() as background:
-                background.start_soon(self._attempt, "asking", verification.watch_order)
-                await verification.settle_and_localize(self._sent(), self._people(), since_ns)
+                background.start_soon(self.attempt, "asking", verification.poll_order)
+                await verification.settle_and_localize(
+                    self._tally.sent(), self._tally.people(), since_ns
+                )
                 background.cancel_scope.cancel()
             await verification.end_order()
-
-    def _come_so_far(self) -> tuple[int, int, int]:
-        """Return the copies acknowledged, those that can have arrived, and those begun."""
-        record = self._record
-        if self._arrivals is not None:
-            return self._arrivals.look(record)
-        begun = record.started + record.skipped
-        return record.acknowledged, record.started - record.rejected, begun
-
-    def _sent(self) -> SentCounts:
-        record = self._record
-        copies = SentCounts(
-            started=record.started,
-            acknowledged=record.acknowledged,
-            indeterminate=record.indeterminate,
-            rejected=record.rejected,
-            events_per_copy=self._compiled.load.load.events_per_copy,
-            sent_again=record.stale_retries,
-        )
-        return self._people().counts(copies)
-
-    def _people(self) -> People:
-        """Return the users behind the copies."""
-        record = self._record
-        return People.behind(record.ledger, record.uploads, self._compiled.run.visits)
-
-    def _moving(self, users: int) -> dict[str, Any]:
-        """Return what is saved again every second, and must cost no look at all copies."""
-        spent = {"spent": self.spent(users)}
-        return document.progress_sections(self._record, self._planned) | spent
-
-    def _users_so_far(self) -> int:
-        """Return how many users have been sent for."""
-        record = self._record
-        return record.started if self._arrivals is None else self._arrivals.look(record)[1]
-
-    def _asked_so_far(self) -> dict[str, int]:
-        """Return what asking has cost."""
-        queries, cost = (0, 0) if self._verification is None else self._verification.asked
-        return {"queries": queries, "query_cost": cost}
-
-    def spent(self, users: int) -> dict[str, Any]:
-        """Return what a number of users has been sent, and what was asked, so far."""
-        record, verification = self._record, self._verification
-        visits, each = self._compiled.run.visits, self._compiled.load.load.events_per_copy
-        several = visits is not None and visits.most > 1
-        sent = record.uploads.started if several else record.ledger.started
-        queries, cost = (0, 0) if verification is None else verification.asked
-        return {
-            "users": users,
-            "events": each * len(sent),
-            "controls": 0 if verification is None else verification.controls_sent,
-            "queries": queries,
-            "query_cost": cost,
-            **({"preflight": dict(self.preflight)} if self.preflight else {}),
-        }
-
-    # what goes on beside them
-
-    def _figures_so_far(self) -> RunFigures:
-        return RunFigures(
-            record=self._record,
-            monitor=self._engine.monitor,
-            rates=self._rates(),
-            pacer=self._compiled.pacer,
-        )
-
-    def _judge_so_far(self) -> list[Judged]:
-        figures = self._figures_so_far()
-        return [threshold.judge(figures) for threshold in self._compiled.thresholds]
-
-    def _asked(self, first: int) -> dict[str, Any]:
-        """Return what asking has come to so far, for those who show it."""
-        verification, begin_ns = self._verification, self._engine.begin_ns
-        if verification is None or not begin_ns:
-            return {}
-        seen = verification.observer.observations[first:]
-        located = verification.localized
-        return {
-            "observations": [
-                document.observed(each, begin_ns)
-                # how acknowledgements came, workers tell in the end
-                | {
-                    "acknowledged": None
-                    if self._sharded
-                    else verification.acks.before(each.asked_ns)
-                }
-                for each in seen
-            ],
-            "controls": verification.controlled.to_json(),
-            "lost": None
-            if located is None
-            else {
-                "at_least": located.lost_at_least,
-                "duplicated": located.duplicated_at_least,
-                "names": [verification.name(number) for number in located.lost[:_NAMED]],
-            },
-        }
 
     def _abort_if_broken(self) -> None:
         if self._aborted is not None or self._record.load_ns:
@@ -598,7 +612,7 @@ class RunSession:
         if self._guard.is_active:
             self._aborted = self._guard.check(self._record, elapsed_s)
         if self._aborted is None and self._abort.is_active:
-            self._aborted = self._abort.check(self._figures_so_far(), elapsed_s)
+            self._aborted = self._abort.check(self._tally.figures(), elapsed_s)
         if self._aborted is not None:
             self._progress.aborted = True
             self._writer.document["run"]["aborted"] = self._aborted.to_json()
@@ -621,21 +635,6 @@ class RunSession:
         if observation.uniques is not None:
             before = self._verification.baseline if self._verification is not None else None
             self._record.uniques = observation.uniques - (before or 0)
-
-    def _rates(self) -> Rates:
-        record, pacer = self._record, self._compiled.pacer
-        so_far_ns = time.monotonic_ns() - self._engine.begin_ns if self._engine.begin_ns else 0
-        duration_s = (record.load_ns or so_far_ns) / 1e9
-        if pacer is None or not duration_s:
-            asked = None
-        else:
-            stretch_s = min(duration_s, pacer.duration_s)
-            asked = pacer.expected_at(stretch_s) / stretch_s
-        return Rates(
-            asked=asked,
-            reached=record.started / duration_s if duration_s else 0.0,
-            duration_s=duration_s,
-        )
 
 
 def _outline(compiled: CompiledScenario) -> Outline:

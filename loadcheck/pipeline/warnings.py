@@ -10,7 +10,7 @@ from loadcheck.load.transport.routes import Proxies
 from loadcheck.measure.record import Record, whole_name
 from loadcheck.scenario.model import Target
 from loadcheck.verify.compiled import CompiledScenario
-from loadcheck.verify.judge import is_paused, pauses_told
+from loadcheck.verify.judge import describe_pauses, is_paused
 from loadcheck.verify.naming import UserNames
 from loadcheck.workflow.exchange import Origin
 from loadcheck.workflow.runtime.plan import Plan, Role
@@ -152,8 +152,8 @@ def _skipped(record: Record) -> Iterator[str]:
             "already in flight: raise load.max_in_flight or lower the rate"
         )
     if record.stalls.pauses and not is_paused(record):
-        # otherwise a finding tells it
-        yield pauses_told(record)
+        # otherwise a finding says so
+        yield describe_pauses(record)
 
 
 def _unsent(plan: Plan) -> Iterator[str]:

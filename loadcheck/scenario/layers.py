@@ -26,7 +26,7 @@ from loadcheck.documents.toml import (
     read,
     toml_remedy,
 )
-from loadcheck.errors import Place, Problem, ScenarioError, did_you_mean
+from loadcheck.errors import Location, Problem, ScenarioError, did_you_mean
 from loadcheck.scenario import grammar
 from loadcheck.scenario.model import Workflow
 from loadcheck.scenario.reader import Report, Table, text
@@ -131,9 +131,7 @@ def _document(node: Node, name: str, folder: Path, report: Report) -> Path | Non
 
 
 def _sources(workflow: Table, folder: Path) -> dict[str, str]:
-    table = workflow.table("sources", None)
-    if table is None:
-        return {}
+    table = workflow.section("sources", None)
     sources = {name: _source(node, folder, table.report) for name, node in table.entries.items()}
     return {name: source for name, source in sources.items() if source is not None}
 
@@ -262,7 +260,7 @@ def _put(node: Node | None, change: Override, depth: int) -> Node:
         return annotate(change.value, file=change.source, path=change.path)
     key, name = change.path[depth], dotted(change.path[:depth])
     if node is None:
-        node = Node({}, Place(file=change.source, line=None, key=name))
+        node = Node({}, Location(file=change.source, line=None, key=name))
     match node.value:
         case dict() as table:
             entry = _put(table.get(key), change, depth + 1)

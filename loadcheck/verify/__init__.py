@@ -33,7 +33,7 @@ CHECKS: Final[Mapping[str, str]] = {
     "generator": "The load generator must keep up and add no delay of its own that matters; "
     "otherwise the load was not what the scenario asks for.",
     "shard": "A worker that shares the load must live to its end; what one that was lost had not "
-    "told of may or may not have been sent.",
+    "reported may or may not have been sent.",
     "shards": "Every process that shares the load must finish its part; what a lost one sent since "
     "its last report is indeterminate.",
     "setup": "What is run once before the load must succeed, and its renewals.",
@@ -142,6 +142,11 @@ class SentCounts:
     events: EventBounds | None = None
 
     @property
+    def possible(self) -> int:
+        """All users that can have arrived."""
+        return self.acknowledged + self.indeterminate
+
+    @property
     def acknowledged_events(self) -> int:
         """Events of acknowledged copies."""
         if self.events is not None:
@@ -169,7 +174,7 @@ class Consistency:
         settled: Whether the count had come to rest.
         overtaken: Whether the service shows users who were sent after those that are missing; None
             if that was not looked at.
-        waited_s: How old the last acknowledgement was at the instant that the count tells of.
+        waited_s: How old the last acknowledgement was at the instant whose state the count shows.
         baseline: What the same query counted before the run.
         isolation: How this run's users are distinguished from others': by a filter in the query, or
             by taking the baseline away, which other senders of the same event disturb.
@@ -197,6 +202,16 @@ class Consistency:
     lost: int | None = None
     disappeared: int | None = None
     approximate: float = 0.0
+
+    @classmethod
+    def unasked(cls, sent: SentCounts) -> Consistency:
+        """Return what is known where the service was not asked after the load: the bounds."""
+        return cls(lower=sent.acknowledged, upper=sent.possible)
+
+    def figure(self, name: str) -> int | None:
+        """Return what a metric of the counts comes to, by its name; None if it is not known."""
+        found: int | None = getattr(self, "recovered_at_most" if name == "recovered" else name)
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """Return the figures as the results file holds them."""
@@ -298,7 +313,7 @@ class Advice:
         """Return how to find out whose events a total counts.
 
         Args:
-            trouble: Why the counts by bucket do not tell, "" if that is not known; None if there
+            trouble: Why the counts by bucket do not show it, "" if that is not known; None if there
                 are none.
         """
         ways, why = [], ""

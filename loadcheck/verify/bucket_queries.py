@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from anyio import sleep
@@ -16,9 +16,9 @@ from loadcheck.verify.localize import (
     LossEstimate,
     SentCopies,
     build_localized,
+    compare_events,
     deduce_duplicated,
     deduce_lost,
-    weigh_events,
 )
 from loadcheck.verify.queries import TRIES, Observer
 from loadcheck.verify.query_client import BucketCounts, QueryClient, read_tally
@@ -90,10 +90,10 @@ class Localizer:
         self._as_of_ns = 0
 
     async def run(self, *, since_ns: int, base: Observation | None = None) -> Localized:
-        """Return what the counts by bucket tell.
+        """Return what the counts by bucket show.
 
         Args:
-            since_ns: Answers that tell an earlier state are no evidence.
+            since_ns: Answers that show an earlier state are no evidence.
             base: The count without groups that the rows should add up to; None: it is asked for.
         """
         trouble = contradiction = ""
@@ -129,14 +129,11 @@ class Localizer:
         assert deduction is not None
         lost = () if deduction.elimination is None else tuple(deduction.elimination.lost)
         events, extras, totals = await self._events(base, tallies, lost, since_ns)
-        return build_localized(
+        found = build_localized(
             self._copies,
             deduction,
             extras,
-            partitions=max(len(tallies), totals),
-            queries=self._queries,
-            cost=self._cost,
-            groups=Groups(
+            Groups(
                 uniques=base.uniques,
                 totals=base.totals,
                 as_of_ns=self._as_of_ns,
@@ -147,6 +144,8 @@ class Localizer:
                 balanced=events is not None,
             ),
         )
+        asked = max(len(tallies), totals)
+        return replace(found, partitions=asked, queries=self._queries, cost=self._cost)
 
     def _fewest(self, name: str) -> int:
         """Return how many partitions must agree before nobody is taken to hide behind another."""
@@ -157,7 +156,7 @@ class Localizer:
     async def _events(
         self, base: Observation, tallies: list[BucketCounts], lost: Sequence[int], since_ns: int
     ) -> tuple[EventCounts | None, Duplicates | None, int]:
-        """Return what events by bucket tell: in sum, of whom, and in how many partitions."""
+        """Return what events by bucket show: in sum, of whom, and in how many partitions."""
         terms = self._terms
         assert base.uniques is not None
         each = terms.events_per_copy
@@ -173,7 +172,7 @@ class Localizer:
             totals.append(await self._tally(name, "totals", base, since_ns))
             if events is None:
                 users = next(tally for tally in tallies if tally.name == name)
-                events = weigh_events(self._copies, users, totals[0], each)
+                events = compare_events(self._copies, users, totals[0], each)
             if not events.duplicated:
                 break
             extras = deduce_duplicated(self._copies, tallies, totals, lost, events_per_copy=each)
@@ -205,13 +204,8 @@ class Localizer:
                 error = "the answer came from the service's cache"
                 continue
             self._as_of_ns = min(self._as_of_ns, reply.as_of_ns)
-            tally = read_tally(
-                name,
-                reply.values.get("labels"),
-                reply.values.get("values"),
-                limit=terms.limit,
-                expected=self._copies.sent(name),
-            )
+            expected = self._copies.sent(name)
+            tally = read_tally(name, reply.values, limit=terms.limit, expected=expected)
             if not isinstance(tally, BucketCounts):
                 raise _NoEvidenceError(f"the count by {name} is no evidence: {tally}")
             total = base.uniques if metric == "uniques" else base.totals

@@ -46,7 +46,7 @@ class CompiledScenario:
         seed: Of everything random.
         plan: What a copy does.
         ingest: The step whose outcome is the copy's.
-        observer: The step that tells what was counted; None when verification is off.
+        observer: The step that returns what was counted; None when verification is off.
         load: What to send, and when.
         verification: Whom to ask what was counted; None when verification is off.
         asking: How queries travel.

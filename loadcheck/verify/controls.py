@@ -2,8 +2,8 @@
 
 A count that stands still below what was acknowledged may mean that users are lost, or that the
 service has stopped to show new ones, or that one part of it is late. *Fresh* users, sent after the
-last copy as a run of their own, tell the first: if they are counted, the service counts what came
-later than the missing. They need not be in the late part, though. *Paired* events tell that: a
+last copy as a run of their own, answer the first: if they are counted, the service counts what came
+later than the missing. They need not be in the late part, though. *Paired* events show that: a
 second event with a deduplication key of its own, under the very user id of a missing user. Who has
 a second event counted and not the first, is in no late part. Second events of users that are not
 missing check the check. All of them carry the mark of another run, so the count of the run itself
@@ -20,7 +20,6 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import anyio
-from anyio import sleep
 from pyroaring import BitMap
 
 from loadcheck.errors import many
@@ -28,8 +27,8 @@ from loadcheck.verify import Advice, Finding, Verdict
 from loadcheck.verify.evidence import CERTAINTY, least_behind
 from loadcheck.verify.naming import UserNames
 from loadcheck.verify.queries import ObserverQueries, QueryFactory
-from loadcheck.verify.query_client import QueryClient, Send
-from loadcheck.workflow.exchange import Exchange, Pause, Request
+from loadcheck.verify.query_client import QueryClient, Send, drive
+from loadcheck.workflow.exchange import Exchange, Request
 from loadcheck.workflow.runtime.plan import Flow, Plan, RetryPolicy
 
 FRESH = 3
@@ -301,22 +300,9 @@ class Controls:
 
     async def _run(self, flow: Flow[bool], swaps: dict[str, str]) -> bool:
         """Run one control user and return whether it was acknowledged."""
-        exchange: Exchange | None = None
-        acknowledged = False
-        while True:
-            try:
-                effect = flow.send(exchange)  # type: ignore[arg-type]  # None starts it
-            except StopIteration:
-                effect = None
-            if exchange is not None and exchange.request.step == self._names.ingest:
-                acknowledged = acknowledged or exchange.success
-            if effect is None:
-                return acknowledged
-            if isinstance(effect, Pause):
-                exchange = None
-                await sleep(effect.seconds)
-            else:
-                exchange = await self._send(_swapped(effect, swaps) if swaps else effect)
+        heard: list[Exchange] = []
+        await drive(flow, lambda request: self._send(_swapped(request, swaps)), heard.append)
+        return any(each.success for each in heard if each.request.step == self._names.ingest)
 
 
 def fresh_users(share: float, *, alone: bool = True) -> int:
@@ -324,7 +310,7 @@ def fresh_users(share: float, *, alone: bool = True) -> int:
 
     Args:
         share: Of the acknowledged users, how many are missing.
-        alone: Whether nobody missing is sent a second event, which would tell more.
+        alone: Whether nobody missing is sent a second event, which would show more.
     """
     if not 0 < share < 1:
         return FRESH
@@ -345,7 +331,7 @@ def _sample(numbers: BitMap) -> list[int]:
 
 def _swapped(request: Request, swaps: dict[str, str]) -> Request:
     """Return a request in whose JSON body user ids are exchanged."""
-    if not request.body:
+    if not request.body or not swaps:
         return request
 
     def change(value: Any) -> Any:
@@ -372,7 +358,7 @@ def judge_controls(controlled: ControlResult, advice: Advice = _ADVICE) -> Findi
         "proven": controlled.proven,
         "escaped": round(controlled.escaped, 6) if controlled.acknowledged else None,
     }
-    verdict, summary = _told(controlled, advice)
+    verdict, summary = _describe(controlled, advice)
     if not summary:
         return None
     return Finding(check="controls", verdict=verdict, summary=summary, evidence=evidence)
@@ -381,7 +367,7 @@ def judge_controls(controlled: ControlResult, advice: Advice = _ADVICE) -> Findi
 _NEGATIVE = "Negative control: 0 users for a run id that was never sent."
 
 
-def _told(controlled: ControlResult, advice: Advice) -> tuple[Verdict, str]:
+def _describe(controlled: ControlResult, advice: Advice) -> tuple[Verdict, str]:
     acknowledged, visible = controlled.acknowledged, controlled.visible
     if controlled.filter_broken:
         return Verdict.UNKNOWN, (

@@ -80,7 +80,7 @@ class Terms:
         splits: Whether the profile can count by bucket, so that without it nothing is proven of
             members.
         counts_events: Whether the service counts events as well.
-        advice: What the scenario allows to be done about what they do not tell.
+        advice: What the scenario allows to be done about what they leave open.
     """
 
     sent: SentCounts
@@ -107,7 +107,7 @@ class Terms:
     @property
     def upper(self) -> int:
         """The most."""
-        return self.sent.acknowledged + self.sent.indeterminate
+        return self.sent.possible
 
     def least(self, count: int) -> int:
         """Return the least that can be true if this was counted."""
@@ -136,7 +136,7 @@ class Standing:
         resting: Whether the count has stood still for the quiet period.
         reached: Whether everybody is counted who can have arrived.
         short: Whether acknowledged users, or events of theirs, are missing.
-        timely: Whether the final answer tells a state as of the deadline.
+        timely: Whether the final answer shows a state as of the deadline.
         dipped: Whether an answer counted fewer users than one that shows an earlier state.
         doubted: Whether a single answer counted more users than were ever sent.
         gone: Users that were visible and, steadily at the deadline, are not any more.
@@ -213,7 +213,7 @@ def standing(terms: Terms, observations: Sequence[Observation]) -> Standing:
         gone = max(0, min(highest - terms.before, terms.upper) - counted)
     totals, totals_unstable = _totals(timely, final)
     dipped = _dips(terms, good)
-    # others' users may make up the number: then only standing still tells something
+    # others' users may make up the number: then only standing still means something
     reached = most >= terms.upper and not dipped and terms.isolation == "filter"
     if terms.sent.events is None:
         events = terms.sent.events_per_copy * (terms.least(final.uniques) - terms.before)
@@ -243,14 +243,18 @@ def _totals(timely: Sequence[Observation], final: Observation) -> tuple[int | No
     if not pairs:
         return None, False
     last = pairs[-1]
-    agreed = len(pairs) > 1 and _same(last, pairs[-2]) and last.uniques == final.uniques
+    agreed = (
+        len(pairs) > 1
+        and (last.uniques, last.totals) == (pairs[-2].uniques, pairs[-2].totals)
+        and last.uniques == final.uniques
+    )
     return (last.totals if agreed else None), not agreed
 
 
 def _possible(terms: Terms, good: Sequence[Observation]) -> list[Observation]:
     """Leave out single answers that count more users than were ever sent (rule 4)."""
     sent = terms.sent
-    most = terms.before + sent.acknowledged + sent.indeterminate + sent.rejected
+    most = terms.before + sent.possible + sent.rejected
     if terms.isolation == "baseline":
         return list(good)
     high = [terms.least(_uniques(seen)) > most for seen in good]
@@ -280,10 +284,6 @@ def _uniques(seen: Observation) -> int:
     return seen.uniques
 
 
-def _same(one: Observation, other: Observation) -> bool:
-    return (one.uniques, one.totals) == (other.uniques, other.totals)
-
-
 def _alike(terms: Terms, one: int, other: int) -> bool:
     """Return whether two counts can be counts of the same."""
     return terms.least(one) <= terms.most(other) and terms.least(other) <= terms.most(one)
@@ -309,7 +309,7 @@ class Groups:
     Attributes:
         uniques: The count without groups that the rows added up to; None if none did.
         totals: Events that went with it; None if not asked for.
-        as_of_ns: The instant whose state they tell at the least.
+        as_of_ns: The instant whose state they show at the least.
         lost_at_least, lost_at_most: Acknowledged users missing from them.
         exact: Whether it is known of every acknowledged copy whether it was counted.
         unexpected: Users counted that were refused, or never sent.
@@ -412,23 +412,42 @@ class Proof:
 
     @property
     def contradicted(self) -> bool:
-        """Whether the answers contradict each other, so that none of them tells when."""
+        """Whether the answers contradict each other, so that none of them shows when."""
         return self.lost.reason in (Reason.CONFLICT, Reason.ROWS, Reason.APPROXIMATE)
 
 
 _UNKNOWN = Claim(verdict=Verdict.UNKNOWN, at_most=None)
 
 
-def weigh(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlEvidence:
+    """What the control users show of the service.
+
+    Attributes:
+        counted: Whether all users are counted that were sent after the missing; None if none were
+            sent.
+        proven: Users that are lost whatever else is late: a later event of theirs is counted.
+        alone: Fresh users that are counted, if nobody missing could be sent a second event: only
+            chance keeps them out of a late part of the service. None if somebody was, or none were.
+        leaking: Whether users are counted of a run that never was; None if that is not known.
+        inflated: Whether more control users are counted than were sent.
+    """
+
+    counted: bool | None = None
+    proven: int = 0
+    alone: int | None = None
+    leaking: bool | None = False
+    inflated: bool = False
+
+
+_NO_CONTROLS = ControlEvidence()
+
+
+def prove(
     terms: Terms,
     observations: Sequence[Observation],
     groups: Groups | None = None,
-    *,
-    controls: bool | None = None,
-    proven: int = 0,
-    alone: int | None = None,
-    leaking: bool | None = False,
-    inflated: bool = False,
+    controls: ControlEvidence = _NO_CONTROLS,
 ) -> Proof:
     """Return what the answers prove.
 
@@ -436,16 +455,10 @@ def weigh(
         terms: What they are held against.
         observations: All answers, in order.
         groups: What the counts by bucket show; None if nobody asked.
-        controls: Whether all users are counted that were sent after the missing; None if none were
-            sent.
-        proven: Users that are lost whatever else is late: of whom a later event is counted.
-        alone: Fresh users that are counted, if nobody missing could be sent a second event: only
-            chance keeps them out of a late part of the service. None if somebody was, or none were.
-        leaking: Whether users are counted of a run that never was; None if that is not known.
-        inflated: Whether more control users are counted than were sent.
+        controls: What the control users show.
     """
     stands = standing(terms, observations)
-    nothing = _nothing(terms, stands, leaking=bool(leaking), inflated=inflated)
+    nothing = _nothing(terms, stands, controls)
     if nothing is not None:
         return Proof(
             standing=stands,
@@ -456,18 +469,17 @@ def weigh(
             duplicated=_UNKNOWN,
             missing_events=_UNKNOWN,
         )
-    weighing = _Weighing(terms, stands, groups or Groups(), (controls, proven, alone))
-    return weighing.proof(filtering=leaking is not None)
+    return _Claims(terms, stands, groups or Groups(), controls).proof()
 
 
-def _nothing(terms: Terms, stands: Standing, *, leaking: bool, inflated: bool) -> Reason | None:
+def _nothing(terms: Terms, stands: Standing, controls: ControlEvidence) -> Reason | None:
     """Return why there is no evidence at all (rules 4 and 5)."""
     final, filtered = stands.final, terms.isolation == "filter"
     if final is None:
         return Reason.NO_ANSWER
     for holds, reason in (
-        (leaking, Reason.LEAKING),
-        (inflated, Reason.INFLATED),
+        (controls.leaking, Reason.LEAKING),
+        (controls.inflated, Reason.INFLATED),
         (terms.baseline is None and not filtered, Reason.NO_BASELINE),
         (terms.baseline and filtered, Reason.BROKEN_FILTER),
     ):
@@ -481,22 +493,27 @@ def _nothing(terms: Terms, stands: Standing, *, leaking: bool, inflated: bool) -
     return None
 
 
-class _Weighing:
+def _claim(doubt: Reason | None, at_least: int, at_most: int | None = None) -> Claim:
+    """Return what is known of a fault: nothing if there is a doubt, else whether it is there."""
+    if doubt is not None:
+        return Claim(verdict=Verdict.UNKNOWN, at_most=at_most, reason=doubt)
+    if at_least:
+        return Claim(verdict=Verdict.FAIL, at_least=at_least, at_most=at_most)
+    return Claim(verdict=Verdict.PASS)
+
+
+class _Claims:
     """The claims on one set of answers."""
 
     def __init__(
-        self,
-        terms: Terms,
-        stands: Standing,
-        groups: Groups,
-        controls: tuple[bool | None, int, int | None],
+        self, terms: Terms, stands: Standing, groups: Groups, controls: ControlEvidence
     ) -> None:
         assert stands.final is not None
         self._terms = terms
         self._stands = stands
-        self._controls, self._proven, self._alone = controls
+        self._controls = controls
         count = _uniques(stands.final)
-        # rows tell of the count that they added up to, and of no other
+        # rows hold for the count that they added up to, and for no other
         fits = groups.uniques is not None and groups.uniques == count
         self._groups = groups if fits else Groups(contradiction=groups.contradiction)
         self._grouped = fits
@@ -511,7 +528,7 @@ class _Weighing:
         elif groups.contradiction:
             self._contradicted = Reason.ROWS
 
-    def proof(self, *, filtering: bool) -> Proof:
+    def proof(self) -> Proof:
         lost = self._lost()
         duplicated, missing_events = self._events()
         return Proof(
@@ -520,7 +537,7 @@ class _Weighing:
             totals=self._totals,
             lost=lost,
             disappeared=self._disappeared(),
-            unexpected=self._unexpected(filtering=filtering),
+            unexpected=self._unexpected(),
             duplicated=duplicated,
             missing_events=missing_events,
             recovered_at_most=self._recovered_at_most(lost),
@@ -551,11 +568,11 @@ class _Weighing:
             doubt = self._doubt_of_loss(timely=timely)
             if doubt is None and self._escaped(at_least):
                 doubt = Reason.PART
-            if doubt is Reason.CONTROLS and self._proven:
-                at_least = min(self._proven, at_least)
+            if doubt is Reason.CONTROLS and self._controls.proven:
+                at_least = min(self._controls.proven, at_least)
                 return Claim(verdict=Verdict.FAIL, at_least=at_least, at_most=at_most, reason=doubt)
             if doubt is not None:
-                # who tells of no control user may tell of an earlier state, whatever it claims
+                # an answer without any control user may show an earlier state, whatever it claims
                 most = terms.lower if doubt is Reason.CONTROLS else at_most
                 return Claim(verdict=Verdict.UNKNOWN, at_most=most, reason=doubt)
             return Claim(verdict=Verdict.FAIL, at_least=at_least, at_most=at_most)
@@ -568,9 +585,8 @@ class _Weighing:
 
     def _escaped(self, missing: int) -> bool:
         """Return whether all fresh users may have missed a late part that has all the missing."""
-        if self._alone is None:
-            return False
-        return (1 - missing / self._terms.lower) ** self._alone > 1 - CERTAINTY
+        alone = self._controls.alone
+        return alone is not None and (1 - missing / self._terms.lower) ** alone > 1 - CERTAINTY
 
     def _doubt_of_loss(self, *, timely: bool) -> Reason | None:
         """Return why what is missing may not be lost; None if it is (rules 1, 4 and 6)."""
@@ -582,7 +598,7 @@ class _Weighing:
             return Reason.MOVING
         if self._terms.isolation == "baseline":
             return Reason.UNCONTROLLED
-        if self._controls is False:
+        if self._controls.counted is False:
             return Reason.CONTROLS
         alone = self._totals is None and not self._grouped
         return Reason.UNSUPPORTED if alone and self._terms.splits else None
@@ -618,10 +634,9 @@ class _Weighing:
 
     def _disappeared(self) -> Claim:
         gone = 0 if self._contradicted is not None else self._stands.gone
-        verdict = Verdict.FAIL if gone else Verdict.PASS
-        return Claim(verdict=verdict, at_least=gone, at_most=gone)
+        return _claim(None, gone, gone)
 
-    def _unexpected(self, *, filtering: bool) -> Claim:
+    def _unexpected(self) -> Claim:
         terms, sent = self._terms, self._terms.sent
         at_least = max(0, self._least - terms.upper, self._groups.unexpected)
         highest = terms.least(self._stands.highest) - terms.before
@@ -630,17 +645,13 @@ class _Weighing:
             doubt = self._contradicted
         elif terms.isolation == "baseline":
             doubt = Reason.FOREIGN
-        elif at_least and not filtering:
+        elif at_least and self._controls.leaking is None:
             doubt = Reason.LEAKING
         elif at_least and not self._supported():
             doubt = Reason.UNSPLIT if terms.splits else Reason.ADRIFT
         elif not at_least and self._uniques and not self._grouped:
             doubt = Reason.HIDDEN if sent.rejected else Reason.UNSPLIT if terms.splits else None
-        if doubt is not None:
-            return Claim(verdict=Verdict.UNKNOWN, at_most=None, reason=doubt)
-        if at_least:
-            return Claim(verdict=Verdict.FAIL, at_least=at_least, at_most=None)
-        return Claim(verdict=Verdict.PASS)
+        return _claim(doubt, at_least)
 
     def _supported(self) -> bool:
         """Return whether another count than that of users says that there are more of them."""
@@ -657,7 +668,7 @@ class _Weighing:
         elif totals is None and doubt is None:
             doubt = Reason.ADRIFT
         if doubt is not None or totals is None:
-            unknown = Claim(verdict=Verdict.UNKNOWN, at_most=None, reason=doubt or Reason.ADRIFT)
+            unknown = _claim(doubt or Reason.ADRIFT, 0)
             return unknown, unknown
         events = terms.sent.events
         if events is not None:
@@ -668,16 +679,16 @@ class _Weighing:
         """Return what is known of duplicated events of users who send different numbers."""
         least, groups = self._terms.least(totals), self._groups
         doubled = max(0, least - events.possible - events.rejected, groups.duplicated)
-        doubt = None
-        if doubled and self._looks_approximate():
-            doubt = Reason.APPROXIMATE
-        elif doubled and self._terms.isolation == "baseline":
-            doubt = Reason.FOREIGN
-        elif not doubled and totals and (self._hides_events(2) or least > events.possible):
+        doubt = self._doubt_of_duplicates(doubled)
+        if not doubled and totals and (self._hides_events(2) or least > events.possible):
             doubt = Reason.HIDDEN
-        if doubt is not None:
-            return Claim(verdict=Verdict.UNKNOWN, at_most=None, reason=doubt)
-        return Claim(verdict=Verdict.FAIL if doubled else Verdict.PASS, at_least=doubled)
+        return _claim(doubt, doubled)
+
+    def _doubt_of_duplicates(self, doubled: int) -> Reason | None:
+        """Return why events beyond those sent may be no duplicates; None if they are."""
+        if doubled and self._looks_approximate():
+            return Reason.APPROXIMATE
+        return Reason.FOREIGN if doubled and self._terms.isolation == "baseline" else None
 
     def _short_of(self, totals: int, events: EventBounds) -> Claim:
         """Return what is known of missing events of counted users who send different numbers."""
@@ -690,19 +701,23 @@ class _Weighing:
         if missing and groups.duplicated:
             at_most = events.acknowledged  # in a bucket one of each looks as none of both
         if missing:
-            doubt = self._doubt_of_loss(timely=self._stands.timely)
-            if terms.splits and not self._grouped:
-                doubt = Reason.UNSPLIT
-            elif terms.approximate:
-                doubt = Reason.HIDDEN
-            elif self._stands.most_events >= events.acknowledged > terms.most(totals):
-                doubt = Reason.CONFLICT  # another answer counted them all
-            if doubt is not None:
-                return Claim(verdict=Verdict.UNKNOWN, at_most=at_most, reason=doubt)
-            return Claim(verdict=Verdict.FAIL, at_least=missing, at_most=at_most)
-        if totals and at_most and not terms.approximate:
-            return Claim(verdict=Verdict.UNKNOWN, at_most=at_most, reason=Reason.HIDDEN)
-        return Claim(verdict=Verdict.PASS)
+            # another answer may have counted them all
+            counted = self._stands.most_events >= events.acknowledged > terms.most(totals)
+            return _claim(self._doubt_of_missing_events(counted=counted), missing, at_most)
+        hidden = totals and at_most and not terms.approximate
+        return _claim(Reason.HIDDEN if hidden else None, 0, at_most)
+
+    def _doubt_of_missing_events(self, *, counted: bool) -> Reason | None:
+        """Return why events that are not counted may not be missing; None if they are.
+
+        Args:
+            counted: Whether another answer counted them all.
+        """
+        if self._terms.splits and not self._grouped:
+            return Reason.UNSPLIT  # users that nobody sent would bring fewer events
+        if self._terms.approximate:
+            return Reason.HIDDEN
+        return Reason.CONFLICT if counted else self._doubt_of_loss(timely=self._stands.timely)
 
     def _hides_events(self, each: int) -> bool:
         """Return whether lost and duplicated events can make up for each other (rule 3)."""
@@ -716,18 +731,12 @@ class _Weighing:
             # users that the count leaves out would bring as many events as are too many
             users = max(users, terms.upper + terms.sent.rejected)
             doubled = max(0, terms.least(totals) - each * users)
-        doubt = None
-        if doubled and self._looks_approximate():
-            doubt = Reason.APPROXIMATE
-        elif doubled and terms.isolation == "baseline":
-            doubt = Reason.FOREIGN
-        elif unsplit and not doubled:
+        doubt = self._doubt_of_duplicates(doubled)
+        if unsplit and not doubled:
             doubt = Reason.UNSPLIT
         elif not doubled and totals and self._hides_events(each):
             doubt = Reason.HIDDEN
-        if doubt is not None:
-            return Claim(verdict=Verdict.UNKNOWN, at_most=None, reason=doubt)
-        return Claim(verdict=Verdict.FAIL if doubled else Verdict.PASS, at_least=doubled)
+        return _claim(doubt, doubled)
 
     def _missing_events(self, totals: int, each: int) -> Claim:
         terms, sent, groups = self._terms, self._terms.sent, self._groups
@@ -743,20 +752,11 @@ class _Weighing:
             missing = max(missing, groups.missing_events)
         at_most = max(missing, (each - 1) * self._most)  # each counted user has one event
         if missing:
-            doubt = self._doubt_of_loss(timely=self._stands.timely)
-            if terms.splits and not self._grouped:
-                doubt = Reason.UNSPLIT  # users that nobody sent would bring fewer events
-            elif terms.approximate:
-                doubt = Reason.HIDDEN
-            elif deficit and self._stands.most_events >= each * self._uniques:
-                doubt = Reason.CONFLICT  # another answer counted them all
-            if doubt is not None:
-                return Claim(verdict=Verdict.UNKNOWN, at_most=at_most, reason=doubt)
-            return Claim(verdict=Verdict.FAIL, at_least=missing, at_most=at_most)
+            counted = deficit > 0 and self._stands.most_events >= each * self._uniques
+            return _claim(self._doubt_of_missing_events(counted=counted), missing, at_most)
         aside = groups.missing_events > 0  # they may be of users who were not acknowledged
-        if (deficit or aside or (totals and self._hides_events(each))) and at_most:
-            return Claim(verdict=Verdict.UNKNOWN, at_most=at_most, reason=Reason.HIDDEN)
-        return Claim(verdict=Verdict.PASS)
+        hidden = (deficit or aside or (totals and self._hides_events(each))) and at_most
+        return _claim(Reason.HIDDEN if hidden else None, 0, at_most)
 
     def _recovered_at_most(self, lost: Claim) -> int:
         unclear = self._terms.sent.indeterminate

@@ -1,8 +1,8 @@
 """Compares the events that a service hands out with those that were sent, one by one.
 
 An export is JSON lines, a JSON array, CSV, or answers that have arrays of events, one a line;
-plain, gzipped or in the files of a ZIP: the first bytes tell. It is read as a stream: memory holds
-one event, or one answer, a bitmap of the copies seen, and what is wrong.
+plain, gzipped or in the files of a ZIP: the first bytes show which. It is read as a stream: memory
+holds one event, or one answer, a bitmap of the copies seen, and what is wrong.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _BETWEEN: Final = b", \t\r\n"
 _MOST_BYTES: Final = 32 << 20
 """An answer that has arrays of events is read as a whole: three times that in memory."""
 _OF_ERRORS: Final = frozenset({"", "result", "table", "error", "reference"})
-"""Columns of a table that tells of an error."""
+"""Columns of a table that reports an error."""
 
 Find = Callable[[Any], Sequence[Any]]
 """Answer → what is found there."""
@@ -89,7 +89,7 @@ class EventReader:
         number: Reads the number of the copy that sent it; None if it is of no copy of ours.
         user: Reads whose it is, as far as that is known.
         fields: Name → reads the field.
-        key: Name of the field that tells the events of a copy apart: the deduplication key.
+        key: Name of the field that distinguishes the events of a copy: the deduplication key.
         deduplicated: Whether a key that is there twice was counted twice.
     """
 

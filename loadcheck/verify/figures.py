@@ -54,7 +54,7 @@ class RunFigures:
         rates: The load's, up to now.
         pacer: The schedule of an open load.
         consistency: What the counts prove; None before they were asked for.
-        lag: The visibility lag; None if nothing tells it.
+        lag: The visibility lag; None if it is not known.
     """
 
     record: Record
@@ -251,15 +251,7 @@ class RunFigures:
         }
         if name in figures or seen is None:
             return figures.get(name)
-        counted: dict[str, float | None] = {
-            "uniques": seen.uniques,
-            "lost": seen.lost,
-            "recovered": seen.recovered_at_most,
-            "unexpected": seen.unexpected,
-            "duplicated": seen.duplicated,
-            "missing_events": seen.missing_events,
-        }
-        return counted[name]
+        return seen.figure(name)
 
 
 def _of_steps(

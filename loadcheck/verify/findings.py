@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from loadcheck.errors import all_of, many
-from loadcheck.verify import Advice, Consistency, Finding, SentCounts, Verdict, sentences
+from loadcheck.verify import Consistency, Finding, SentCounts, Verdict, sentences
 from loadcheck.verify.controls import ControlResult, judge_controls
 from loadcheck.verify.evidence import Claim, Proof, Reason, Terms
 from loadcheck.verify.localize import Localized
@@ -26,63 +27,63 @@ def _beyond(terms: Terms) -> str:
     return f", beyond the {100 * terms.approximate:g} % that verify.approximate declares"
 
 
-def conclude(
-    terms: Terms | None,
-    proof: Proof | None,
-    *,
-    sent: SentCounts,
-    controlled: ControlResult,
-    error: str = "",
-    localized: Localized | None = None,
-    named: Mapping[str, Any] | None = None,
-    overtaken: bool | None = None,
-) -> tuple[Consistency, list[Finding]]:
-    """Return what the counts prove as figures, and the findings that follow.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountEvidence:
+    """What the findings on the counts rest on.
 
-    Args:
-        terms: What the answers were held against; None if the service was not asked.
-        proof: What they prove; None likewise.
-        sent: The ledger's numbers.
+    Attributes:
+        terms: What the answers were held against.
+        proof: What they prove.
         controlled: What the control users showed.
         error: Why the last answer that is no evidence is none.
-        localized: What the counts by bucket tell; None if nothing was asked.
+        localized: What the counts by bucket show; None if none were asked for.
         named: The same in names and times, by :func:`~loadcheck.verify.naming.localized_to_json`.
         overtaken: Whether users are counted who were sent after the missing; None: not looked at.
     """
-    controls = judge_controls(controlled, Advice() if terms is None else terms.advice)
-    if terms is None or proof is None or proof.nothing is not None:
-        seen = _nothing(terms, proof, sent)
-        finding = _unverified(terms, proof, sent, error)
-        return seen, [finding, *([controls] if controls is not None else [])]
-    seen = _consistency(terms, proof, overtaken)
-    return seen, [
-        *_Sentences(terms, proof, seen, localized, named).findings(),
-        *([controls] if controls is not None else []),
-    ]
+
+    terms: Terms
+    proof: Proof
+    controlled: ControlResult
+    error: str = ""
+    localized: Localized | None = None
+    named: Mapping[str, Any] | None = None
+    overtaken: bool | None = None
 
 
-def _nothing(terms: Terms | None, proof: Proof | None, sent: SentCounts) -> Consistency:
-    lower, upper = sent.acknowledged, sent.acknowledged + sent.indeterminate
-    if terms is None:
-        return Consistency(lower=lower, upper=upper)
-    return Consistency(
-        lower=lower,
-        upper=upper,
+def conclude(evidence: CountEvidence) -> tuple[Consistency, list[Finding]]:
+    """Return what the counts prove as figures, and the findings that follow."""
+    terms, proof = evidence.terms, evidence.proof
+    seen = Consistency(
+        lower=terms.lower,
+        upper=terms.upper,
         waited_s=_waited_s(terms, proof),
         baseline=terms.baseline,
         isolation=terms.isolation,
         approximate=terms.approximate,
     )
+    if proof.nothing is None:
+        seen = _proven_figures(seen, evidence)
+        findings = _Sentences(evidence, seen).findings()
+    else:
+        findings = [_unverified(terms.sent, _why_nothing(evidence), terms.baseline)]
+    controls = judge_controls(evidence.controlled, terms.advice)
+    return seen, findings + ([controls] if controls is not None else [])
 
 
-def _consistency(terms: Terms, proof: Proof, overtaken: bool | None) -> Consistency:
+def unasked(sent: SentCounts) -> Finding:
+    """Return that the service was not asked after the load."""
+    return _unverified(sent, "the service was not asked after the load")
+
+
+def _proven_figures(bounds: Consistency, evidence: CountEvidence) -> Consistency:
+    """Return the bounds with what is proven within them."""
+    proof, acknowledged = evidence.proof, evidence.terms.sent.acknowledged
     lost, events = proof.lost, proof.missing_events
     known = lost.verdict is not Verdict.UNKNOWN
-    return Consistency(
+    return replace(
+        bounds,
         uniques=proof.uniques,
         totals=proof.totals,
-        lower=terms.lower,
-        upper=terms.upper,
         lost_at_least=lost.at_least,
         lost_at_most=lost.at_most,
         recovered_at_most=proof.recovered_at_most,
@@ -91,13 +92,9 @@ def _consistency(terms: Terms, proof: Proof, overtaken: bool | None) -> Consiste
         missing_events=None if events.reason in _UNTOLD else events.at_least,
         missing_events_at_most=events.at_most,
         settled=proof.standing.settled,
-        overtaken=overtaken,
-        waited_s=_waited_s(terms, proof),
-        baseline=terms.baseline,
-        isolation=terms.isolation,
-        lost=lost.at_least if known or not terms.sent.acknowledged else None,
+        overtaken=evidence.overtaken,
+        lost=lost.at_least if known or not acknowledged else None,
         disappeared=proof.disappeared.at_least,
-        approximate=terms.approximate,
     )
 
 
@@ -108,15 +105,14 @@ def _proven(claim: Claim) -> int | None:
     return None if claim.verdict is Verdict.UNKNOWN else claim.at_least
 
 
-def _waited_s(terms: Terms | None, proof: Proof | None) -> float | None:
+def _waited_s(terms: Terms, proof: Proof) -> float | None:
     """Return how long after the last acknowledgement the count was true, not reported."""
-    if terms is None or proof is None or proof.standing.final is None:
-        return None
-    return max(0.0, (proof.standing.final.as_of_ns - terms.since_ns) / 1e9)
+    final = proof.standing.final
+    return None if final is None else max(0.0, (final.as_of_ns - terms.since_ns) / 1e9)
 
 
-def _unverified(terms: Terms | None, proof: Proof | None, sent: SentCounts, error: str) -> Finding:
-    """Return why the counts prove nothing."""
+def _unverified(sent: SentCounts, why: str, baseline: int | None = None) -> Finding:
+    """Return that the counts prove nothing, and why."""
     subject = (
         f"Whether the {many(sent.acknowledged, 'acknowledged users')} arrived"
         if sent.acknowledged
@@ -125,13 +121,13 @@ def _unverified(terms: Terms | None, proof: Proof | None, sent: SentCounts, erro
     return Finding(
         check="unverified",
         verdict=Verdict.UNKNOWN,
-        summary=f"{subject} is unknown: {_why_nothing(terms, proof, error)}.",
+        summary=f"{subject} is unknown: {why}.",
         evidence={
             "started": sent.started,
             "acknowledged": sent.acknowledged,
             "indeterminate": sent.indeterminate,
             "rejected": sent.rejected,
-            "baseline": terms.baseline if terms else None,
+            "baseline": baseline,
         },
     )
 
@@ -144,49 +140,41 @@ _NOTHING = {
 }
 
 
-def _why_nothing(terms: Terms | None, proof: Proof | None, error: str) -> str:
-    if terms is None or proof is None:
-        return "the service was not asked after the load"
+def _why_nothing(evidence: CountEvidence) -> str:
+    terms, proof = evidence.terms, evidence.proof
     if proof.nothing is Reason.NO_ANSWER:
         why = "no query after the last acknowledgement returned an up-to-date count"
-        return f"{why} ({error})" if error else why
+        return f"{why} ({evidence.error})" if evidence.error else why
     if proof.nothing in _NOTHING:
         return _NOTHING[proof.nothing]
     estimates = _estimates(terms).rstrip(".")
     if proof.nothing is Reason.INFLATED:
         why = f"the service counts more control users than were sent{_beyond(terms)}"
-        return ". ".join(part for part in (why, estimates) if part)
-    if proof.nothing is Reason.BROKEN_FILTER:
+    elif proof.nothing is Reason.BROKEN_FILTER:
         return (
             f"the query counted {many(terms.baseline, 'users')} of this run before it began: its "
             "filter for the run does not work"
         )
-    final = proof.standing.final
-    assert final is not None
-    why = (
-        f"the service's responses do not add up: {many(proof.standing.totals or 0, 'events')} of "
-        f"{many(final.uniques, 'users')}"
-    )
+    else:
+        final = proof.standing.final
+        assert final is not None
+        why = (
+            "the service's responses do not add up: "
+            f"{many(proof.standing.totals or 0, 'events')} of {many(final.uniques, 'users')}"
+        )
     return ". ".join(part for part in (why, estimates) if part)
 
 
 class _Sentences:
     """The findings on one set of claims."""
 
-    def __init__(
-        self,
-        terms: Terms,
-        proof: Proof,
-        seen: Consistency,
-        localized: Localized | None,
-        named: Mapping[str, Any] | None,
-    ) -> None:
-        self._terms = terms
-        self._sent = terms.sent
-        self._proof = proof
+    def __init__(self, evidence: CountEvidence, seen: Consistency) -> None:
+        self._terms = evidence.terms
+        self._sent = evidence.terms.sent
+        self._proof = evidence.proof
         self._seen = seen
-        self._localized = localized
-        self._named = named
+        self._localized = evidence.localized
+        self._named = evidence.named
 
     def findings(self) -> list[Finding]:
         proof = self._proof
@@ -199,7 +187,7 @@ class _Sentences:
         if proof.duplicated.reason is not Reason.UNCOUNTED:
             findings.append(self._duplicated())
             missing, doubled = proof.missing_events, proof.duplicated
-            # one sentence is enough where the counts of events tell nothing of either
+            # one sentence is enough where the counts of events show neither
             both = missing.reason in _UNTOLD and doubled.verdict is Verdict.UNKNOWN
             if missing.verdict is not Verdict.PASS and not both:
                 findings.append(self._missing_events())
@@ -513,9 +501,7 @@ class _Sentences:
             check="missing_events",
             verdict=claim.verdict,
             summary=summary,
-            evidence=self._figures(
-                *("totals", "uniques", "missing_events", "missing_events_at_most")
-            ),
+            evidence=self._figures("totals", "uniques", "missing_events", "missing_events_at_most"),
         )
 
     def _nobody(self) -> Finding:

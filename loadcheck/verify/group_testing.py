@@ -34,7 +34,7 @@ class PeelingResult:
         landed: Users without a clear answer that were certainly counted.
         open: Users without a clear answer of whom the counts do not say it.
         lost_at_least: How many acknowledged users are missing in every explanation of the counts.
-        lost_at_most: How many are in some explanation, as far as single buckets tell.
+        lost_at_most: How many are in some explanation, as far as single buckets show.
     """
 
     lost: Ints
@@ -181,10 +181,10 @@ def attribute(users: Sequence[Ints], extra: Sequence[Ints]) -> DuplicateAttribut
         changed = False
         for place, surplus in enumerate(rest):
             here = columns[place]
-            crowd = np.bincount(here, minlength=surplus.size)
-            if np.any(surplus < 0) or np.any(surplus[crowd == 0] > 0):
+            present = np.bincount(here, minlength=surplus.size)
+            if np.any(surplus < 0) or np.any(surplus[present == 0] > 0):
                 return None
-            decided = ((surplus == 0) | (crowd == 1))[here]
+            decided = ((surplus == 0) | (present == 1))[here]
             if not decided.any():
                 continue
             changed = True

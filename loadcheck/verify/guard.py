@@ -54,7 +54,7 @@ def is_within(window: tuple[int, int], now: datetime) -> bool:
     return (now.hour * 60 + now.minute - begin) % _DAY < (end - begin) % _DAY
 
 
-class GuardWatch:
+class GuardMonitor:
     """Looks every second whether a load is to be stopped.
 
     Args:
@@ -114,13 +114,26 @@ class GuardWatch:
                 yield f'guard.{name} = "{_PERCENT * most:g}%"', detail, share
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedLoad:
+    """What a run comes to at the most; None where nobody knows beforehand.
+
+    Attributes:
+        users: Users that it sends for.
+        events: Events that it sends.
+        peak_rate: Copies per second.
+    """
+
+    users: int | None
+    events: int | None
+    peak_rate: float | None
+
+
 def guard_problems(
     scenario: Scenario,
-    *,
-    users: int | None,
-    events: int | None,
-    peak_rate: float | None,
+    load: PlannedLoad,
     hosts: list[str],
+    *,
     search: bool = False,
     now: Callable[[], datetime] = _now,
 ) -> list[Problem]:
@@ -128,9 +141,7 @@ def guard_problems(
 
     Args:
         scenario: What to do.
-        users: How many it has at the most; None: nobody knows beforehand.
-        events: How many it sends.
-        peak_rate: Copies per second at the most.
+        load: What it comes to.
         hosts: Whom it reaches.
         search: Whether its capacity is searched for.
         now: The local time.
@@ -138,9 +149,9 @@ def guard_problems(
     guard, problems = scenario.guard, []
     closed = isinstance(scenario.load, ClosedLoad)
     for name, most, planned, what in (
-        ("max_users", guard.max_users, users, "users"),
-        ("max_events", guard.max_events, events, "events"),
-        ("max_rate", guard.max_rate, peak_rate, "copies a second"),
+        ("max_users", guard.max_users, load.users, "users"),
+        ("max_events", guard.max_events, load.events, "events"),
+        ("max_rate", guard.max_rate, load.peak_rate, "copies a second"),
     ):
         if most is None or (planned is not None and planned <= most):
             continue
@@ -307,8 +318,8 @@ def most_cost(
 def _located(spec: VerificationSpec, events_per_copy: int) -> int:
     """Return how many counts by bucket it takes at the least to see that nobody is missing."""
     copies = spec.buckets.copies
-    crowded = copies is not None and copies > SEQUENCES
-    return 1 + crowded + (events_per_copy > 1 and spec.queries.counts.totals is not None)
+    shared = copies is not None and copies > SEQUENCES
+    return 1 + shared + (events_per_copy > 1 and spec.queries.counts.totals is not None)
 
 
 def _watching(span_s: float, pause_s: float, single: int, both: int) -> int:

@@ -98,7 +98,7 @@ class LostShard:
         heard_s: When it was there for certain, in seconds since the load began; None: it had not
             begun.
         at_s: When it was certainly gone, in the same way.
-        indeterminate: Copies that it may have sent and that nobody will ever tell of.
+        indeterminate: Copies that it may have sent and of which nothing will ever be known.
     """
 
     index: int
@@ -115,17 +115,17 @@ class RunEvidence:
 
     Attributes:
         figures: What was measured.
-        judged: The thresholds.
         trouble: What went wrong with the target; None if nothing did.
         aborted: What ended the load early; None if nothing did.
-        lost: The workers that were lost.
+        lost: The workers that were lost: what they would have measured is not known.
+        judged: The thresholds, once they are judged.
     """
 
     figures: RunFigures
-    judged: Sequence[Judged]
-    trouble: str | None
-    aborted: Aborted | None
+    trouble: str | None = None
+    aborted: Aborted | None = None
     lost: Sequence[LostShard] = ()
+    judged: Sequence[Judged] = ()
 
 
 def check_target(evidence: RunEvidence) -> Iterator[Finding]:
@@ -142,6 +142,9 @@ def check_abort(evidence: RunEvidence) -> Iterator[Finding]:
         yield evidence.aborted.finding()
 
 
+_OF_LOST = ("index", "why", "heard_s", "at_s", "indeterminate")
+
+
 def check_shards(evidence: RunEvidence) -> Iterator[Finding]:
     """Report which workers were lost, and what that leaves open."""
     lost = evidence.lost
@@ -156,7 +159,7 @@ def check_shards(evidence: RunEvidence) -> Iterator[Finding]:
     if all(each.at_s is None for each in lost):
         left = "No copy was sent"
     elif unknown:
-        left = f"What {they} had not told of, {many(unknown, 'copies')}, may or may not have been "
+        left = f"What {they} had not reported, {many(unknown, 'copies')}, may or may not have been "
         left += f"sent{_until(lost)}; the target was not given the load that was asked for"
     else:
         left = (
@@ -169,16 +172,7 @@ def check_shards(evidence: RunEvidence) -> Iterator[Finding]:
         summary=f"{reports}. {left}. See why on {its} (memory, network), and run again.",
         evidence={
             "indeterminate": unknown,
-            "lost": [
-                {
-                    "index": each.index,
-                    "why": each.why,
-                    "heard_s": each.heard_s,
-                    "at_s": each.at_s,
-                    "indeterminate": each.indeterminate,
-                }
-                for each in lost
-            ],
+            "lost": [{name: getattr(each, name) for name in _OF_LOST} for each in lost],
         },
     )
 
@@ -207,7 +201,7 @@ def check_generator(evidence: RunEvidence) -> Iterator[Finding]:
     paused, behind = is_paused(record), figures.is_behind
     if not (voided or paused or behind):
         return
-    sentences = [pauses_told(record)] if paused else []
+    sentences = [describe_pauses(record)] if paused else []
     took_s, asked_s = figures.rates.duration_s, pacer.duration_s if pacer is not None else None
     if behind:
         sentences.append(
@@ -258,7 +252,7 @@ def check_shortage(evidence: RunEvidence) -> Iterator[Finding]:
     )
 
 
-def pauses_told(record: Record) -> str:
+def describe_pauses(record: Record) -> str:
     """Return when the generator paused, and for how long."""
     pauses = record.pauses()
     shown = [
@@ -338,26 +332,21 @@ class Judgement:
 
 def judge(
     thresholds: Sequence[ParsedThreshold],
-    figures: RunFigures,
+    evidence: RunEvidence,
     findings: Sequence[Finding],
     *,
-    trouble: str | None,
-    aborted: Aborted | None,
     checked: bool = True,
-    lost: Sequence[LostShard] = (),
 ) -> Judgement:
     """Judge a run.
 
     Args:
         thresholds: What must hold.
-        figures: What was measured.
-        findings: What reconciliation says.
+        evidence: What is known of it beside the counts.
+        findings: What the counts prove.
         checked: Whether consistency was to be checked; if not, thresholds alone decide.
-        trouble: What went wrong with the target; None if nothing did.
-        aborted: What ended the load early; None if nothing did.
-        lost: The workers that were lost: what they would have measured is not known.
     """
     judged, every = [], list(findings)
+    figures, aborted = evidence.figures, evidence.aborted
     for threshold in thresholds:
         try:
             judged.append(threshold.judge(figures))
@@ -365,16 +354,14 @@ def judge(
             judged.append(Judged(threshold=threshold, measured=None, verdict=Verdict.UNKNOWN))
             every.append(broken("threshold", error))
     judged = apply_abort(judged, aborted)
-    evidence = RunEvidence(
-        figures=figures, judged=judged, trouble=trouble, aborted=aborted, lost=lost
-    )
+    evidence = replace(evidence, judged=judged)
     target = compose([check_target])(evidence)
     consistent = worst(finding.verdict for finding in (*findings, *target)) if checked else None
     every += [*target, *_joined(compose([check_generator, check_shortage])(evidence))]
     every += compose([check_shards, check_abort])(evidence)
     if not (checked or judged or figures.record.acknowledged):
         every.append(NOTHING_DONE)
-    if lost:
+    if evidence.lost:
         judged = [_of_lost(each) for each in judged]
     # what a load that was stopped early came too early to measure says nothing
     measured = [j for j in judged if aborted is None or j.measured is not None]

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from pyroaring import BitMap
 
+from loadcheck.measure import array_of, in_chunks
 from loadcheck.verify import Verdict
 from loadcheck.verify.evidence import Groups, Proof, Reason
 from loadcheck.verify.group_testing import (
@@ -81,8 +82,6 @@ MOST_NAMED = 1000
 _NO_GROUPS = Groups()
 
 
-_CHUNK = 1 << 18
-"""So many copies at a time are put into buckets: no array of all copies is ever needed."""
 _MOST_BYTES = 96 << 20
 """For the arrays in which those are sorted out who can be among the missing."""
 
@@ -117,14 +116,14 @@ class SentCopies:
         self.acknowledged = acknowledged
         self.indeterminate = indeterminate
         self.rejected = rejected
-        self._crowds: dict[tuple[Group, str], Ints] = {}
+        self._sizes: dict[tuple[Group, str], Ints] = {}
 
-    def crowd(self, group: Group, name: str) -> Ints:
+    def sizes(self, group: Group, name: str) -> Ints:
         """Return how many of a group are in each bucket of a partition."""
-        if (group, name) not in self._crowds:
+        if (group, name) not in self._sizes:
             copies: BitMap = getattr(self, group)
-            self._crowds[group, name] = crowd(self.buckets, copies, name)
-        return self._crowds[group, name]
+            self._sizes[group, name] = bucket_sizes(self.buckets, copies, name)
+        return self._sizes[group, name]
 
     def uploads(self, group: Group, name: str) -> Ints:
         """Return how many uploads of a group are in the buckets of their users."""
@@ -142,35 +141,24 @@ class SentCopies:
     def sent(self, name: str) -> Ints:
         """Return how many copies of any outcome are in each bucket of a partition."""
         total: Ints = (
-            self.crowd("acknowledged", name)
-            + self.crowd("indeterminate", name)
-            + self.crowd("rejected", name)
+            self.sizes("acknowledged", name)
+            + self.sizes("indeterminate", name)
+            + self.sizes("rejected", name)
         )
         return total
 
     def all_counted(self, tally: BucketCounts) -> bool:
         """Return whether a bucket holds everybody who can have arrived, all without exception."""
-        expected = self.crowd("acknowledged", tally.name) + self.crowd("indeterminate", tally.name)
+        expected = self.sizes("acknowledged", tally.name) + self.sizes("indeterminate", tally.name)
         return bool(np.array_equal(tally.counts, expected))
 
 
-def crowd(buckets: Buckets, copies: BitMap, name: str) -> Ints:
+def bucket_sizes(buckets: Buckets, copies: BitMap, name: str) -> Ints:
     """Return how many of some copies are in each bucket of a partition."""
     total: Ints = np.zeros(size(name), dtype=np.int64)
     for chunk in in_chunks(copies):
         total += np.bincount(buckets.column(chunk, name), minlength=size(name))
     return total
-
-
-def in_chunks(numbers: BitMap) -> Iterator[Ints]:
-    """Yield the numbers of a set, ascending, a few at a time."""
-    for begin in range(0, len(numbers), _CHUNK):
-        yield array_of(numbers[begin : begin + _CHUNK])
-
-
-def array_of(numbers: BitMap) -> Ints:
-    """Return the numbers of a set, ascending."""
-    return np.array(numbers.to_array(), dtype=np.int64)
 
 
 def _within(
@@ -186,18 +174,18 @@ def _within(
     return found
 
 
-def _share(crowds: Sequence[Ints], wanted: Sequence[npt.NDArray[np.bool_]]) -> float:
+def _share(sizes: Sequence[Ints], wanted: Sequence[npt.NDArray[np.bool_]]) -> float:
     """Return about what share of some copies is in a wanted bucket of every partition."""
-    total = int(crowds[0].sum())
+    total = int(sizes[0].sum())
     if not total:
         return 0.0
-    shares = [count[those].sum() / total for count, those in zip(crowds, wanted, strict=True)]
+    shares = [count[those].sum() / total for count, those in zip(sizes, wanted, strict=True)]
     return float(math.prod(shares))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventCounts:
-    """What events by bucket in send order tell, beside users by bucket.
+    """What events by bucket in send order show, beside users by bucket.
 
     Attributes:
         duplicated: Events beyond those that the counted users sent.
@@ -213,14 +201,14 @@ class EventCounts:
     hidden: int = 0
 
 
-def weigh_events(
+def compare_events(
     copies: SentCopies, users: BucketCounts, events: BucketCounts, events_per_copy: int
 ) -> EventCounts:
     """Hold events against users, bucket by bucket: sums over all hide what compensates (rule 3)."""
     if copies.people is not None:
-        return _weigh_uploads(copies, users, events, events_per_copy)
-    known = copies.crowd("acknowledged", users.name)
-    others = copies.crowd("indeterminate", users.name) + copies.crowd("rejected", users.name)
+        return _compare_uploads(copies, users, events, events_per_copy)
+    known = copies.sizes("acknowledged", users.name)
+    others = copies.sizes("indeterminate", users.name) + copies.sizes("rejected", users.name)
     # who was not acknowledged may have arrived with one event of several
     free = (events_per_copy - 1) * np.minimum(users.counts, others)
     surplus = events.counts - events_per_copy * users.counts
@@ -234,13 +222,13 @@ def weigh_events(
     )
 
 
-def _weigh_uploads(
+def _compare_uploads(
     copies: SentCopies, users: BucketCounts, events: BucketCounts, each: int
 ) -> EventCounts:
     """Hold events against those that users of a bucket sent, each as many as they did."""
     taken = each * copies.uploads("acknowledged", users.name)
     unclear = each * copies.uploads("indeterminate", users.name)
-    short = users.counts < copies.crowd("acknowledged", users.name)
+    short = users.counts < copies.sizes("acknowledged", users.name)
     lacking = np.maximum(taken - events.counts, 0)
     # where an unclear one is not counted, it may be that it is and an acknowledged one is not
     hidden = np.where(unclear > 0, np.clip(taken + unclear - events.counts, 0, taken), 0)
@@ -254,7 +242,7 @@ def _weigh_uploads(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Localized:
-    """What the counts by bucket tell. Copy numbers ascend.
+    """What the counts by bucket show. Copy numbers ascend.
 
     Attributes:
         lost: Copies that are certainly missing; nobody beyond :data:`MOST_NAMED`.
@@ -345,8 +333,8 @@ class CopyEstimate:
         suspects: Acknowledged copies of whom the counts do not say whether they are; at most.
         landed: Others that were certainly counted.
         lost_at_least: How many acknowledged copies are missing in every explanation of the counts.
-        lost_at_most: How many are in some explanation, as far as single buckets tell.
-        crowded: Nobody has been sorted out: too many share their buckets with the missing.
+        lost_at_most: How many are in some explanation, as far as single buckets show.
+        too_many: Nobody has been sorted out: too many share their buckets with the missing.
     """
 
     lost: BitMap
@@ -354,7 +342,7 @@ class CopyEstimate:
     landed: BitMap
     lost_at_least: int
     lost_at_most: int
-    crowded: bool = False
+    too_many: bool = False
 
     @property
     def exact(self) -> bool:
@@ -380,7 +368,7 @@ class LossEstimate:
 
     @property
     def done(self) -> bool:
-        """Whether another partition would tell nothing more."""
+        """Whether another partition would show nothing more."""
         return self.at_least > MOST_NAMED or (
             self.elimination is not None and self.elimination.exact
         )
@@ -403,8 +391,8 @@ def deduce_lost(copies: SentCopies, tallies: Sequence[BucketCounts]) -> LossEsti
             lost_at_most=0,
         )
         return LossEstimate(elimination=everybody, at_least=0, unexpected=0, windows=())
-    known = [copies.crowd("acknowledged", tally.name) for tally in tallies]
-    maybe = [copies.crowd("indeterminate", tally.name) for tally in tallies]
+    known = [copies.sizes("acknowledged", tally.name) for tally in tallies]
+    maybe = [copies.sizes("indeterminate", tally.name) for tally in tallies]
     observed = [tally.counts for tally in tallies]
     at_least = least_lost(known, observed)
     unexpected = least_unexpected(known, maybe, observed)
@@ -418,11 +406,11 @@ def deduce_lost(copies: SentCopies, tallies: Sequence[BucketCounts]) -> LossEsti
             elimination = _eliminate(copies, copies.indeterminate, maybe, tallies)
         if elimination is None and copies.rejected:
             both = copies.indeterminate | copies.rejected
-            crowds = [
-                copies.crowd("rejected", tally.name) + others
+            sizes = [
+                copies.sizes("rejected", tally.name) + others
                 for tally, others in zip(tallies, maybe, strict=True)
             ]
-            elimination = _eliminate(copies, both, crowds, tallies)
+            elimination = _eliminate(copies, both, sizes, tallies)
     if elimination is not None:
         at_least = max(at_least, elimination.lost_at_least)
     return LossEstimate(
@@ -431,7 +419,7 @@ def deduce_lost(copies: SentCopies, tallies: Sequence[BucketCounts]) -> LossEsti
 
 
 def _eliminate(
-    copies: SentCopies, maybe: BitMap, maybe_crowds: Sequence[Ints], tallies: Sequence[BucketCounts]
+    copies: SentCopies, maybe: BitMap, maybe_sizes: Sequence[Ints], tallies: Sequence[BucketCounts]
 ) -> CopyEstimate | None:
     """Decide about single copies; None if nothing explains the counts.
 
@@ -442,34 +430,34 @@ def _eliminate(
     Args:
         copies: What was sent.
         maybe: Those that may have been counted beside the acknowledged.
-        maybe_crowds: How many of those are in each bucket, by partition.
+        maybe_sizes: How many of those are in each bucket, by partition.
         tallies: The counts.
     """
     names = [tally.name for tally in tallies]
-    known_crowds = [copies.crowd("acknowledged", name) for name in names]
-    missing = [known - tally.counts for known, tally in zip(known_crowds, tallies, strict=True)]
-    for lacking, known, others in zip(missing, known_crowds, maybe_crowds, strict=True):
+    known_sizes = [copies.sizes("acknowledged", name) for name in names]
+    missing = [known - tally.counts for known, tally in zip(known_sizes, tallies, strict=True)]
+    for lacking, known, others in zip(missing, known_sizes, maybe_sizes, strict=True):
         if (lacking > known).any() or (lacking < -others).any():
             return None
-    unclear = [lacking > -others for lacking, others in zip(missing, maybe_crowds, strict=True)]
+    unclear = [lacking > -others for lacking, others in zip(missing, maybe_sizes, strict=True)]
     most = _MOST_BYTES // (16 * (len(names) + 1))
     wanted = dict(zip(names, unclear, strict=True))
-    crowded = most < len(copies.acknowledged) * _share(known_crowds, unclear) + len(maybe) * _share(
-        maybe_crowds, unclear
+    too_many = most < len(copies.acknowledged) * _share(known_sizes, unclear) + len(maybe) * _share(
+        maybe_sizes, unclear
     )
-    if crowded:
-        return _crowded(known_crowds, maybe_crowds, missing, unclear)
+    if too_many:
+        return _undecided(known_sizes, maybe_sizes, missing, unclear)
     here = _within(copies.buckets, copies.acknowledged, wanted)
     there = _within(copies.buckets, maybe, wanted)
     if len(here) + len(there) > most:
-        return _crowded(known_crowds, maybe_crowds, missing, unclear)
+        return _undecided(known_sizes, maybe_sizes, missing, unclear)
     candidates = [array_of(here), array_of(there)]
     columns = [[copies.buckets.column(numbers, name) for name in names] for numbers in candidates]
     counted = []
     for place, name in enumerate(names):
         left = np.bincount(columns[1][place], minlength=size(name))
         # who was put aside was counted
-        lacking = missing[place] + maybe_crowds[place] - left
+        lacking = missing[place] + maybe_sizes[place] - left
         counted.append(np.bincount(columns[0][place], minlength=size(name)) - lacking)
     found = eliminate(columns[0], columns[1], counted)
     if found is None:
@@ -483,13 +471,13 @@ def _eliminate(
     )
 
 
-def _crowded(
+def _undecided(
     known: Sequence[Ints],
     maybe: Sequence[Ints],
     missing: Sequence[Ints],
     unclear: Sequence[npt.NDArray[np.bool_]],
 ) -> CopyEstimate:
-    """Return what buckets tell where too many are left to tell them apart."""
+    """Return what buckets show where too many are left to tell them apart."""
     return CopyEstimate(
         lost=BitMap(),
         suspects=min(int(here[those].sum()) for here, those in zip(known, unclear, strict=True)),
@@ -499,7 +487,7 @@ def _crowded(
             int(np.minimum(here, lacking + there).sum())
             for here, there, lacking in zip(known, maybe, missing, strict=True)
         ),
-        crowded=True,
+        too_many=True,
     )
 
 
@@ -541,14 +529,14 @@ def deduce_duplicated(
     countable = (copies.acknowledged | copies.indeterminate | copies.rejected) - BitMap(lost)
     doubled = [surplus > 0 for surplus in extra]
     most = _MOST_BYTES // (16 * (len(names) + 1))
-    crowds = [copies.sent(name) for name in names]
+    sizes = [copies.sent(name) for name in names]
     left = None
-    if len(countable) * _share(crowds, doubled) <= most:
+    if len(countable) * _share(sizes, doubled) <= most:
         left = _within(copies.buckets, countable, dict(zip(names, doubled, strict=True)))
     if left is None or len(left) > most:
-        crowded = min(int(here[those].sum()) for here, those in zip(crowds, doubled, strict=True))
+        suspects = min(int(here[those].sum()) for here, those in zip(sizes, doubled, strict=True))
         unnamed = max(int(surplus.sum()) for surplus in extra)
-        return Duplicates(events={}, suspects=crowded, unnamed=unnamed)
+        return Duplicates(events={}, suspects=suspects, unnamed=unnamed)
     numbers = array_of(left)
     found = attribute([copies.buckets.column(numbers, name) for name in names], extra)
     if found is None:
@@ -565,12 +553,7 @@ def build_localized(
     copies: SentCopies,
     deduction: LossEstimate,
     extras: Duplicates | None,
-    *,
-    partitions: int,
-    queries: int,
-    cost: int,
     groups: Groups = _NO_GROUPS,
-    trouble: str = "",
 ) -> Localized:
     """Put what was decided into copy numbers, and into evidence.
 
@@ -578,23 +561,17 @@ def build_localized(
         copies: What was sent.
         deduction: Who is missing.
         extras: Who was counted too often; None if nobody looked, or nothing explains it.
-        partitions: Partitions that were asked for.
-        queries: Questions asked.
-        cost: What they cost.
         groups: What the counts by bucket rest on.
-        trouble: Why there are no names.
     """
-    found = deduction.elimination
-    if trouble:
-        pass
-    elif deduction.at_least > MOST_NAMED:
+    found, trouble = deduction.elimination, ""
+    if deduction.at_least > MOST_NAMED:
         trouble = f"more than {MOST_NAMED:,} users are missing: windows only"
     elif found is None:
         trouble = (
             "no set of missing users explains the counts: somebody was counted who was not "
             "sent, or the counts do not belong together"
         )
-    elif found.crowded:
+    elif found.too_many:
         trouble = (
             f"up to {found.suspects:,} users share their buckets with the missing, too many to "
             "tell apart: windows and counts only; more verify.partitions tell more apart"
@@ -620,9 +597,6 @@ def build_localized(
         duplicated_at_least=doubled,
         duplicated_suspects=extras.suspects if extras and extras.unnamed else 0,
         duplicated_unnamed=doubled - named,
-        partitions=partitions,
-        queries=queries,
-        cost=cost,
         trouble=trouble,
         groups=replace(
             groups,

@@ -106,7 +106,7 @@ _MEANWHILE: Mapping[str, Kind] = {
     "indeterminate": Kind.COUNT,
 }
 _OVERALL = ("retries", "max_in_flight")
-_COUNTED = ("uniques", "lost", "recovered", "unexpected", "duplicated", "missing_events")
+COUNTED = ("uniques", "lost", "recovered", "unexpected", "duplicated", "missing_events")
 _RUN_METRICS: Mapping[str, Metric] = {
     **{
         name: Metric(name=name, kind=kind, grows=kind is Kind.COUNT)
@@ -116,9 +116,7 @@ _RUN_METRICS: Mapping[str, Metric] = {
         name: Metric(name=name, kind=Kind.COUNT, known=Availability.OVERALL, grows=True)
         for name in _OVERALL
     },
-    **{
-        name: Metric(name=name, kind=Kind.COUNT, known=Availability.AFTERWARDS) for name in _COUNTED
-    },
+    **{name: Metric(name=name, kind=Kind.COUNT, known=Availability.AFTERWARDS) for name in COUNTED},
 }
 _STEP_METRICS: Mapping[str, Kind] = {
     "error_rate": Kind.RATIO,

@@ -18,11 +18,11 @@ import orjson
 from pyroaring import BitMap
 
 from loadcheck.documents.document import MISSING, compile_pointer, parse_pointer
-from loadcheck.verify.localize import Localized, array_of, in_chunks
+from loadcheck.measure import array_of, in_chunks
+from loadcheck.verify.localize import Localized
 from loadcheck.verify.visibility import Ranks
-from loadcheck.workflow.exchange import Request
 from loadcheck.workflow.identity import Buckets
-from loadcheck.workflow.runtime import no_retry
+from loadcheck.workflow.runtime import first_request, no_retry
 from loadcheck.workflow.runtime.plan import Plan, StepPlan
 
 _BODY, _INPUT = "body#", "$inputs."
@@ -157,7 +157,7 @@ class UserNames:
         self._reach: Callable[[Any], Any] | None = None
         if place is not None and place.startswith(_BODY):
             self._reach = compile_pointer(parse_pointer(place.removeprefix(_BODY)))
-        # what copies 0 and 1 are called tells whether the ids need to be looked up at all
+        # the names of copies 0 and 1 show whether the ids need to be looked up at all
         self._own = any(self._sent(number) != plan.user_id(number) for number in (0, 1))
 
     @property
@@ -175,7 +175,7 @@ class UserNames:
         return UserNames(plan, self._step, self._place)
 
     def of(self, number: int) -> str:
-        """Return the user id of a copy; "copy 7" where nothing tells it."""
+        """Return the user id of a copy; "copy 7" where it is not known."""
         if not self._own:
             return self._plan.user_id(number)
         return self._sent(number) or f"copy {number}"
@@ -198,13 +198,11 @@ class UserNames:
         return found if isinstance(found, str) else None if found is None else str(found)
 
     def _in_body(self, reach: Callable[[Any], Any], number: int) -> Any:
-        flow = self._plan.copy(number, _NOW_MS, no_retry)
-        effect = next(flow, None)
-        flow.close()
-        if not isinstance(effect, Request) or effect.step != self.ingest:
+        request = first_request(self._plan.copy(number, _NOW_MS, no_retry))
+        if request is None or request.step != self.ingest:
             return None
         try:
-            value = reach(orjson.loads(effect.body))
+            value = reach(orjson.loads(request.body))
         except orjson.JSONDecodeError:
             return None
         return None if value is MISSING else value
@@ -216,7 +214,7 @@ def localized_to_json(
     """Return what was found as the results file holds it.
 
     Args:
-        found: What the counts by bucket tell.
+        found: What the counts by bucket show.
         name: The user id of a copy, by its number.
         buckets: The run's partitions.
         moments: When copies were sent.
@@ -310,7 +308,7 @@ def ranks_of_lost(
     it is known how many are missing, not who: they are spread over it evenly.
 
     Args:
-        found: What the counts by bucket tell.
+        found: What the counts by bucket show.
         buckets: The run's partitions.
         acknowledged: The copies acknowledged.
         moments: When copies were sent.

@@ -10,11 +10,9 @@ import numpy.typing as npt
 from pyroaring import BitMap
 
 from loadcheck.data import Visits
-from loadcheck.measure import Ledger, bitmap
+from loadcheck.measure import Ledger, bitmap, in_chunks
 from loadcheck.measure.record import Record
 from loadcheck.verify import EventBounds, SentCounts
-
-_CHUNK = 1 << 18
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +50,8 @@ class People:
         refused = users_of(made.rejected, visits)
         users.rejected = refused - users.acknowledged - users.indeterminate
         # nobody else may have such a number
-        users.skipped = _times(ledger.skipped, visits.most) if visits.most > 1 else ledger.skipped
+        skipped = (bitmap(part * visits.most) for part in in_chunks(ledger.skipped))
+        users.skipped = BitMap().union(*skipped) if visits.most > 1 else ledger.skipped
         return cls(ledger=users, uploads=made, of=visits.users)
 
     def counts(self, sent: SentCounts) -> SentCounts:
@@ -106,16 +105,4 @@ class Arrivals:
 
 def users_of(uploads: BitMap, visits: Visits) -> BitMap:
     """Return the users of some uploads."""
-    found = BitMap()
-    for begin in range(0, len(uploads), _CHUNK):
-        part = np.array(uploads[begin : begin + _CHUNK].to_array(), dtype=np.int64)
-        found |= bitmap(visits.users(part))
-    return found
-
-
-def _times(copies: BitMap, most: int) -> BitMap:
-    found = BitMap()
-    for begin in range(0, len(copies), _CHUNK):
-        part = np.array(copies[begin : begin + _CHUNK].to_array(), dtype=np.int64)
-        found |= bitmap(part * most)
-    return found
+    return BitMap().union(*(bitmap(visits.users(part)) for part in in_chunks(uploads)))

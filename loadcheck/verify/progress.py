@@ -74,7 +74,7 @@ class Progress:
         outline: What was known of it before.
         record: What has been measured.
         thresholds: Judges them as if the load ended now.
-        together: Judges those of all flows of a mix, if it is this flow that tells of them.
+        together: Judges those of all flows of a mix, if it is this flow that reports them.
         phase: Where the run is.
         begin_ns: Monotonic instant at which the load began; 0 before.
         observation: What the service said last.
@@ -206,5 +206,5 @@ class Progress:
         return self.record.timeline.column(column)[-seconds:]
 
 
-Watch = Callable[[Progress], Coroutine[Any, Any, None]]
+ProgressView = Callable[[Progress], Coroutine[Any, Any, None]]
 """Shows a run to somebody; called once, cancelled when the run has ended."""

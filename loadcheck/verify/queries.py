@@ -163,8 +163,8 @@ class ObserverQueries:
 
     Attributes:
         counts: The queries for users and events.
-        fresh: The same, past the service's cache, where the scenario respects it otherwise; None if
-            they would be the same.
+        uncached: The same, past the service's cache, where the scenario respects it otherwise; None
+            if they would be the same.
         split_cost: What one costs that is grouped.
     """
 
@@ -180,9 +180,9 @@ class ObserverQueries:
         days = _days(run) if budget is not None and budget.per_day else 1
         cost = days * (budget.plain if budget else 1)
         self.counts = self._counts(verify.uniques, cost)
-        self.fresh: CountQueries | None = None
+        self.uncached: CountQueries | None = None
         if verify.cache == "respect" and verify.bypass:
-            self.fresh = self._counts(verify.uniques, cost, verify.bypass)
+            self.uncached = self._counts(verify.uniques, cost, verify.bypass)
         self.split_cost = days * (budget.split if budget else 1)
         self.split = functools.lru_cache(maxsize=None)(self._split)
         if verify.localizes:
@@ -402,7 +402,7 @@ class Observer:
         """Ask until no later answer is needed, or the deadline has passed.
 
         The count has settled when it is the upper bound, or has not moved for the quiet period.
-        Users who are missing get until the deadline all the same: nothing but time tells the late
+        Users who are missing get until the deadline all the same: only time separates the late
         from the lost. So do answers that contradict each other.
 
         Args:

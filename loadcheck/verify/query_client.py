@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,8 @@ from anyio import sleep
 
 from loadcheck.workflow.exchange import MALFORMED, Exchange, Pause, Request
 from loadcheck.workflow.identity import read_label, size
-from loadcheck.workflow.runtime.plan import Query, QueryAnswer
+from loadcheck.workflow.runtime import Flow, T
+from loadcheck.workflow.runtime.plan import Query
 
 Ints = npt.NDArray[np.int64]
 
@@ -47,7 +48,7 @@ class BucketCounts:
 
 
 def read_tally(
-    name: str, labels: Any, values: Any, *, limit: int, expected: Ints
+    name: str, answer: Mapping[str, Any], *, limit: int, expected: Ints | None = None
 ) -> BucketCounts | str:
     """Return the counts of an answer, or why it is no evidence.
 
@@ -57,12 +58,12 @@ def read_tally(
 
     Args:
         name: The partition.
-        labels: One a row: a text, or an array whose last item is the text.
-        values: One number a row.
+        answer: ``labels``, one a row: a text, or an array whose last item is the text; and
+            ``values``, one number a row.
         limit: The most rows that the service returns.
-        expected: How many copies were sent in each bucket.
+        expected: How many copies were sent in each bucket; None: in any, some may have been.
     """
-    rows, numbers = _rows(labels), _rows(values)
+    rows, numbers = _rows(answer.get("labels")), _rows(answer.get("values"))
     if len(rows) != len(numbers):
         return f"{len(rows):,} labels and {len(numbers):,} values came back"
     if len(rows) >= limit:
@@ -74,7 +75,8 @@ def read_tally(
         count = as_count(value)
         if count is None:
             return f"the row {text!r} holds no count"
-        if count and (bucket is None or not expected[bucket]):
+        unsent = bucket is None or (expected is not None and not expected[bucket])
+        if count and unsent:
             return f"a row {text!r} came back, which was never sent"
         if bucket is not None:
             counts[bucket] += count
@@ -190,7 +192,7 @@ class QueryResult:
     Attributes:
         asked_ns: Monotonic instant before the query was sent.
         answered_ns: When the answer was complete.
-        as_of_ns: The instant whose state the answer tells at the least: when it was asked, or
+        as_of_ns: The instant whose state the answer shows at the least: when it was asked, or
             earlier if it came from a cache.
         values: What the query's expressions gave.
         error: Why it is no evidence; "" if it is.
@@ -221,6 +223,32 @@ class QueryResult:
 
 def _unheard(_exchange: Exchange) -> None:
     """Keep nothing of an exchange."""
+
+
+async def drive(flow: Flow[T], send: Send, judged: Callable[[Exchange], None] = _unheard) -> T:
+    """Run a flow to its end; return what it comes to.
+
+    Args:
+        flow: Yields what to send, and how long to wait.
+        send: Sends one request.
+        judged: Called with each exchange once its step has judged it.
+    """
+    exchange: Exchange | None = None
+    while True:
+        try:
+            effect = flow.send(exchange)  # type: ignore[arg-type]  # None starts it
+        except StopIteration as stop:
+            if exchange is not None:
+                judged(exchange)
+            result: T = stop.value
+            return result
+        if exchange is not None:
+            judged(exchange)
+        if isinstance(effect, Pause):
+            exchange = None
+            await sleep(effect.seconds)
+        else:
+            exchange = await send(effect)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,7 +303,7 @@ class QueryClient:
         self.queries += 1
         self.cost += cost
         asked_ns = self.clock()
-        answer = await self._run(query, self.queries)
+        answer = await drive(query.run(self.queries), self._channel.send, self._channel.sent)
         answered_ns = self.clock()
         error, status = "", answer.exchange.status
         if not answer.success:
@@ -295,31 +323,13 @@ class QueryClient:
             absent=self._absent,
         )
 
-    async def _run(self, query: Query, number: int) -> QueryAnswer:
-        flow = query.run(number)
-        exchange: Exchange | None = None
-        while True:
-            try:
-                effect = flow.send(exchange)  # type: ignore[arg-type]  # None starts it
-            except StopIteration as stop:
-                answer: QueryAnswer = stop.value
-                self._channel.sent(answer.exchange)
-                return answer
-            if exchange is not None:
-                self._channel.sent(exchange)
-            if isinstance(effect, Pause):
-                exchange = None
-                await sleep(effect.seconds)
-            else:
-                exchange = await self._channel.send(effect)
-
 
 def assess_evidence(values: dict[str, Any], *, estimates: bool = False) -> tuple[float, str]:
     """Return an answer's age in ms, and why what it says of itself makes it no evidence.
 
     Args:
         values: May hold ``pruned``, ``sample_rate``, ``cached`` and ``age_ms``; a service that
-            does not tell them is taken at its word.
+            does not give them is taken at its word.
         estimates: Whether an estimate from a sample is evidence.
     """
     rate = _number(values.get("sample_rate"))
@@ -332,7 +342,7 @@ def assess_evidence(values: dict[str, Any], *, estimates: bool = False) -> tuple
     age_ms = _number(values.get("age_ms"))
     if age_ms is not None and 0 <= age_ms <= _OLDEST_MS:
         return age_ms, ""
-    return 0.0, "the answer came from the service's cache, and does not tell how old it is"
+    return 0.0, "the answer came from the service's cache, and does not say how old it is"
 
 
 def _number(value: Any) -> float | None:

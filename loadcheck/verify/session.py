@@ -21,19 +21,32 @@ from loadcheck.scenario.model import Retry, Verify
 from loadcheck.verify import Advice, Consistency, Finding, SentCounts
 from loadcheck.verify.bucket_queries import Localizer, LocalizerConfig
 from loadcheck.verify.controls import Candidates, ControlResult, Controls
-from loadcheck.verify.evidence import Observation, Proof, Standing, Terms, standing, weigh
-from loadcheck.verify.findings import conclude
-from loadcheck.verify.localize import Localized, SentCopies, crowd
+from loadcheck.verify.evidence import (
+    ControlEvidence,
+    Observation,
+    Standing,
+    Terms,
+    prove,
+    standing,
+)
+from loadcheck.verify.findings import CountEvidence, conclude, unasked
+from loadcheck.verify.localize import Localized, SentCopies, bucket_sizes
 from loadcheck.verify.naming import SendTimes, UserNames, localized_to_json, ranks_of_lost
 from loadcheck.verify.people import People
 from loadcheck.verify.queries import Observer, ObserverQueries, QueryFactory
-from loadcheck.verify.query_client import QueryBudget, QueryChannel, QueryClient
+from loadcheck.verify.query_client import (
+    BucketCounts,
+    QueryBudget,
+    QueryChannel,
+    QueryClient,
+    read_tally,
+)
 from loadcheck.verify.visibility import (
     AckCurve,
+    KnownLosses,
     OrderCounts,
     SendOrder,
     Visibility,
-    read_order,
     visibility,
 )
 from loadcheck.workflow.identity import SEQUENCE, Buckets, partitions, size
@@ -61,10 +74,10 @@ class VerificationResult:
     Attributes:
         consistency: What the counts prove.
         findings: The findings that follow.
-        visibility: The visibility lag; None if nothing tells it.
+        visibility: The visibility lag; None if it is not known.
         localized: Who is missing, as the results file holds it; None if nobody asked.
         controlled: What the control users showed.
-        believed: Whether the answers agree with each other, so that they tell when.
+        believed: Whether the answers agree with each other, so that they show when.
     """
 
     consistency: Consistency
@@ -85,7 +98,8 @@ class VerificationSpec:
         ingest: The step whose outcome is the copy's.
         queries: What can be asked.
         factory: Compiles the same for later days, and for the controls.
-        filtered: Whether the query tells this run's users from others'; else there are no controls.
+        filtered: Whether the query separates this run's users from others'; else there are no
+            controls.
         buckets: The run's partitions.
         retry: What is done about a control user whose attempt failed.
         seed: Of the waits before it is tried again.
@@ -137,11 +151,9 @@ class Verification:
             channel = replace(channel, budget=QueryBudget(budget.cost, budget.window_s))
         self._channel = channel
         self._asker = QueryClient(channel, absent=verify.absent, approximate=verify.approximate)
-        self.observer = Observer(
-            spec.queries.counts, self._asker, every_s=self._pace_s(), seen=seen
-        )
+        self.observer = Observer(spec.queries.counts, self._asker, every_s=self.pause_s, seen=seen)
         self.acks = AckCurve()
-        self.tells_lag = True
+        self.shows_lag = True
         self.baseline: int | None = None
         self.terms: Terms | None = None
         self.controlled = ControlResult()
@@ -152,7 +164,7 @@ class Verification:
         self._end_ns = 0
         self._ordered: list[OrderCounts] = []
         self._people: People | None = None
-        self._watching_ns = 0
+        self._polling_ns = 0
         self._names = UserNames(spec.plan, spec.ingest, verify.user)
 
     async def ask_until(self, day: str) -> None:
@@ -163,6 +175,11 @@ class Verification:
         """
         self._spec = await anyio.to_thread.run_sync(self._spec.until, day)
         self.observer.ask_by(self._spec.queries.counts)
+
+    @property
+    def observations(self) -> Sequence[Observation]:
+        """All answers of the observer step, in order."""
+        return self.observer.observations
 
     def name(self, number: int) -> str:
         """Return the user id that a copy sent, by the copy's number."""
@@ -186,13 +203,13 @@ class Verification:
             self.acks.add(time.monotonic_ns(), *totals())
             await anyio.sleep(_SAMPLE_S)
 
-    async def watch_order(self) -> None:
+    async def poll_order(self) -> None:
         """Count by bucket in send order, again and again, for the lag; runs until cancelled."""
         if not self._orders:
             return
-        took_s, self._watching_ns = 0.0, self._watching_ns or time.monotonic_ns()
+        took_s, self._polling_ns = 0.0, self._polling_ns or time.monotonic_ns()
         while True:
-            so_far_s = (time.monotonic_ns() - self._watching_ns) / 1e9
+            so_far_s = (time.monotonic_ns() - self._polling_ns) / 1e9
             pause_s = order_pause_s(self._spec, self._channel.budget, so_far_s)
             await anyio.sleep(max(pause_s, _ORDER_SHARE * took_s))
             took_s = await self._ask_order()
@@ -206,18 +223,18 @@ class Verification:
 
     @property
     def _orders(self) -> bool:
-        filtered = self._spec.filtered and not self.baseline
-        return self._verify.localizes and filtered
+        return self._verify.localizes and self._filters
 
     async def _ask_order(self) -> float:
         """Count by bucket in send order; return how long it took, in seconds."""
         query, split = self._spec.queries.split(SEQUENCE, "uniques"), self._verify.split
         assert split is not None
         reply = await self._asker.ask(query, self._spec.queries.split_cost)
-        counts = None if reply.error else read_order(reply.values, split.limit)
-        if counts is not None:
+        tally = reply.error or read_tally(SEQUENCE, reply.values, limit=split.limit)
+        if isinstance(tally, BucketCounts):
+            as_of_ns, answered_ns = reply.as_of_ns, reply.answered_ns
             self._ordered.append(
-                OrderCounts(as_of_ns=reply.as_of_ns, answered_ns=reply.answered_ns, counts=counts)
+                OrderCounts(as_of_ns=as_of_ns, answered_ns=answered_ns, counts=tally.counts)
             )
         return (reply.answered_ns - reply.asked_ns) / 1e9
 
@@ -325,49 +342,46 @@ class Verification:
 
     def conclude(self, sent: SentCounts, moments: SendTimes) -> VerificationResult:
         """Return what all answers together prove."""
-        terms = None if self.terms is None else replace(self.terms, sent=sent)
-        if self.localized is not None:
-            missing = set(self.localized.lost)
+        if self.terms is None:
+            return VerificationResult(
+                consistency=Consistency.unasked(sent),
+                findings=[unasked(sent)],
+                visibility=None,
+                localized=None,
+                controlled=self.controlled,
+                believed=False,
+            )
+        terms, located, answers = replace(self.terms, sent=sent), self.localized, self.observations
+        if located is not None:
+            missing = set(located.lost)
             still = sum(number in missing for number in self.controlled.paired_copies)
             self.controlled = replace(self.controlled, still=still)
-        proof: Proof | None = None
-        if terms is not None:
-            proof = weigh(
-                terms,
-                self.observer.observations,
-                None if self.localized is None else self.localized.groups,
-                controls=self._controls_counted(),
-                proven=self.controlled.proven,
-                alone=self.controlled.alone,
-                leaking=self._leaking(),
-                inflated=bool(self.controlled.excess),
-            )
+        groups = None if located is None else located.groups
+        proof = prove(terms, answers, groups, self._control_evidence())
         named = lost = found = None
-        if self.localized is not None and proof is not None:
-            found = self.localized.proven_by(proof)
+        if located is not None:
+            found = located.proven_by(proof)
             named = localized_to_json(found, self.name, self._spec.buckets, moments)
-            lost = ranks_of_lost(self.localized, self._spec.buckets, self._acknowledged, moments)
-        errors = [seen.error for seen in self.observer.observations if seen.error]
+            lost = ranks_of_lost(located, self._spec.buckets, self._acknowledged, moments)
         consistency, findings = conclude(
-            terms,
-            proof,
-            sent=sent,
-            controlled=self.controlled,
-            error=errors[-1] if errors else "",
-            localized=found,
-            named=named,
-            overtaken=self._overtaken(),
+            CountEvidence(
+                terms=terms,
+                proof=proof,
+                controlled=self.controlled,
+                error=next((seen.error for seen in reversed(answers) if seen.error), ""),
+                localized=found,
+                named=named,
+                overtaken=self._overtaken(),
+            )
         )
-        lag = None
-        believed = proof is not None and not proof.contradicted
-        if consistency.uniques is not None and self.tells_lag and believed:
+        lag, believed = None, not proof.contradicted
+        if consistency.uniques is not None and self.shows_lag and believed:
             lag = visibility(
                 self.acks,
-                self.observer.observations,
+                answers,
                 acknowledged=sent.acknowledged,
                 baseline=self.baseline or 0,
-                lost=lost,
-                proven=consistency.lost_at_least or 0,
+                lost=KnownLosses(ranks=lost, number=consistency.lost_at_least or 0),
                 order=self._order(),
             )
         return VerificationResult(
@@ -404,41 +418,37 @@ class Verification:
         ledger, buckets = self._people.ledger, self._spec.buckets
         unclear = ledger.indeterminate | ledger.open()
         lost = BitMap() if self.localized is None else BitMap(self.localized.lost)
-        acknowledged = crowd(buckets, ledger.acknowledged, SEQUENCE)
+        acknowledged = bucket_sizes(buckets, ledger.acknowledged, SEQUENCE)
 
         return SendOrder(
             answers=self._ordered,
             first=np.array([buckets.first(at) for at in range(size(SEQUENCE))], dtype=np.int64),
             acknowledged=acknowledged,
-            possible=acknowledged + crowd(buckets, unclear, SEQUENCE),
-            lost=crowd(buckets, lost, SEQUENCE),
+            possible=acknowledged + bucket_sizes(buckets, unclear, SEQUENCE),
+            lost=bucket_sizes(buckets, lost, SEQUENCE),
         )
 
     @property
     def _filters(self) -> bool:
-        """Whether the query tells this run's users from all others."""
+        """Whether the query separates this run's users from all others."""
         return self._spec.filtered and not self.baseline
 
     def _standing(self) -> Standing:
         assert self.terms is not None
-        return standing(self.terms, self.observer.observations)
+        return standing(self.terms, self.observations)
 
     @contextlib.contextmanager
     def _no_longer_than(self, deadline_ns: int) -> Iterator[None]:
         """End whatever is being asked, some time after the deadline."""
-        self._end_ns = deadline_ns + int(self._slack_s * 1e9)
+        self._end_ns = deadline_ns + int(slack_s(self._verify) * 1e9)
         with anyio.move_on_after((self._end_ns - time.monotonic_ns()) / 1e9):
             yield
-
-    @property
-    def _slack_s(self) -> float:
-        return slack_s(self._verify)
 
     async def _confirm(self, terms: Terms) -> None:
         """Get past the service's cache before anybody is called missing, or counted twice."""
         stands = self._standing()
-        fresh, final = self._spec.queries.fresh, stands.final
-        if fresh is None or final is None or final.uniques is None:
+        uncached, final = self._spec.queries.uncached, stands.final
+        if uncached is None or final is None or final.uniques is None:
             return
         counted = final.uniques - terms.before
         full = counted == terms.upper and not terms.sent.rejected
@@ -446,20 +456,23 @@ class Verification:
         events = sent.events_per_copy * counted if sent.events is None else sent.events.possible
         if not full or (stands.totals is not None and stands.totals != events):
             # a cache that says it is fresh and is not must not be the only witness
-            self.observer.ask_by(fresh)
+            self.observer.ask_by(uncached)
             await self.observer.repeat(terms)
 
-    def _controls_counted(self) -> bool | None:
-        """Return whether all users are counted that were sent after the missing; None: none."""
-        if self.controlled.acknowledged is None and self._controls is None:
-            return False if self._blank else None
-        return bool(self.controlled.overtaken)
-
-    def _leaking(self) -> bool | None:
-        """Return whether users are counted of a run that never was; None if that is not known."""
-        if not self._spec.filtered:
-            return False  # without a filter for the run there is nothing to leak
-        return None if self.controlled.unsent is None else self.controlled.filter_broken
+    def _control_evidence(self) -> ControlEvidence:
+        found = self.controlled
+        counted: bool | None = bool(found.overtaken)
+        if found.acknowledged is None and self._controls is None:
+            counted = False if self._blank else None
+        # without a filter for the run there is nothing to leak
+        unknown = self._spec.filtered and found.unsent is None
+        return ControlEvidence(
+            counted=counted,
+            proven=found.proven,
+            alone=found.alone,
+            leaking=None if unknown else self._spec.filtered and found.filter_broken,
+            inflated=bool(found.excess),
+        )
 
     def _overtaken(self) -> bool | None:
         if self.controlled.acknowledged is not None:
@@ -471,20 +484,18 @@ class Verification:
         people, terms = self._people, self.terms
         if not self._spec.filtered or people is None or terms is None:
             return
-        ledger = people.ledger
+        most_s = slack_s(self._verify)
         self._controls = controls = self._new_controls()
         candidates = Candidates(unnamed="the counts by bucket took too long")
-        with anyio.move_on_after(self._slack_s):
+        with anyio.move_on_after(most_s):
             candidates = await self._candidates(people, terms)
         counted = (self._standing().final or _NO_ANSWER).uniques
         short = terms.lower - max(0, (counted or 0) - terms.before)
         share = max(0, short, candidates.at_least) / max(1, terms.lower)
-        touched = ledger.started | ledger.skipped
-        first = touched.max() + 1 if touched else 0
-        with anyio.move_on_after(self._slack_s):
+        with anyio.move_on_after(most_s):
             await controls.pair(candidates)
-        with anyio.move_on_after(self._slack_s):
-            await controls.send(first, share)
+        with anyio.move_on_after(most_s):
+            await controls.send(people.ledger.end, share)
         self.controlled = controls.result
 
     async def _candidates(self, people: People, terms: Terms) -> Candidates:
@@ -525,7 +536,7 @@ class Verification:
             # as long as the others had, if the time allows it
             until_ns = min(
                 controls.at_ns + int(verify.deadline_s * 1e9),
-                deadline_ns + int(self._slack_s / 2 * 1e9),
+                deadline_ns + int(slack_s(verify) / 2 * 1e9),
             )
             while True:
                 await controls.ask()
@@ -542,9 +553,6 @@ class Verification:
     @property
     def pause_s(self) -> float:
         """The pause between two questions."""
-        return self._pace_s()
-
-    def _pace_s(self) -> float:
         return pace_s(self._spec, self._channel.budget)
 
     @property

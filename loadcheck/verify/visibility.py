@@ -1,6 +1,6 @@
 """How long after its acknowledgement a user is counted, as intervals that contain the truth.
 
-The service tells how many users it counts, not which, and users need not become visible in the
+The service says how many users it counts, not which, and users need not become visible in the
 order in which they were acknowledged. What is certain all the same: whoever waits longer than some
 time is missing from each answer of that time, so of answers not further apart than it, they are
 missing from at least one; all that can be missing from those answers, added up, are the most who
@@ -15,7 +15,7 @@ from __future__ import annotations
 import bisect
 import math
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,8 +25,6 @@ import numpy.typing as npt
 from loadcheck.measure import Recorded
 from loadcheck.measure.changes import register
 from loadcheck.verify.evidence import Observation
-from loadcheck.verify.query_client import as_count
-from loadcheck.workflow.identity import SEQUENCE, read_label, size
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -157,7 +155,7 @@ class _Answers:
     """How many of each group of users can be missing from which answer.
 
     Attributes:
-        as_of: Instants whose state the answers tell at the least, in ns, ascending.
+        as_of: Instants whose state the answers show at the least, in ns, ascending.
         answered: When they were complete.
         missing: At most so many are missing; a row for each answer, a column for each group.
         start: By group, the instant before which nobody was acknowledged.
@@ -280,10 +278,10 @@ class Visibility:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderCounts:
-    """Users counted by bucket in send order, as one answer tells them.
+    """Users counted by bucket in send order, as in one answer.
 
     Attributes:
-        as_of_ns: The instant whose state it tells at the least.
+        as_of_ns: The instant whose state it shows at the least.
         answered_ns: When it was complete.
         counts: Users by bucket.
     """
@@ -312,27 +310,21 @@ class SendOrder:
     lost: Ints
 
 
-def read_order(values: Mapping[str, Any], limit: int) -> Ints | None:
-    """Return an answer's counts by bucket in send order; None if it is no evidence.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownLosses:
+    """Users that are known to be lost: they never become visible, others who are not counted may.
 
-    Args:
-        values: Its labels and their values.
-        limit: The most rows that the service returns: with so many, some may be missing.
+    Attributes:
+        ranks: Which ones, as places in the order of acknowledgement from 1, ascending: they are
+            missing from no answer about the others. None if that is not known.
+        number: How many, be it known who they are or not.
     """
-    labels, numbers = values.get("labels"), values.get("values")
-    rows = labels if isinstance(labels, list) else [] if labels is None else [labels]
-    cells = numbers if isinstance(numbers, list) else [] if numbers is None else [numbers]
-    if len(rows) != len(cells) or len(rows) >= limit:
-        return None
-    counts = np.zeros(size(SEQUENCE), dtype=np.int64)
-    for row, cell in zip(rows, cells, strict=True):
-        text = row[-1] if isinstance(row, list) and row else row
-        bucket = read_label(SEQUENCE, text) if isinstance(text, str) else None
-        count = as_count(cell)
-        if count is None or bucket is None or count >= _ABSURD:
-            return None
-        counts[bucket] += count
-    return counts
+
+    ranks: Ranks | None = None
+    number: int = 0
+
+
+_NO_LOSSES = KnownLosses()
 
 
 def visibility(
@@ -341,8 +333,7 @@ def visibility(
     *,
     acknowledged: int,
     baseline: int = 0,
-    lost: Ranks | None = None,
-    proven: int = 0,
+    lost: KnownLosses = _NO_LOSSES,
     order: SendOrder | None = None,
 ) -> Visibility | None:
     """Return the lag's distribution; None if no observation is evidence.
@@ -352,11 +343,7 @@ def visibility(
         observations: What the service counted, in order.
         acknowledged: Copies acknowledged in all.
         baseline: What it counted before the run.
-        lost: Which of them are known to be lost, as places in the order of acknowledgement from 1,
-            ascending. They have waited for ever, and are missing from no answer that tells of the
-            others.
-        proven: How many are known to be lost, be it known who they are or not: they never become
-            visible. Others who are not counted may become it.
+        lost: Which of them are known to be lost.
         order: What was counted by bucket in send order; None if nobody asked.
     """
     good = [seen for seen in observations if seen.uniques is not None]
@@ -369,15 +356,15 @@ def visibility(
     as_of = np.array([seen.as_of_ns for seen in good], dtype=np.int64)
     answered = np.maximum.accumulate(np.array([seen.answered_ns for seen in good], dtype=np.int64))
     times, totals, at_most, possible, begun = acks.points()
-    known_lost = 0 if lost is None else int(lost.size)
+    known_lost = 0 if lost.ranks is None else int(lost.ranks.size)
     # a user is visible from the last time on that it was not: what is seen only for a while is not
     stable = np.minimum.accumulate(counts[::-1])[::-1]
     never = min(acknowledged, max(acknowledged - int(stable[-1]), known_lost))
     answers = []
     if times.size and acknowledged and totals[-1]:
         missing = _missing(times, at_most, possible, as_of, answered, stable)
-        if lost is not None:
-            missing -= _known_lost(lost, times, totals, possible, as_of)
+        if lost.ranks is not None:
+            missing -= _known_lost(lost.ranks, times, totals, possible, as_of)
         chosen = _thinned(as_of.size, _MOST_ANSWERS)
         before = max(0, int(np.searchsorted(at_most, 1, side="left")) - 1)
         span = times[[before]], times[[np.searchsorted(totals, totals[-1], side="left")]]
@@ -396,7 +383,7 @@ def visibility(
     return Visibility(
         acknowledged=acknowledged,
         never=never,
-        _proven=min(acknowledged, max(proven, known_lost)),
+        _proven=min(acknowledged, max(lost.number, known_lost)),
         _answers=tuple(answers),
         _lost=known_lost,
         _counted=counts,

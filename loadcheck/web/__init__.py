@@ -35,7 +35,7 @@ from loadcheck.measure.histogram import Counts
 from loadcheck.report.metrics import snapshot
 from loadcheck.report.pages.timeline import rows_of_times
 from loadcheck.secrets import cover
-from loadcheck.verify.progress import Progress, Watch
+from loadcheck.verify.progress import Progress, ProgressView
 
 _FIXED = ("schema", "scenario", "mix", "workflow", "environment", "labels")
 """Sections of the document that are sent once."""
@@ -150,7 +150,7 @@ _LEAVE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
+class ListenAddress:
     """Where something is served.
 
     Attributes:
@@ -222,7 +222,7 @@ class LivePage:
         InputError: A port is taken, or what serves pages is not installed, or does not start.
     """
 
-    def __init__(self, page: Address | None, metrics: Address | None) -> None:
+    def __init__(self, page: ListenAddress | None, metrics: ListenAddress | None) -> None:
         wanted = [each for each in (page, metrics) if each is not None]
         for each in wanted:
             require_extra(each.option)
@@ -312,7 +312,7 @@ class LivePage:
 
     # the run
 
-    def with_page(self, view: Watch, title: str = "") -> Watch:
+    def with_page(self, view: ProgressView, title: str = "") -> ProgressView:
         """Return a view of a run that also shows it on the page.
 
         Args:

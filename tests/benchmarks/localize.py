@@ -30,7 +30,13 @@ import numpy as np
 import numpy.typing as npt
 from pyroaring import BitMap
 
-from loadcheck.verify.localize import LossEstimate, SentCopies, build_localized, crowd, deduce_lost
+from loadcheck.verify.localize import (
+    LossEstimate,
+    SentCopies,
+    bucket_sizes,
+    build_localized,
+    deduce_lost,
+)
 from loadcheck.verify.query_client import BucketCounts
 from loadcheck.workflow.identity import Buckets, partitions
 from tests.benchmarks.harness import ROOT, loadcheck, report
@@ -60,16 +66,16 @@ def simulated(missing: npt.NDArray[np.int64], seed: int, users: int = USERS) -> 
     deduction: LossEstimate | None = None
     spent = 0.0
     for name in partitions(5 if users == USERS else 15):
-        counts = copies.crowd("acknowledged", name)
+        counts = copies.sizes("acknowledged", name)
         spent += time.process_time() - began
-        counts = counts - crowd(buckets, lost, name)
+        counts = counts - bucket_sizes(buckets, lost, name)
         began = time.process_time()
         tallies.append(BucketCounts(name=name, counts=counts))
         deduction = deduce_lost(copies, tallies)
         if deduction.done:
             break
     assert deduction is not None
-    found = build_localized(copies, deduction, None, partitions=0, queries=len(tallies), cost=0)
+    found = build_localized(copies, deduction, None)
     spent += time.process_time() - began
     return {
         "losses": len(lost),

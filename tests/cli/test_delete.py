@@ -18,7 +18,7 @@ import pytest
 
 from loadcheck.errors import InputError
 from loadcheck.pipeline import deletion
-from loadcheck.pipeline.deletion import Deleted, DeletionError, Outline, all_done
+from loadcheck.pipeline.deletion import Deleted, DeletionError, DeletionOutline, all_done
 from loadcheck.pipeline.reconcile import ReconcileOptions, reconcile_run
 from loadcheck.result.store import read
 from loadcheck.verify import Verdict
@@ -77,11 +77,11 @@ def a_run(loadcheck: Loadcheck, service: Service, **values: object) -> tuple[Pat
 
 def delete(
     path: Path, env: dict[str, str] | None = None, *, yes: bool = True, **options: Any
-) -> tuple[Deleted, Outline | None]:
+) -> tuple[Deleted, DeletionOutline | None]:
     """Delete in this process; return what came of it, and what was asked."""
-    asked: list[Outline] = []
+    asked: list[DeletionOutline] = []
 
-    def ask(outline: Outline) -> bool:
+    def ask(outline: DeletionOutline) -> bool:
         asked.append(outline)
         return yes
 

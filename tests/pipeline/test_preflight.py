@@ -87,7 +87,7 @@ async def test_what_is_right_is_told_within_five_seconds() -> None:
     assert named == ["region", "upload", "query", "project", "deduplication", "days"]
     assert KEY not in str(found)
     days = found["checks"][-1]["told"]
-    assert "no API tells the project's time zone" in days
+    assert "no API returns the project's time zone" in days
     assert "right in every zone" in days
 
 

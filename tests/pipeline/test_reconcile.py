@@ -12,9 +12,9 @@ from pyroaring import BitMap
 from loadcheck.pipeline.reconcile import _renew_lag, exact_findings
 from loadcheck.verify import Consistency, SentCounts, Verdict
 from loadcheck.verify.controls import ControlResult
-from loadcheck.verify.evidence import Observation, Terms, weigh
+from loadcheck.verify.evidence import ControlEvidence, Observation, Terms, prove
 from loadcheck.verify.export import Compared
-from loadcheck.verify.findings import conclude
+from loadcheck.verify.findings import CountEvidence, conclude
 from loadcheck.verify.session import VerificationResult
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "results" / "example-burst.json"
@@ -27,8 +27,8 @@ def counted(uniques: int, totals: int, sent: SentCounts = SENT) -> Consistency:
         Observation(asked_ns=ns, answered_ns=ns, as_of_ns=ns, uniques=uniques, totals=totals)
         for ns in (1, 2)
     ]
-    proof = weigh(terms, answers, controls=True)
-    seen, _ = conclude(terms, proof, sent=sent, controlled=ControlResult())
+    proof = prove(terms, answers, controls=ControlEvidence(counted=True))
+    seen, _ = conclude(CountEvidence(terms=terms, proof=proof, controlled=ControlResult()))
     return seen
 
 
@@ -60,7 +60,7 @@ def test_users_of_whom_events_are_missing_are_lost_although_they_are_counted() -
 
 
 def test_without_a_count_the_export_has_the_word() -> None:
-    seen, _ = conclude(None, None, sent=SENT, controlled=ControlResult())
+    seen = Consistency.unasked(SENT)
     assert exact_findings(Compared(lost=BitMap([7])), SENT, seen)[0].verdict is Verdict.FAIL
 
 

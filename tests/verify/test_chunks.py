@@ -15,12 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyroaring import BitMap
 
+from loadcheck import measure
 from loadcheck.verify import localize
 from loadcheck.verify.group_testing import attribute, eliminate
 from loadcheck.verify.localize import (
     SentCopies,
+    bucket_sizes,
     build_localized,
-    crowd,
     deduce_duplicated,
     deduce_lost,
 )
@@ -79,7 +80,7 @@ def test_in_chunks_the_same_follows_as_from_arrays_of_all(
         columns(copies, copies.indeterminate, names),
         [tally.counts for tally in tallies],
     )
-    with patch.object(localize, "_CHUNK", 7 * 64):
+    with patch.object(measure, "_CHUNK", 7 * 64):
         found = deduce_lost(copies, tallies).elimination
     if found is None or whole is None:
         assert found is None
@@ -113,7 +114,7 @@ def test_in_chunks_the_same_copies_are_duplicated(twice: dict[int, int], parts: 
         totals.append(BucketCounts(name=name, counts=counts))
     extra = [total.counts - one.counts for total, one in zip(totals, users, strict=True)]
     whole = attribute([copies.buckets.column(everybody, name) for name in names], extra)
-    with patch.object(localize, "_CHUNK", 7 * 64):
+    with patch.object(measure, "_CHUNK", 7 * 64):
         found = deduce_duplicated(copies, users, totals, ())
     assert whole is not None
     assert found is not None
@@ -130,19 +131,19 @@ def test_where_too_many_share_a_bucket_bounds_and_windows_remain() -> None:
         crowded = deduce_lost(copies, tallies)
     assert named.elimination is not None
     assert crowded.elimination is not None
-    assert crowded.elimination.crowded
+    assert crowded.elimination.too_many
     assert not crowded.elimination.lost
     assert not crowded.done
     assert crowded.elimination.suspects >= named.elimination.suspects + len(named.elimination.lost)
     assert crowded.at_least <= len(gone) <= crowded.elimination.lost_at_most
-    said = build_localized(copies, crowded, None, partitions=3, queries=3, cost=3)
+    said = build_localized(copies, crowded, None)
     assert "windows and counts only" in said.trouble
     assert said.lost_at_least == crowded.at_least
     assert not said.exact
 
 
 def tally(copies: SentCopies, counted: BitMap, name: str) -> BucketCounts:
-    return BucketCounts(name=name, counts=localize.crowd(copies.buckets, counted, name))
+    return BucketCounts(name=name, counts=bucket_sizes(copies.buckets, counted, name))
 
 
 @settings(max_examples=60, deadline=None)
@@ -158,7 +159,7 @@ def test_in_chunks_places_are_those_of_everybody_sorted(
     everybody = BitMap(data.draw(st.sets(st.integers(0, 60), min_size=1)))
     some = data.draw(st.sets(st.sampled_from(list(everybody))))
     ordered = sorted(everybody, key=lambda number: (moments.second(number), number))
-    with patch.object(localize, "_CHUNK", 8):
+    with patch.object(measure, "_CHUNK", 8):
         found = moments.ranks(everybody, np.array(sorted(some), dtype=np.int64))
     assert found.tolist() == [ordered.index(number) + 1 for number in sorted(some)]
 
@@ -174,12 +175,12 @@ def name_a_hundred_among_ten_million() -> None:
     )
     tallies: list[BucketCounts] = []
     for name in partitions(5):
-        counts = copies.crowd("acknowledged", name) - crowd(buckets, lost, name)
+        counts = copies.sizes("acknowledged", name) - bucket_sizes(buckets, lost, name)
         tallies.append(BucketCounts(name=name, counts=counts))
         if deduce_lost(copies, tallies).done:
             break
     deduction = deduce_lost(copies, tallies)
-    found = build_localized(copies, deduction, None, partitions=len(tallies), queries=0, cost=0)
+    found = build_localized(copies, deduction, None)
     assert set(found.lost) == set(lost), found
     assert found.groups.exact, found
     status = Path("/proc/self/status").read_text().split()

@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +16,17 @@ from pyroaring import BitMap
 
 from loadcheck.verify import Advice, Consistency, EventBounds, Finding, SentCounts, Verdict, worst
 from loadcheck.verify.controls import ControlResult
-from loadcheck.verify.evidence import Groups, Observation, Proof, Reason, Terms, standing, weigh
-from loadcheck.verify.findings import conclude
+from loadcheck.verify.evidence import (
+    ControlEvidence,
+    Groups,
+    Observation,
+    Proof,
+    Reason,
+    Terms,
+    prove,
+    standing,
+)
+from loadcheck.verify.findings import CountEvidence, conclude
 from loadcheck.verify.localize import Localized, SentCopies, deduce_lost
 from loadcheck.verify.localize import build_localized as conclude_groups
 from loadcheck.verify.query_client import BucketCounts
@@ -54,13 +64,21 @@ def said(proof: Proof) -> Verdict:
     return worst(claim.verdict for claim in (*claims, proof.missing_events))
 
 
+def shown_by(
+    terms_: Terms, seen: Sequence[Observation], groups: Groups | None = None, **controls: Any
+) -> Proof:
+    return prove(terms_, seen, groups, ControlEvidence(**controls))
+
+
 def told(
-    terms_: Terms, seen: Sequence[Observation], groups: Groups | None = None, **more: bool
+    terms_: Terms, seen: Sequence[Observation], groups: Groups | None = None, **controls: Any
 ) -> tuple[Consistency, list[Finding]]:
-    proof = weigh(terms_, seen, groups, **more)
-    controlled = ControlResult(unsent=5) if more.get("leaking") else ControlResult()
+    proof = shown_by(terms_, seen, groups, **controls)
+    controlled = ControlResult(unsent=5) if controls.get("leaking") else ControlResult()
     found = None if groups is None else Localized(groups=groups, trouble=groups.trouble)
-    return conclude(terms_, proof, sent=terms_.sent, controlled=controlled, localized=found)
+    return conclude(
+        CountEvidence(terms=terms_, proof=proof, controlled=controlled, localized=found)
+    )
 
 
 # one by one
@@ -87,7 +105,7 @@ def test_what_we_sent_again_is_named_beside_what_was_counted_twice(totals: int, 
 
 @pytest.mark.parametrize("lost", [1, 7, 99, 100])
 def test_missing_users_are_lost(lost: int) -> None:
-    seen, findings = told(terms(100), steady(100 - lost), controls=True)
+    seen, findings = told(terms(100), steady(100 - lost), counted=True)
     assert seen.lost == seen.lost_at_least == seen.lost_at_most == lost
     assert findings[0].verdict is FAIL
     assert f"{lost:,} of 100" in findings[0].summary
@@ -102,13 +120,13 @@ def test_1_a_loss_rests_on_the_state_at_the_deadline_and_its_age_is_told() -> No
     assert "the state 0.0 s after the last acknowledgement, before" in findings[0].summary
     # an answer out of a cache is as old as it says
     cached = Observation(asked_ns=11 * S, answered_ns=11 * S, as_of_ns=9 * S, uniques=127)
-    assert weigh(terms(500), [*steady(127)[:8], cached]).lost.reason is Reason.OLD
-    assert weigh(terms(500), steady(127)).lost.verdict is FAIL
+    assert shown_by(terms(500), [*steady(127)[:8], cached]).lost.reason is Reason.OLD
+    assert shown_by(terms(500), steady(127)).lost.verdict is FAIL
 
 
 def test_1_what_still_moves_at_the_deadline_is_late_rather_than_lost() -> None:
     answers = [at(second, 80 + second) for second in range(DEADLINE_S + 1)]
-    assert weigh(terms(100), answers).lost.reason is Reason.MOVING
+    assert shown_by(terms(100), answers).lost.reason is Reason.MOVING
 
 
 def test_2_a_dip_that_is_over_proves_nothing() -> None:
@@ -116,8 +134,8 @@ def test_2_a_dip_that_is_over_proves_nothing() -> None:
     after = [at(second, 500) for second in range(3, 11)]
     assert standing(terms(500), dip).conflict
     assert not standing(terms(500), dip).enough  # asked on
-    assert weigh(terms(500), [*dip, *after]).lost.verdict is PASS
-    in_doubt = weigh(terms(500), [*dip, at(3, 500)])
+    assert shown_by(terms(500), [*dip, *after]).lost.verdict is PASS
+    in_doubt = shown_by(terms(500), [*dip, at(3, 500)])
     # contradicting answers bound nothing: others may stand in for whoever is lost
     assert (in_doubt.lost.verdict, in_doubt.lost.at_most) == (UNKNOWN, 500)
 
@@ -133,24 +151,24 @@ def test_2_answers_that_alternate_prove_nothing_and_both_numbers_are_told() -> N
 
 def test_2_who_was_visible_and_steadily_is_not_any_more_has_disappeared() -> None:
     answers = [at(0, 500), at(1, 500), *(at(second, 494) for second in range(2, 12))]
-    seen, findings = told(terms(500), answers, controls=True)
+    seen, findings = told(terms(500), answers, counted=True)
     assert seen.disappeared == 6
     (finding,) = [finding for finding in findings if finding.check == "disappeared"]
     assert finding.verdict is FAIL
     assert "6 users were visible and disappeared: 500 were counted" in finding.summary
     # whether or not all others are there
     fewer = [at(0, 110), *(at(second, 105) for second in range(2, 12))]
-    assert weigh(terms(100, 10), fewer).disappeared.at_least == 5
+    assert shown_by(terms(100, 10), fewer).disappeared.at_least == 5
     # a few answers may all come from a replica that is behind
     assert not standing(terms(500), [at(0, 500), at(9, 494), at(12, 494)]).gone
 
 
 def test_2_more_than_can_have_arrived_and_then_as_many_as_should_is_no_disappearance() -> None:
     after = [at(second, 500, 500) for second in range(2, 12)]
-    proof = weigh(terms(500), [at(0, 503), at(1, 503), *after])
+    proof = shown_by(terms(500), [at(0, 503), at(1, 503), *after])
     assert (proof.disappeared.at_least, proof.lost.verdict) == (0, UNKNOWN)
     # one absurd answer among many is none
-    assert said(weigh(terms(500), [at(0, 500), at(1, 1_000_000), *after])) is PASS
+    assert said(shown_by(terms(500), [at(0, 500), at(1, 1_000_000), *after])) is PASS
 
 
 def test_3_refused_copies_that_were_counted_can_hide_lost_ones() -> None:
@@ -159,7 +177,7 @@ def test_3_refused_copies_that_were_counted_can_hide_lost_ones() -> None:
     assert {f.check: f.verdict for f in findings}["lost"] is UNKNOWN
     assert "up to 3 could be missing, hidden by 3 rejected ones" in findings[0].summary
     # all of them short: as many can hide more
-    proof = weigh(terms(100, 2, 3), steady(97), controls=True)
+    proof = shown_by(terms(100, 2, 3), steady(97), counted=True)
     assert (proof.lost.at_least, proof.lost.at_most) == (3, 8)
 
 
@@ -170,29 +188,29 @@ def test_3_without_a_count_by_bucket_a_sum_proves_nothing_of_members_where_it_co
     assert "verify.localize = true" in findings[0].summary
     assert findings[1].verdict is UNKNOWN  # nor of users that nobody sent
     good = Groups(uniques=100, totals=100, as_of_ns=DEADLINE_S * S, lost_at_most=0, exact=True)
-    assert said(weigh(splits, steady(100), good)) is PASS
+    assert said(shown_by(splits, steady(100), good)) is PASS
     # rows of another count are none of this one's
-    assert weigh(splits, steady(100), replace(good, uniques=99)).lost.reason is Reason.UNSPLIT
+    assert shown_by(splits, steady(100), replace(good, uniques=99)).lost.reason is Reason.UNSPLIT
 
 
 def test_3_lost_users_and_foreign_ones_are_told_apart_by_bucket() -> None:
     groups = Groups(
         uniques=100, as_of_ns=DEADLINE_S * S, lost_at_least=3, lost_at_most=None, unexpected=3
     )
-    proof = weigh(replace(terms(100), splits=True), steady(100), groups, controls=True)
+    proof = shown_by(replace(terms(100), splits=True), steady(100), groups, counted=True)
     assert (proof.lost.verdict, proof.lost.at_least, proof.lost.at_most) == (FAIL, 3, 100)
     assert (proof.unexpected.verdict, proof.unexpected.at_least) == (FAIL, 3)
     early = replace(groups, as_of_ns=0)
-    assert weigh(terms(100), steady(100), early, controls=True).lost.reason is Reason.OLD
+    assert shown_by(terms(100), steady(100), early, counted=True).lost.reason is Reason.OLD
 
 
 def test_3_lost_and_duplicated_events_make_up_for_each_other() -> None:
     three = terms(100, each=3)
-    assert weigh(three, steady(100, 300)).duplicated.reason is Reason.HIDDEN
+    assert shown_by(three, steady(100, 300)).duplicated.reason is Reason.HIDDEN
     good = Groups(uniques=100, totals=300, lost_at_most=0, exact=True, balanced=True)
-    assert said(weigh(three, steady(100, 300), good)) is PASS
+    assert said(shown_by(three, steady(100, 300), good)) is PASS
     bad = replace(good, duplicated=3, missing_events=3)
-    proof = weigh(three, steady(100, 300), bad)
+    proof = shown_by(three, steady(100, 300), bad)
     assert (proof.duplicated.at_least, proof.missing_events.at_least) == (3, 3)
     assert said(proof) is FAIL
 
@@ -206,7 +224,7 @@ def test_4_users_and_events_that_do_not_add_up_are_no_evidence(uniques: int, tot
 
 
 def test_4_missing_users_none_of_whose_events_are_missing_may_be_an_estimate() -> None:
-    seen, findings = told(terms(1000), steady(990, 1000), controls=True)
+    seen, findings = told(terms(1000), steady(990, 1000), counted=True)
     assert (seen.lost, seen.duplicated, seen.lost_at_least) == (None, None, 0)
     assert {f.check: f.verdict for f in findings}["lost"] is UNKNOWN
     assert 'verify.approximate = "1%"' in findings[0].summary
@@ -220,13 +238,13 @@ def test_4_missing_users_none_of_whose_events_are_missing_may_be_an_estimate() -
         complete=False,
         duplicated=10,
     )
-    proof = weigh(terms(1000), steady(990, 1000), groups, controls=True)
+    proof = shown_by(terms(1000), steady(990, 1000), groups, counted=True)
     assert (proof.lost.at_least, proof.duplicated.at_least) == (10, 10)
 
 
 def test_4_rows_that_do_not_add_up_to_the_count_make_both_no_evidence() -> None:
     groups = Groups(contradiction="its rows add up to 500, the count without groups is 494")
-    seen, findings = told(terms(500), steady(494), groups, controls=True)
+    seen, findings = told(terms(500), steady(494), groups, counted=True)
     assert (seen.lost, seen.lost_at_least, seen.lost_at_most) == (None, 0, 500)
     assert worst(finding.verdict for finding in findings) is UNKNOWN
     assert "add up to 500" in findings[0].summary
@@ -236,16 +254,16 @@ def test_4_rows_that_do_not_add_up_to_the_count_make_both_no_evidence() -> None:
 def test_4_a_declared_error_widens_the_bounds_and_is_told() -> None:
     about = replace(terms(1000), approximate=0.01)
     for uniques, verdict in ((1000, PASS), (991, PASS), (1009, PASS), (980, FAIL), (1020, FAIL)):
-        seen, findings = told(about, steady(uniques, 1000), controls=True)
+        seen, findings = told(about, steady(uniques, 1000), counted=True)
         assert worst(finding.verdict for finding in findings) is verdict, uniques
         assert seen.approximate == 0.01
         if verdict is PASS:
             assert "within the 1 % that verify.approximate declares" in findings[0].summary
-    seen, _ = told(about, steady(980, 980), controls=True)
+    seen, _ = told(about, steady(980, 980), counted=True)
     assert (seen.lost_at_least, seen.lost_at_most) == (11, 29)
     # estimates that waver within it do not contradict each other
     wavering = [at(second, 1000 + (-1) ** second * 9, 1000) for second in range(12)]
-    assert weigh(about, wavering).lost.verdict is PASS
+    assert shown_by(about, wavering).lost.verdict is PASS
     # at its very border, too
     for error in (0.005, 0.01, 0.03, 0.05, 0.07, 0.15):
         for sent in range(1, 3_000):
@@ -253,37 +271,38 @@ def test_4_a_declared_error_widens_the_bounds_and_is_told() -> None:
             assert about.least(math.floor(sent * (1 + error) + 1e-9)) <= sent
             assert about.most(math.ceil(sent * (1 - error) - 1e-9)) >= sent
     # unclear answers can hide more than the error
-    assert weigh(replace(terms(1000, 100), approximate=0.01), steady(1000)).lost.verdict is UNKNOWN
+    unclear = replace(terms(1000, 100), approximate=0.01)
+    assert shown_by(unclear, steady(1000)).lost.verdict is UNKNOWN
 
 
 def test_5_answers_that_are_no_evidence_are_no_zero() -> None:
     nothing = [at(second, None) for second in range(12)]
-    assert weigh(terms(100), nothing).nothing is Reason.NO_ANSWER
-    assert weigh(terms(100), []).nothing is Reason.NO_ANSWER
+    assert shown_by(terms(100), nothing).nothing is Reason.NO_ANSWER
+    assert shown_by(terms(100), []).nothing is Reason.NO_ANSWER
 
 
-@pytest.mark.parametrize("controls", [True, False, None])
-def test_6_missing_users_are_late_if_users_sent_later_are_missing_too(controls: bool) -> None:
-    seen, findings = told(terms(100), steady(90), controls=controls)
-    assert worst(f.verdict for f in findings) is (UNKNOWN if controls is False else FAIL)
-    assert (seen.lost, seen.lost_at_least) == ((None, 0) if controls is False else (10, 10))
+@pytest.mark.parametrize("counted", [True, False, None])
+def test_6_missing_users_are_late_if_users_sent_later_are_missing_too(counted: bool) -> None:
+    seen, findings = told(terms(100), steady(90), counted=counted)
+    assert worst(f.verdict for f in findings) is (UNKNOWN if counted is False else FAIL)
+    assert (seen.lost, seen.lost_at_least) == ((None, 0) if counted is False else (10, 10))
 
 
 def test_4_a_loss_that_one_kind_of_count_tells_alone_is_not_proven() -> None:
     split = replace(terms(100), splits=True)
     alone = [replace(seen, totals=None) for seen in steady(98)]
-    lost = weigh(split, alone, controls=True).lost
+    lost = shown_by(split, alone, counted=True).lost
     assert (lost.verdict, lost.at_least, lost.reason) == (UNKNOWN, 0, Reason.UNSUPPORTED)
-    assert weigh(split, steady(98), controls=True).lost.verdict is FAIL
+    assert shown_by(split, steady(98), counted=True).lost.verdict is FAIL
 
 
 def test_4_one_answer_of_too_many_is_a_slip_and_two_are_a_contradiction() -> None:
     after = [at(second, 119) for second in range(3, DEADLINE_S + 1)]
     once = [at(0, 119), at(1, 121), at(2, 119)]
     assert not standing(terms(119), once).enough
-    assert weigh(terms(119), [*once, *after]).lost.verdict is PASS
+    assert shown_by(terms(119), [*once, *after]).lost.verdict is PASS
     twice = [*once, at(3, 121), at(4, 119)]
-    assert weigh(terms(119), [*twice, *after[2:]]).lost.reason is Reason.CONFLICT
+    assert shown_by(terms(119), [*twice, *after[2:]]).lost.reason is Reason.CONFLICT
 
 
 def test_9_without_a_filter_nobody_can_be_told_from_others() -> None:
@@ -298,19 +317,19 @@ def test_9_without_a_filter_nobody_can_be_told_from_others() -> None:
     seen, findings = told(base, steady(140, 900))
     assert (seen.lost, seen.lost_at_least, seen.lost_at_most) == (None, 0, 100)
     assert "no control users could be checked" in findings[0].summary
-    assert weigh(replace(base, baseline=None), steady(150)).nothing is Reason.NO_BASELINE
+    assert shown_by(replace(base, baseline=None), steady(150)).nothing is Reason.NO_BASELINE
 
 
 def test_a_filter_that_does_not_work_proves_nothing() -> None:
-    assert weigh(replace(terms(100), baseline=3), steady(103)).nothing is Reason.BROKEN_FILTER
-    assert weigh(terms(100), steady(100), leaking=True).nothing is Reason.LEAKING
+    assert shown_by(replace(terms(100), baseline=3), steady(103)).nothing is Reason.BROKEN_FILTER
+    assert shown_by(terms(100), steady(100), leaking=True).nothing is Reason.LEAKING
     seen, findings = told(terms(100), steady(100), leaking=True)
     assert (seen.uniques, worst(f.verdict for f in findings)) == (None, UNKNOWN)
 
 
 def test_nothing_acknowledged_is_unknown() -> None:
     assert told(terms(0), steady(0))[1][0].verdict is UNKNOWN
-    assert said(weigh(terms(0, 0, 10), steady(0))) is UNKNOWN
+    assert said(shown_by(terms(0, 0, 10), steady(0))) is UNKNOWN
 
 
 def test_the_band_of_unclear_answers() -> None:
@@ -328,13 +347,13 @@ def test_events_that_nobody_promised_are_not_missing() -> None:
     # three events each; ten copies have no clear answer, and may have arrived with one
     some = terms(90, 10, each=3)
     for events, missing, verdict in ((290, 0, UNKNOWN), (280, 0, UNKNOWN), (279, 1, FAIL)):
-        claim = weigh(some, steady(100, events)).missing_events
+        claim = shown_by(some, steady(100, events)).missing_events
         assert (claim.at_least, claim.verdict) == (missing, verdict)
     # nor are those that another answer counted
     answers = [*steady(100, 300), at(11, 100, 297), at(12, 100, 297)]
-    assert weigh(terms(100, each=3), answers).missing_events.reason is Reason.CONFLICT
+    assert shown_by(terms(100, each=3), answers).missing_events.reason is Reason.CONFLICT
     # users that nobody sent promised nothing either
-    assert weigh(terms(100, each=3), steady(105, 305)).missing_events.at_least == 0
+    assert shown_by(terms(100, each=3), steady(105, 305)).missing_events.at_least == 0
 
 
 def test_events_that_never_stood_still_with_the_users_prove_no_duplicate() -> None:
@@ -434,7 +453,7 @@ def test_a_count_by_bucket_proves_what_is_so_in_every_world_that_has_it(
     observed[: len(counts)] = counts
     deduction = deduce_lost(copies, [BucketCounts(name=SEQUENCE, counts=observed)])
     base = Groups(uniques=sum(counts), totals=sum(counts), as_of_ns=DEADLINE_S * S)
-    found = conclude_groups(copies, deduction, None, partitions=1, queries=1, cost=1, groups=base)
+    found = conclude_groups(copies, deduction, None, base)
     # one that nobody sent cannot hide a missing one but in its own bucket
     surplus = any(count > a + i for count, (a, i, _) in zip(counts, buckets, strict=True))
     possible = list(worlds(counts, tuple(buckets), foreign=surplus))
@@ -451,7 +470,7 @@ def _compare(
     terms_: Terms, count: int, possible: list[World], groups: Groups | None = None
 ) -> None:
     """Hold what is said against all worlds that the counts allow."""
-    proof = weigh(terms_, steady(count), groups, controls=True)
+    proof = shown_by(terms_, steady(count), groups, counted=True)
     if not possible:
         return
     lost = [world.lost for world in possible]
@@ -484,7 +503,7 @@ def test_a_replica_that_is_behind_makes_nobody_lost_who_is_counted(
     """Answers tell the state of now or of a while ago; whoever is counted stays counted."""
     grown = np.maximum.accumulate([*true, *[0] * (11 - len(true))]).tolist()
     answers = [at(second, grown[max(0, second - late)]) for second, late in enumerate(behind)]
-    proof = weigh(terms(20), answers, controls=True)
+    proof = shown_by(terms(20), answers, counted=True)
     if proof.lost.verdict is FAIL:
         assert max(seen.uniques or 0 for seen in answers) < 20
     if proof.lost.verdict is PASS:
@@ -492,19 +511,19 @@ def test_a_replica_that_is_behind_makes_nobody_lost_who_is_counted(
 
 
 def test_unexpected_users_are_not_proven_unless_the_filter_is() -> None:
-    found = weigh(terms(100), steady(103), leaking=None)  # nobody said what an unsent run counts
+    found = shown_by(terms(100), steady(103), leaking=None)  # nobody said what an unsent run counts
     assert (found.unexpected.verdict, found.unexpected.reason) == (UNKNOWN, Reason.LEAKING)
-    assert weigh(terms(100), steady(103), leaking=False).unexpected.verdict is FAIL
+    assert shown_by(terms(100), steady(103), leaking=False).unexpected.verdict is FAIL
 
 
 def test_events_that_an_earlier_answer_counted_are_not_missing() -> None:
     various = terms(100)
     events = EventBounds(acknowledged=150, indeterminate=0, rejected=0)
     various = replace(various, sent=replace(various.sent, events=events))
-    found = weigh(various, steady(100, 148), controls=True).missing_events
+    found = shown_by(various, steady(100, 148), counted=True).missing_events
     assert (found.verdict, found.at_least) == (FAIL, 2)
     once = [*steady(100, 148)[:3], at(3, 100, 150), *steady(100, 148)[4:]]
-    found = weigh(various, once, controls=True).missing_events
+    found = shown_by(various, once, counted=True).missing_events
     assert (found.verdict, found.reason) == (UNKNOWN, Reason.CONFLICT)
 
 
@@ -524,41 +543,41 @@ def test_beside_duplicated_events_more_may_be_missing_than_were_found() -> None:
         exact=True,
         balanced=True,
     )
-    found = weigh(various, base, groups=groups, controls=True)
+    found = shown_by(various, base, groups=groups, counted=True)
     assert (found.missing_events.verdict, found.missing_events.at_least) == (FAIL, 6)
     assert found.missing_events.at_most is not None
     assert found.missing_events.at_most >= 7
-    alone = weigh(various, base, groups=replace(groups, duplicated=0), controls=True)
+    alone = shown_by(various, base, groups=replace(groups, duplicated=0), counted=True)
     assert alone.missing_events.at_most == 6
 
 
 def test_4_control_users_that_nobody_sent_take_the_evidence_from_all_counts() -> None:
-    assert weigh(terms(100), steady(189), inflated=True).nothing is Reason.INFLATED
+    assert shown_by(terms(100), steady(189), inflated=True).nothing is Reason.INFLATED
     approximate = replace(terms(100), approximate=0.5)
-    assert weigh(approximate, steady(100), inflated=True).nothing is Reason.INFLATED
+    assert shown_by(approximate, steady(100), inflated=True).nothing is Reason.INFLATED
 
 
 def test_4_without_buckets_only_what_nobody_sent_is_a_duplicate() -> None:
     split = replace(terms(36, 0, 1, each=3), splits=True)
     # 94 events of 30 users: an estimate may leave a user out who sent them
-    found = weigh(split, steady(30, 94), controls=False).duplicated
+    found = shown_by(split, steady(30, 94), counted=False).duplicated
     assert (found.verdict, found.reason, found.at_least) == (UNKNOWN, Reason.UNSPLIT, 0)
     # 37 copies can have sent 111
-    found = weigh(split, steady(36, 114)).duplicated
+    found = shown_by(split, steady(36, 114)).duplicated
     assert (found.verdict, found.at_least) == (FAIL, 3)
 
 
 def test_3_events_of_an_estimate_can_make_up_for_each_other() -> None:
     about = replace(terms(100, each=3), approximate=0.01)
-    found = weigh(about, steady(100, 300))
+    found = shown_by(about, steady(100, 300))
     assert (found.duplicated.verdict, found.missing_events.verdict) == (UNKNOWN, UNKNOWN)
     one = replace(terms(100), approximate=0.01)
-    assert weigh(one, steady(100, 100)).duplicated.verdict is PASS
+    assert shown_by(one, steady(100, 100)).duplicated.verdict is PASS
 
 
 def test_9_other_traffic_may_send_events_twice() -> None:
     base = replace(terms(49), isolation="baseline")
-    found = weigh(base, steady(64, 70)).duplicated
+    found = shown_by(base, steady(64, 70)).duplicated
     assert (found.verdict, found.reason) == (UNKNOWN, Reason.FOREIGN)
 
 
@@ -577,7 +596,7 @@ def test_3_events_that_users_who_were_not_sent_may_lack_are_open() -> None:
         duplicated=8,
         balanced=True,
     )
-    found = weigh(three, base, groups=groups, controls=True).missing_events
+    found = shown_by(three, base, groups=groups, counted=True).missing_events
     assert found.verdict is UNKNOWN
     assert found.at_most
 
@@ -585,7 +604,7 @@ def test_3_events_that_users_who_were_not_sent_may_lack_are_open() -> None:
 def test_4_a_single_impossible_count_of_events_leaves_missing_ones_told() -> None:
     answers = [*steady(34, 65)[:-2], at(8.5, 34, 1_000_000), *steady(34, 65)[-2:]]
     groups = Groups(uniques=34, totals=65, as_of_ns=DEADLINE_S * S, lost_at_most=0, balanced=True)
-    _, findings = told(terms(34, each=2), answers, groups, controls=True)
+    _, findings = told(terms(34, each=2), answers, groups, counted=True)
     verdicts = {finding.check: finding.verdict for finding in findings}
     assert (verdicts["duplicated"], verdicts["missing_events"]) == (PASS, UNKNOWN)
 
@@ -597,7 +616,7 @@ def test_4_a_single_impossible_count_of_events_leaves_missing_ones_told() -> Non
 def test_6_fresh_users_alone_prove_a_loss_that_chance_would_have_shown_them(
     missing: int, alone: int | None, verdict: Verdict
 ) -> None:
-    found = weigh(terms(100), steady(100 - missing), controls=True, alone=alone).lost
+    found = shown_by(terms(100), steady(100 - missing), counted=True, alone=alone).lost
     assert found.verdict is verdict
     assert (found.reason is Reason.PART) == (verdict is UNKNOWN)
     assert found.at_most == missing

@@ -14,7 +14,7 @@ from hypothesis import strategies as some
 from loadcheck import scenario as scenarios
 from loadcheck.errors import ScenarioError
 from loadcheck.scenario.model import Guard
-from loadcheck.verify.guard import GuardWatch, clock_text, guard_problems, is_within
+from loadcheck.verify.guard import GuardMonitor, PlannedLoad, clock_text, guard_problems, is_within
 
 SMOKE = Path(__file__).resolve().parents[2] / "scenarios" / "smoke.toml"
 NIGHT = (22 * 60, 6 * 60)
@@ -52,7 +52,7 @@ def record(attempts: int, succeeded: int, throttled: int = 0, **examples: str) -
 
 def test_the_end_of_the_window_ends_the_load() -> None:
     times = iter(["05:59:59", "06:00:00"])
-    watch = GuardWatch(Guard(window=NIGHT), Path(), lambda: at(next(times)))
+    watch = GuardMonitor(Guard(window=NIGHT), Path(), lambda: at(next(times)))
     assert watch.check(record(0, 0), 1.0) is None
     stopped = watch.check(record(0, 0), 2.0)
     assert stopped is not None
@@ -67,7 +67,7 @@ def test_the_end_of_the_window_ends_the_load() -> None:
     ],
 )
 def test_a_share_counts_over_its_time_only(guard: Guard, rule: str) -> None:
-    watch = GuardWatch(guard, Path())
+    watch = GuardMonitor(guard, Path())
     # an hour of nothing but success, then nothing but refusals with 429
     for second in range(1, 3600):
         assert watch.check(record(100 * second, 100 * second), float(second)) is None
@@ -83,13 +83,13 @@ def test_a_share_counts_over_its_time_only(guard: Guard, rule: str) -> None:
 
 
 def test_a_handful_of_attempts_is_no_share() -> None:
-    watch = GuardWatch(Guard(max_error_rate=0.1, over_s=1), Path())
+    watch = GuardMonitor(Guard(max_error_rate=0.1, over_s=1), Path())
     assert all(watch.check(record(9, 0), float(second)) is None for second in range(1, 5))
 
 
 @pytest.mark.parametrize(("failed", "stops"), [(30, False), (31, True)])
 def test_the_share_that_is_allowed_is_allowed(failed: int, *, stops: bool) -> None:
-    watch = GuardWatch(Guard(max_error_rate=0.3, over_s=1), Path())
+    watch = GuardMonitor(Guard(max_error_rate=0.3, over_s=1), Path())
     assert watch.check(record(0, 0), 0.0) is None
     assert bool(watch.check(record(100, 100 - failed), 1.0)) is stops
 
@@ -104,7 +104,7 @@ def test_the_share_that_is_allowed_is_allowed(failed: int, *, stops: bool) -> No
     ],
 )
 def test_fields_that_name_the_throttled(body: str, *, stops: bool) -> None:
-    watch = GuardWatch(Guard(stop_on_throttled=True), Path())
+    watch = GuardMonitor(Guard(stop_on_throttled=True), Path())
     assert bool(watch.check(record(1, 0, 1, status=body), 1.0)) is stops
 
 
@@ -113,11 +113,10 @@ def load(*overrides: str) -> Any:
 
 
 def problems(*overrides: str, now: str = "23:00", **found: Any) -> list[str]:
-    given: dict[str, Any] = {"users": 200, "events": 200, "peak_rate": 100.0, "hosts": []}
-    return [
-        str(each)
-        for each in guard_problems(load(*overrides), **{**given, **found}, now=lambda: at(now))
-    ]
+    hosts, search = found.pop("hosts", []), found.pop("search", False)
+    planned = PlannedLoad(**{"users": 200, "events": 200, "peak_rate": 100.0, **found})
+    found_ = guard_problems(load(*overrides), planned, hosts, search=search, now=lambda: at(now))
+    return [str(each) for each in found_]
 
 
 @pytest.mark.parametrize(

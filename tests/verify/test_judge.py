@@ -17,9 +17,9 @@ from loadcheck.measure import Outcome
 from loadcheck.measure.record import Record
 from loadcheck.pipeline import warnings
 from loadcheck.scenario.model import Threshold
-from loadcheck.verify import Finding, Verdict
+from loadcheck.verify import Consistency, Finding, Verdict
 from loadcheck.verify.figures import MixFigures, Rates, RunFigures
-from loadcheck.verify.judge import Judgement, judge
+from loadcheck.verify.judge import Judgement, RunEvidence, judge
 from loadcheck.verify.metrics import Measured, Metric, MetricNames
 from loadcheck.verify.thresholds import Aborted, ParsedThreshold, parse
 from loadcheck.workflow.exchange import Exchange, Failure, Request
@@ -90,7 +90,8 @@ def judged(
 ) -> Judgement:
     limits = tuple(map(threshold, expressions))
     told = [Finding(check="lost", verdict=each, summary="") for each in findings]
-    return judge(limits, seen or figures(), told, trouble=trouble, aborted=aborted, checked=checked)
+    evidence = RunEvidence(figures=seen or figures(), trouble=trouble, aborted=aborted)
+    return judge(limits, evidence, told, checked=checked)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +133,7 @@ def test_what_this_machine_had_too_little_for_is_no_error_of_the_targets() -> No
         record.steps[0].add(short, BEGIN)
         record.unsent.add(number)
         record.settle(number, Outcome.REJECTED)
-    told: Any = judge([], measured, [], trouble=None, aborted=None)
+    told: Any = judge([], RunEvidence(figures=measured), [])
     (finding,) = told.findings
     assert (finding.check, finding.verdict) == ("generator", Verdict.UNKNOWN)
     assert "2 copies were not sent: no local port is free" in finding.summary
@@ -326,9 +327,7 @@ def test_errors_of_flows_weigh_as_much_as_their_copies() -> None:
 
 
 def test_what_is_not_known_of_one_flow_is_not_known_of_all() -> None:
-    seen: Any = SimpleNamespace(
-        uniques=10, lost=1, duplicated=0, recovered_at_most=0, unexpected=0, missing_events=0
-    )
+    seen = Consistency(lower=10, upper=10, uniques=10, lost=1)
     one, other = (replace(figures(), consistency=seen) for _ in range(2))
     assert of_flows("lost == 0", one, other) == (2, 2, 2)
     assert of_flows("uniques == 20", one, other) == (20, 20, 20)

@@ -14,7 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadcheck.verify.evidence import Observation
-from loadcheck.verify.visibility import AckCurve, OrderCounts, SendOrder, read_order, visibility
+from loadcheck.verify.query_client import BucketCounts, read_tally
+from loadcheck.verify.visibility import (
+    AckCurve,
+    KnownLosses,
+    OrderCounts,
+    SendOrder,
+    visibility,
+)
 from loadcheck.workflow.identity import SEQUENCE, Buckets, size
 
 S = 1_000_000_000
@@ -50,7 +57,7 @@ def test_everybody_at_once() -> None:
 def test_who_is_not_counted_yet_has_waited_no_longer_than_the_last_answer_tells() -> None:
     acks, answers = curve((0, 0), (1, 100)), [seen(2, 40)]
     late = visibility(acks, answers, acknowledged=100)
-    lost = visibility(acks, answers, acknowledged=100, proven=60)
+    lost = visibility(acks, answers, acknowledged=100, lost=KnownLosses(number=60))
     assert late is not None
     assert lost is not None
     assert (late.percentile_s(50), lost.percentile_s(50)) == (math.inf, math.inf)
@@ -76,7 +83,7 @@ def test_an_outage_makes_nobody_else_late() -> None:
     ]
     lost = np.arange(301, 401)
     blind = visibility(acks, observations, acknowledged=1000)
-    told = visibility(acks, observations, acknowledged=1000, lost=lost)
+    told = visibility(acks, observations, acknowledged=1000, lost=KnownLosses(ranks=lost))
     assert blind is not None
     assert told is not None
     highest, known = blind.percentile_s(80) or 0, told.percentile_s(80) or 0
@@ -259,7 +266,7 @@ def test_that_it_is_known_that_nobody_is_lost_leaves_no_counts_out() -> None:
     trial = play(begun, begun + 0.004, begun + 0.2, polls, polls)
     unknown, nobody = (
         visibility(trial.acks, trial.observations, acknowledged=600, order=trial.order, lost=lost)
-        for lost in (None, np.zeros(0, dtype=np.int64))
+        for lost in (KnownLosses(), KnownLosses(ranks=np.zeros(0, dtype=np.int64)))
     )
     assert unknown is not None
     assert nobody is not None
@@ -293,13 +300,12 @@ def test_the_bounds_hold_whatever_the_order(
 
 def test_no_rows_that_may_be_incomplete_are_believed() -> None:
     rows: dict[str, Any] = {"labels": [[0, "s3"], [0, "s4"]], "values": [5, 7]}
-    found = read_order(rows, 1000)
-    assert found is not None
-    assert (found[3], found[4], found.sum()) == (5, 7, 12)
-    assert read_order(rows, 2) is None
-    assert read_order(rows | {"values": [5]}, 1000) is None
-    assert read_order(rows | {"values": [5, 1e300]}, 1000) is None
-    assert read_order(rows | {"labels": ["s3", "(none)"]}, 1000) is None
-    empty = read_order({"labels": None, "values": None}, 1000)
-    assert empty is not None
-    assert empty.sum() == 0
+    found = read_tally(SEQUENCE, rows, limit=1000)
+    assert isinstance(found, BucketCounts)
+    assert (found.counts[3], found.counts[4], found.total) == (5, 7, 12)
+    assert isinstance(read_tally(SEQUENCE, rows, limit=2), str)
+    for wrong in ({"values": [5]}, {"values": [5, 1e300]}, {"labels": ["s3", "(none)"]}):
+        assert isinstance(read_tally(SEQUENCE, rows | wrong, limit=1000), str)
+    empty = read_tally(SEQUENCE, {"labels": None, "values": None}, limit=1000)
+    assert isinstance(empty, BucketCounts)
+    assert empty.total == 0

@@ -13,7 +13,7 @@ import pytest
 
 from loadcheck.report.pages.timeline import ROWS
 from loadcheck.result.schema import SCHEMA
-from loadcheck.web import Address, LivePage
+from loadcheck.web import ListenAddress, LivePage
 
 _COLUMNS = {
     **dict.fromkeys(("due", "started", "acknowledged"), 100),
@@ -113,8 +113,8 @@ def _shard(index: int, number: int) -> dict[str, Any]:
 @contextlib.contextmanager
 def serving(*, metrics: bool = False) -> Iterator[LivePage]:
     """Serve a page on any port."""
-    scraped = Address(option="--metrics-port") if metrics else None
-    with LivePage(Address(option="--web"), scraped) as served:
+    scraped = ListenAddress(option="--metrics-port") if metrics else None
+    with LivePage(ListenAddress(option="--web"), scraped) as served:
         yield served
 
 

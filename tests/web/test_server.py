@@ -16,7 +16,7 @@ import orjson
 import pytest
 
 from loadcheck.errors import InputError
-from loadcheck.web import Address, LivePage
+from loadcheck.web import ListenAddress, LivePage
 from tests.web.conftest import at, get, second, serving
 
 EARLY = Path(__file__).resolve().parents[1] / "report" / "early.json"
@@ -153,13 +153,13 @@ def test_a_port_that_is_taken_is_told() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(InputError, match=rf"--web: port {port} is taken.*name another port"):
-            LivePage(Address(option="--web", port=port), None)
+            LivePage(ListenAddress(option="--web", port=port), None)
 
 
 def test_what_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("loadcheck.web.find_spec", lambda _: None)
     with pytest.raises(InputError, match=r"--web: needs starlette and uvicorn.*loadcheck\[web\]"):
-        LivePage(Address(option="--web"), None)
+        LivePage(ListenAddress(option="--web"), None)
 
 
 def test_metrics_are_scraped_on_loopback_without_a_token(served: LivePage) -> None:

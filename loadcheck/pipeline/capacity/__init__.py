@@ -22,10 +22,9 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 from loadcheck.documents import format_duration
 from loadcheck.errors import ResultFileError, ScenarioError
-from loadcheck.pipeline import Options as RunOptions
-from loadcheck.pipeline import execute, open_signals, prepare_run, seed_of
+from loadcheck.pipeline import Options, execute, open_signals, prepare_run, seed_of
 from loadcheck.pipeline.capacity import document
-from loadcheck.pipeline.capacity.judge import judge
+from loadcheck.pipeline.capacity.judge import judge_probe
 from loadcheck.pipeline.capacity.probe import EarlyFailDetector, ProbeTemplate, probing
 from loadcheck.pipeline.capacity.search import Ending, ProbeVerdict, Search, SearchGoal
 from loadcheck.pipeline.labels import new_id, with_facts
@@ -39,7 +38,7 @@ from loadcheck.scenario import grammar
 from loadcheck.scenario.model import OpenLoad, Scenario
 from loadcheck.secrets import redactor
 from loadcheck.verify.compiled import CompiledScenario
-from loadcheck.verify.progress import Watch
+from loadcheck.verify.progress import ProgressView
 from loadcheck.verify.query_client import QueryBudget
 from loadcheck.workflow.runtime.plan import Role
 
@@ -52,7 +51,7 @@ _SETTLING_S = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options(RunOptions):
+class SearchOptions(Options):
     """Command-line options of a run.
 
     Attributes:
@@ -65,7 +64,7 @@ class Options(RunOptions):
 class View(Protocol):
     """Shows a search to somebody."""
 
-    def watch(self, number: int, rate: float, /) -> Watch:
+    def watch(self, number: int, rate: float, /) -> ProgressView:
         """Return what shows a probe while it goes on."""
 
     def show_probe(self, probe: Mapping[str, Any], /) -> None:
@@ -94,7 +93,7 @@ class Searched:
     unsaved: ResultFileError | None
 
 
-async def search(scenario: Scenario, options: Options, view: View) -> Searched:
+async def search(scenario: Scenario, options: SearchOptions, view: View) -> Searched:
     """Search for the highest rate at which everything holds, and save what came of it.
 
     Args:
@@ -113,7 +112,7 @@ async def search(scenario: Scenario, options: Options, view: View) -> Searched:
 
 
 async def _search(
-    scenario: Scenario, address: Address, seed: int, options: Options, view: View
+    scenario: Scenario, address: Address, seed: int, options: SearchOptions, view: View
 ) -> Searched:
     compiled = prepare_run(
         scenario,
@@ -168,7 +167,7 @@ async def _search(
                     address=address,
                     workers=options.workers,
                 )
-                await capacity.through(context, compile_probe)
+                await capacity.run_probes(context, compile_probe)
                 around.cancel_scope.cancel()
     except BaseException as error:
         await capacity.fail(error)
@@ -229,12 +228,12 @@ class CapacitySearch:
         shared: ProbeTemplate,
         aim: SearchGoal,
         writer: ResultWriter,
-        options: Options,
+        options: SearchOptions,
         view: View,
     ) -> None:
         self._probing = shared
         self._aim = aim
-        self._file = writer.file
+        self._writer = writer
         self._options = options
         self._view = view
         self._search = Search(aim, self._is_affordable)
@@ -246,7 +245,6 @@ class CapacitySearch:
         self._interrupted = self._out_of_time = False
         self._inconsistent = False
         self._error: str | None = None
-        self._unsaved: ResultFileError | None = None
 
     # what goes on beside the probes
 
@@ -272,7 +270,7 @@ class CapacitySearch:
 
     # the probes
 
-    async def through(
+    async def run_probes(
         self, context: RunContext, compile_probe: Callable[[float], CompiledScenario]
     ) -> None:
         """Probe until the search is over."""
@@ -305,7 +303,7 @@ class CapacitySearch:
         took_s = time.monotonic() - began_s
         if finished.fault is not None:
             raise finished.fault
-        judgement = None if finished.interrupted else judge(finished, self._probing, rate)
+        judgement = None if finished.interrupted else judge_probe(finished, self._probing, rate)
         if not finished.figures.record.due:
             # not even one copy: the target was not to be reached
             self._error = finished.document["run"]["error"] or self._error
@@ -367,11 +365,12 @@ class CapacitySearch:
             ResultFileError: It cannot be written.
         """
         await self.save()
-        if self._unsaved is not None:
-            self._file.close()
-            raise ResultFileError(self._unsaved.problems) from self._unsaved
+        unsaved = self._writer.unsaved
+        if unsaved is not None:
+            self._writer.file.close()
+            raise ResultFileError(unsaved.problems) from unsaved
 
-    async def save(self) -> None:
+    async def save(self, phase: str = "running") -> None:
         """Save what is known; a disk that is full must not end a search that has begun."""
         self._document |= {
             "verdict": document.verdict(self._search),
@@ -380,12 +379,7 @@ class CapacitySearch:
             "probes": list(self._probes),
         }
         self._document["search"] |= {"took_s": round(self._took_s, 3), "events": self._events}
-        snapshot = dict(self._document)
-        try:
-            await anyio.to_thread.run_sync(lambda: self._file.save(snapshot))
-            self._unsaved = None
-        except ResultFileError as error:
-            self._unsaved = error
+        await self._writer.try_save(phase, durable=True)
 
     async def fail(self, error: BaseException) -> None:
         """Save what is known beside what ended the search, which is to be raised again."""
@@ -404,18 +398,17 @@ class CapacitySearch:
         elif self._interrupted or self._error is not None:
             self._search.end(Ending.INTERRUPTED)
         self._document["run"] |= {
-            "phase": "complete",
             "ended_at": documents.utc_now(),
             "interrupted": self._interrupted,
             "error": redactor(self._probing.scenario.secrets).document(self._error),
         }
-        await self.save()
+        await self.save("complete")
         return Searched(
             document=self._document,
-            path=self._file.path,
+            path=self._writer.file.path,
             interrupted=self._interrupted,
             inconsistent=self._inconsistent and self._search.bounds[0] is None,
-            unsaved=self._unsaved,
+            unsaved=self._writer.unsaved,
         )
 
 

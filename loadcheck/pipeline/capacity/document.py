@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from loadcheck.pipeline import warnings
-from loadcheck.pipeline.capacity.judge import Judgement
+from loadcheck.pipeline.capacity.judge import ProbeJudgement
 from loadcheck.pipeline.capacity.probe import MEASURED, ProbeTemplate
 from loadcheck.pipeline.capacity.search import ProbeVerdict, Search, SearchGoal, majority
 from loadcheck.pipeline.session import CompletedRun
@@ -37,7 +37,7 @@ class Probed:
     rate: float
     again: bool
     finished: CompletedRun
-    judgement: Judgement | None
+    judgement: ProbeJudgement | None
     took_s: float
 
 

@@ -50,7 +50,7 @@ _BUSY_S = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
+class ProbeJudgement:
     """What a probe shows.
 
     Attributes:
@@ -84,7 +84,7 @@ class Judgement:
         )
 
 
-def judge(finished: CompletedRun, probing: ProbeTemplate, rate: float) -> Judgement:
+def judge_probe(finished: CompletedRun, probing: ProbeTemplate, rate: float) -> ProbeJudgement:
     """Return what a probe shows.
 
     Args:
@@ -101,14 +101,19 @@ def judge(finished: CompletedRun, probing: ProbeTemplate, rate: float) -> Judgem
         flight[begin : min(round(probing.load_s(rate)), int(record.load_ns / 1e9))]
     )
     share = None if growth is None else growth / rate
-    behind = share is not None and share >= _BEHIND and _is_much(share, rate, probing)
+    behind = (
+        growth is not None
+        and share is not None
+        and share >= _BEHIND
+        and growth * probing.measured_s(rate) >= _FEWEST
+    )
     done = _column(record.timeline.column("acknowledged"))
     carried = saturated_throughput(done, flight, min(_BUSY_S * rate, probing.max_in_flight / 2))
 
     def said(
         held: ProbeVerdict, because: str, judged: Judged | None = None, *, close: bool
-    ) -> Judgement:
-        return Judgement(
+    ) -> ProbeJudgement:
+        return ProbeJudgement(
             held=held,
             because=spelled.get(because, because),
             measured=judged.value if judged else None,
@@ -203,10 +208,6 @@ def saturated_throughput(
 
 def _column(cells: Sequence[float | None]) -> list[float]:
     return [0.0 if cell is None else float(cell) for cell in cells]
-
-
-def _is_much(share: float, rate: float, probing: ProbeTemplate) -> bool:
-    return share * rate * probing.measured_s(rate) >= _FEWEST
 
 
 def _is_short(finished: CompletedRun) -> bool:

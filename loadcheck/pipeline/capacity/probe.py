@@ -12,7 +12,7 @@ from loadcheck.measure.record import StageSpan
 from loadcheck.scenario.model import OpenLoad, Scenario, Stage, Threshold
 from loadcheck.verify import Verdict
 from loadcheck.verify.figures import RunFigures
-from loadcheck.verify.metrics import Availability, Metric
+from loadcheck.verify.metrics import Availability
 from loadcheck.verify.thresholds import Aborted, ParsedThreshold
 
 WARM_UP, MEASURED = "warm-up", "probe"
@@ -112,7 +112,7 @@ def probing(scenario: Scenario, thresholds: Sequence[ParsedThreshold]) -> ProbeT
     }
     for threshold in thresholds:
         check, metric = threshold.check.strip(), threshold.metric
-        if metric.stage or _is_sized(metric):
+        if metric.stage or metric.name.rpartition(".")[2] in _SIZED:
             left_out.append(check)
         elif metric.known is Availability.MEANWHILE:
             checks.append((check, f"{MEASURED}: {check}"))
@@ -122,10 +122,6 @@ def probing(scenario: Scenario, thresholds: Sequence[ParsedThreshold]) -> ProbeT
         if name not in names:
             checks.append((check, f"{MEASURED}: {check}"))
     return ProbeTemplate(scenario=scenario, checks=tuple(checks), left_out=tuple(left_out))
-
-
-def _is_sized(metric: Metric) -> bool:
-    return metric.name.rpartition(".")[2] in _SIZED
 
 
 _SHAPE = frozenset(

@@ -1,10 +1,10 @@
 """Where to probe next: the highest rate that holds, found in few probes. Pure: nothing runs here.
 
 A geometric climb from the lowest rate until one does not hold, then bisection on the logarithmic
-scale. A target that was given more than it takes tells with how much it carried where its capacity
-is, so that the bisection begins there. A verdict that was close, or spoiled, is asked for again
-while there are probes to spare, and so is the upper end of the answer: a machine that was busy with
-something else for a moment looks like a target that is too slow. The majority decides.
+scale. What a target carried when it was given too much shows where its capacity is, so the
+bisection begins there. A verdict that was close, or spoiled, is asked for again while there are
+probes to spare, and so is the upper end of the answer: a machine that was busy with something else
+for a moment looks like a target that is too slow. The majority decides.
 """
 
 from __future__ import annotations
@@ -152,16 +152,16 @@ class Search:
         votes = self.votes(last.rate)
         if len(votes) >= _VOTES:
             return None
-        telling = [vote for vote in votes if vote.held is not ProbeVerdict.UNPROVEN]
-        if not telling:
+        decided = [vote for vote in votes if vote.held is not ProbeVerdict.UNPROVEN]
+        if not decided:
             doubtful = last.close
-        elif len(telling) == 1:
-            only = telling[0]
+        elif len(decided) == 1:
+            only = decided[0]
             doubtful = only.close and only.held is ProbeVerdict.BROKE and not only.final
         else:
             # one that held clearly outweighs one that may have been spoiled
-            doubtful = telling[0].held is not telling[1].held and not any(
-                vote.held is ProbeVerdict.HELD and not vote.close for vote in telling
+            doubtful = decided[0].held is not decided[1].held and not any(
+                vote.held is ProbeVerdict.HELD and not vote.close for vote in decided
             )
         left = self._aim.probes - len(self.seen)
         return last.rate if doubtful and left > self._needed() else None
@@ -179,14 +179,13 @@ class Search:
         if low is None:
             return self._doubtful(high) or Ending.LOWEST
         if high is None:
-            return Ending.HIGHEST if low >= aim.highest else self._climb(low)
+            return (
+                Ending.HIGHEST if low >= aim.highest else min(rounded(low * aim.climb), aim.highest)
+            )
         if not _halvings(low, high, aim.precision):
             return self._doubtful(high, low) or Ending.PRECISE
         rate = rounded(self._between(low, high))
         return rate if low < rate < high else self._doubtful(high, low) or Ending.PRECISE
-
-    def _climb(self, low: float) -> float:
-        return min(rounded(low * self._aim.climb), self._aim.highest)
 
     def _doubtful(self, *ends: float | None) -> float | None:
         """Return an end of the answer that rests on one probe which may have been a bad moment."""
@@ -194,9 +193,9 @@ class Search:
             return None
         for rate in ends:
             votes = [] if rate is None else self.votes(rate)
-            telling = [vote for vote in votes if vote.held is not ProbeVerdict.UNPROVEN]
-            if len(telling) == 1 and not telling[0].final:
-                only = telling[0]
+            decided = [vote for vote in votes if vote.held is not ProbeVerdict.UNPROVEN]
+            if len(decided) == 1 and not decided[0].final:
+                only = decided[0]
                 if only.held is ProbeVerdict.BROKE or only.close:
                     return rate
         return None
@@ -226,7 +225,7 @@ class Search:
 def majority(votes: Sequence[ProbeResult]) -> ProbeVerdict:
     """Return what the probes of one rate say together: the majority of those that say anything.
 
-    Of one that held and one that broke, the first is more telling. What is final is not outvoted.
+    Of one that held and one that broke, the first counts for more. What is final is not outvoted.
     """
     if any(vote.final for vote in votes):
         return ProbeVerdict.BROKE

@@ -25,7 +25,7 @@ import anyio
 from loadcheck.documents import split_http_url
 from loadcheck.errors import InputError, Problem
 from loadcheck.report.metrics import Snapshot, snapshot
-from loadcheck.verify.progress import Outline, Progress, Watch
+from loadcheck.verify.progress import Outline, Progress, ProgressView
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
@@ -159,7 +159,7 @@ _EXTRA = (
 )
 
 
-def with_metrics(view: Watch, wanted: Settings) -> Watch:
+def with_metrics(view: ProgressView, wanted: Settings) -> ProgressView:
     """Return a view of a run, or of each flow of a mix, that also sends its metrics.
 
     Whatever goes wrong with them is noted among the run's warnings and harms nothing else.

@@ -14,7 +14,7 @@ from loadcheck.data import DataFile, Sessions
 from loadcheck.data.order import Spread
 from loadcheck.data.trace import Trace
 from loadcheck.data.users import UserIds
-from loadcheck.errors import Place, Problem
+from loadcheck.errors import Location, Problem
 from loadcheck.scenario.model.sending import (
     Edit,
     Guard,
@@ -301,7 +301,7 @@ class Scenario:
     seed: int | None
     document: Mapping[str, Any]
     lines: Mapping[str, int]
-    places: Mapping[str, Place] = field(default_factory=dict)
+    places: Mapping[str, Location] = field(default_factory=dict)
     limits: Mapping[str, Limit] = field(default_factory=dict)
     capacity: Capacity = field(default_factory=Capacity)
     profile: str = ""

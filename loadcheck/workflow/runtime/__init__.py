@@ -30,7 +30,15 @@ T = TypeVar("T")
 Flow: TypeAlias = Generator[Request | Pause, Exchange, T]
 """Yields what to send or how long to wait, and is sent what came of it."""
 Inputs: TypeAlias = Callable[[Frame], dict[str, Any]]
-"""Gives the inputs of a workflow in the frame of whoever calls it."""
+"""Gives the inputs of a workflow in its caller's frame."""
+
+
+def first_request(flow: Flow[Any]) -> Request | None:
+    """Return what a flow sends first, and end it; None if it sends nothing, or waits first."""
+    effect = next(flow, None)
+    flow.close()
+    return effect if isinstance(effect, Request) else None
+
 
 MAX_JUMPS: Final = 1000
 """Transfers of control (goto, calls, steps run before a retry) that one copy may make."""

@@ -18,7 +18,7 @@ from loadcheck.load.pacer import OpenPacer, stage_spans
 from loadcheck.load.retry import Backoff
 from loadcheck.load.runner import Clock, Rules, Runner
 from loadcheck.measure.record import Record
-from loadcheck.pipeline.capacity.judge import judge
+from loadcheck.pipeline.capacity.judge import judge_probe
 from loadcheck.pipeline.capacity.probe import MEASURED, EarlyFailDetector, ProbeTemplate, probing
 from loadcheck.pipeline.capacity.search import Ending, ProbeVerdict, Search, SearchGoal
 from loadcheck.scenario.model import (
@@ -160,7 +160,7 @@ def probe(target: Queue, common: ProbeTemplate, rate: float, *, stalled: bool = 
 def searched(target: Queue, common: ProbeTemplate) -> Search:
     search = Search(SearchGoal(lowest=5, highest=10_000, precision=0.04, probes=12))
     while (rate := search.next()) is not None:
-        search.record(judge(probe(target, common, rate), common, rate).seen(rate))
+        search.record(judge_probe(probe(target, common, rate), common, rate).seen(rate))
     return search
 
 
@@ -197,14 +197,14 @@ def test_it_is_found_without_any_threshold_of_ones_own() -> None:
 
 def test_below_its_capacity_a_target_holds() -> None:
     common = shared(scenario("send.p99 < 250ms"))
-    judgement = judge(probe(Queue(60), common, 58), common, 58)
+    judgement = judge_probe(probe(Queue(60), common, 58), common, 58)
     assert (judgement.held, judgement.close, judgement.carried) == (ProbeVerdict.HELD, False, None)
     assert judgement.growth == pytest.approx(0, abs=0.01)
 
 
 def test_a_queue_that_grows_breaks_although_no_threshold_is_broken_yet() -> None:
     common = shared(scenario("send.p99 < 10s"))
-    judgement = judge(probe(Queue(60), common, 66), common, 66)
+    judgement = judge_probe(probe(Queue(60), common, 66), common, 66)
     assert (judgement.held, judgement.because) == (ProbeVerdict.BROKE, "keeps up")
     assert judgement.growth == pytest.approx(0.09, abs=0.02)
     assert not judgement.close
@@ -213,13 +213,13 @@ def test_a_queue_that_grows_breaks_although_no_threshold_is_broken_yet() -> None
 
 def test_a_slow_answer_is_no_queue() -> None:
     common = shared(scenario("send.p99 < 10s", warmup_s=4.0))
-    judgement = judge(probe(Queue(1000, base_s=3), common, 50), common, 50)
+    judgement = judge_probe(probe(Queue(1000, base_s=3), common, 50), common, 50)
     assert judgement.held is ProbeVerdict.HELD
 
 
 def test_the_first_threshold_that_breaks_is_named_as_it_was_written() -> None:
     common = shared(scenario("send.p50 < 9s", "send.p99 < 250ms"))
-    judgement = judge(probe(Queue(60), common, 180), common, 180)
+    judgement = judge_probe(probe(Queue(60), common, 180), common, 180)
     assert (judgement.held, judgement.because) == (ProbeVerdict.BROKE, "send.p99 < 250ms")
     assert judgement.unit == "ms"
     assert judgement.measured is not None
@@ -237,19 +237,19 @@ def test_a_hopeless_probe_is_stopped_early() -> None:
 
 def test_errors_break_it_although_nobody_asked() -> None:
     common = shared(scenario("send.p99 < 250ms"))
-    judgement = judge(probe(Queue(1000, error_every=20), common, 50), common, 50)
+    judgement = judge_probe(probe(Queue(1000, error_every=20), common, 50), common, 50)
     assert (judgement.held, judgement.because) == (ProbeVerdict.BROKE, "error_rate <= 1%")
     assert not judgement.close
     allowed = shared(scenario("send.p99 < 250ms", "error_rate < 10%"))
     assert (
-        judge(probe(Queue(1000, error_every=20), allowed, 50), allowed, 50).held
+        judge_probe(probe(Queue(1000, error_every=20), allowed, 50), allowed, 50).held
         is ProbeVerdict.HELD
     )
 
 
 def test_too_many_in_flight_break_it() -> None:
     common = shared(scenario("send.p99 < 9s", max_in_flight=30))
-    judgement = judge(probe(Queue(60), common, 90), common, 90)
+    judgement = judge_probe(probe(Queue(60), common, 90), common, 90)
     assert (judgement.held, judgement.because) == (ProbeVerdict.BROKE, "skipped == 0")
     assert judgement.carried == pytest.approx(60, abs=2)
 
@@ -259,7 +259,7 @@ def test_what_did_not_arrive_breaks_it() -> None:
     ran = probe(Queue(60), common, 50)
     finding = SimpleNamespace(check="lost", verdict=Verdict.FAIL)
     ran.judgement.consistent, ran.judgement.findings = Verdict.FAIL, [finding]
-    judgement = judge(ran, common, 50)
+    judgement = judge_probe(ran, common, 50)
     assert (judgement.held, judgement.because) == (ProbeVerdict.BROKE, "lost")
     assert judgement.inconsistent
     assert not judgement.close
@@ -269,42 +269,42 @@ def test_no_evidence_is_no_proof_that_it_holds() -> None:
     common = shared(scenario())
     ran = probe(Queue(60), common, 50)
     ran.judgement.consistent = Verdict.UNKNOWN
-    assert judge(ran, common, 50).held is ProbeVerdict.UNPROVEN
+    assert judge_probe(ran, common, 50).held is ProbeVerdict.UNPROVEN
     unasked = replace(common, scenario=replace(common.scenario, verify=Verify(enabled=False)))
-    assert judge(ran, unasked, 50).held is ProbeVerdict.HELD
+    assert judge_probe(ran, unasked, 50).held is ProbeVerdict.HELD
 
 
 def test_a_generator_that_could_not_keep_up_proves_nothing() -> None:
     common = shared(scenario())
     ran = probe(Queue(60), common, 50)
     ran.judgement.findings = [SimpleNamespace(check="generator", verdict=Verdict.UNKNOWN)]
-    judgement = judge(ran, common, 50)
+    judgement = judge_probe(ran, common, 50)
     assert (judgement.held, judgement.because) == (ProbeVerdict.UNPROVEN, "generator")
 
 
 def test_a_latency_that_is_our_own_proves_nothing() -> None:
     common = shared(scenario("send.p99 < 250ms"))
     ran = probe(Queue(60, base_s=0.3), common, 50)
-    assert judge(ran, common, 50).held is ProbeVerdict.BROKE
-    judgement = judge(probe(Queue(60, base_s=0.3), common, 50, stalled=True), common, 50)
+    assert judge_probe(ran, common, 50).held is ProbeVerdict.BROKE
+    judgement = judge_probe(probe(Queue(60, base_s=0.3), common, 50, stalled=True), common, 50)
     assert (judgement.held, judgement.because) == (ProbeVerdict.UNPROVEN, "generator")
 
 
 def test_a_schedule_that_was_not_kept_is_the_generators_limit() -> None:
     common = shared(scenario("send.p99 < 250ms"))
     ran = probe(Queue(60), common, 180)
-    assert judge(ran, common, 180).held is ProbeVerdict.BROKE
+    assert judge_probe(ran, common, 180).held is ProbeVerdict.BROKE
     ran.figures.record.due //= 2
-    judgement = judge(ran, common, 180)
+    judgement = judge_probe(ran, common, 180)
     assert (judgement.held, judgement.because) == (ProbeVerdict.UNPROVEN, "generator")
 
 
 def test_copies_skipped_because_we_stood_still_are_not_the_targets_fault() -> None:
     common = shared(scenario("send.p99 < 9s", max_in_flight=30))
     ran = probe(Queue(60), common, 90)
-    assert judge(ran, common, 90).because == "skipped == 0"
+    assert judge_probe(ran, common, 90).because == "skipped == 0"
     ran.figures.record.dispatch_lag.record(500_000_000)
-    judgement = judge(ran, common, 90)
+    judgement = judge_probe(ran, common, 90)
     assert (judgement.held, judgement.because) == (ProbeVerdict.UNPROVEN, "generator")
 
 
@@ -312,5 +312,5 @@ def test_one_pause_of_ours_does_not_excuse_what_is_skipped_all_the_time() -> Non
     common = shared(scenario("send.p99 < 9s", max_in_flight=30))
     ran = probe(Queue(60), common, 900)
     ran.figures.record.dispatch_lag.record(50_000_000)
-    judgement = judge(ran, common, 900)
+    judgement = judge_probe(ran, common, 900)
     assert (judgement.held, judgement.because) == (ProbeVerdict.BROKE, "skipped == 0")
