@@ -6,7 +6,7 @@ import functools
 import inspect
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
@@ -243,6 +243,22 @@ class Changes(WithVariables):
             *(["workflow.strict=true"] if self.strict else ()),
             *(self.sets or ()),
         ]
+
+
+def placed(options: Iterable[str], sets: Sequence[str]) -> list[str]:
+    """Return overrides in the order in which they take effect: ``--set`` last.
+
+    But a ``--set`` of a whole table would drop what an option says of a key in it, and nobody would
+    notice: then the option comes right after it.
+    """
+    ordered: list[list[str]] = [[], *([each] for each in sets)]
+    for option in options:
+        key = option.partition("=")[0]
+        tables = [
+            n for n, each in enumerate(sets, 1) if key.startswith(f"{each.partition('=')[0]}.")
+        ]
+        ordered[max(tables, default=0)].append(option)
+    return [each for group in ordered for each in group]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

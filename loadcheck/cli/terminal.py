@@ -14,7 +14,7 @@ from typing import Any, Protocol, TextIO, TypeVar
 import anyio
 
 from loadcheck.cli.exits import Exit, Screen
-from loadcheck.cli.overrides import Changes, Outputs, Sending
+from loadcheck.cli.overrides import Changes, Outputs, Sending, placed
 from loadcheck.errors import ConsentError, InputError, Problem, ResultFileError, printable
 from loadcheck.report import capacity, headline, live, terminal
 from loadcheck.result import kind_of
@@ -130,7 +130,8 @@ def read(scenario: Path, changes: Changes, *first: str, last: Sequence[str] = ()
     from loadcheck.pipeline.prepare import read_scenario  # noqa: PLC0415  # show and list do without
 
     environment = changes.environment
-    overrides = [*first, *changes.overrides(), *last]
+    sets, given = changes.sets or (), [*first, *changes.overrides()]
+    overrides = [*placed(given[: len(given) - len(sets)], sets), *last]
     return read_scenario(scenario, overrides, profile=changes.profile, environment=environment)
 
 

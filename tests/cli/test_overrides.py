@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from loadcheck import scenario
-from loadcheck.cli.overrides import Changes, named_sources
+from loadcheck.cli.overrides import Changes, Sharing, named_sources, placed
+from loadcheck.cli.terminal import read
 from loadcheck.errors import ScenarioError
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
@@ -60,3 +61,17 @@ def test_sources_are_found_from_where_the_user_stands(
 def test_the_users_own_changes_come_last() -> None:
     changes = Changes(sets=["workflow.strict=false"], strict=True).overrides()
     assert changes == ["workflow.strict=true", "workflow.strict=false"]
+
+
+def test_a_table_that_is_set_whole_drops_no_option() -> None:
+    closed = 'load={model = "closed", concurrency = 6, copies = 60}'
+    sharing = Sharing(workers="3").overrides()
+    loaded = read(SCENARIOS / "smoke.toml", Changes(sets=["seed=7", closed]), *sharing)
+    assert (loaded.load.workers, loaded.load.copies) == (3, 60)
+    # what is set by its own name is last all the same
+    sets = [closed, "load.workers=2"]
+    assert read(SCENARIOS / "smoke.toml", Changes(sets=sets), *sharing).load.workers == 2
+    assert placed(["load.a=1", "loading=2"], ["load=x", "load.a=3"]) == [
+        *("loading=2", "load=x", "load.a=1", "load.a=3"),
+    ]
+    assert placed(["a.b.c=1"], ["a=x", "a.b=y", "d=z"]) == ["a=x", "a.b=y", "a.b.c=1", "d=z"]
