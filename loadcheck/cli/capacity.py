@@ -60,10 +60,7 @@ def capacity(
     sharing: Sharing,
     sending: Sending,
     keep: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="Keep the results file of every probe here.", show_default=False
-        ),
+        Path | None, typer.Option(metavar="DIR", help="Keep the results file of every probe here.")
     ] = None,
     outputs: Outputs,
     serving: Serving,

@@ -61,7 +61,6 @@ def compare(
             "--to",
             help="Results files of the candidate, one or more; all others are then the base.",
             metavar="CANDIDATE...",
-            show_default=False,
             autocompletion=result_files,
         ),
     ] = None,
@@ -72,7 +71,6 @@ def compare(
             help="Take the base from this directory: the comparable runs since the last change, at "
             "most 30. All files named are then the candidate.",
             metavar="DIR",
-            show_default=False,
         ),
     ] = None,
     tolerance: Tolerance = "5%",

@@ -26,37 +26,26 @@ def emulate(
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option(
-            help="TOML file with its behaviour: the keys of a scenario's \\[target].",
-            show_default=False,
-        ),
+        typer.Option(help="TOML file with its behaviour: the keys of a scenario's \\[target]."),
     ] = None,
     fault: Annotated[
         str | None,
         typer.Option(
             help="What services are known to do: replica-lag, partition-late or compaction.",
             metavar="PRESET",
-            show_default=False,
         ),
     ] = None,
     data: Annotated[
-        Path | None,
-        typer.Option(
-            help="SQLite file to keep events and deletions across restarts.", show_default=False
-        ),
+        Path | None, typer.Option(help="SQLite file to keep events and deletions across restarts.")
     ] = None,
     record: Annotated[
         Path | None,
-        typer.Option(
-            help="Append each request to this file, as a line of JSON without keys.",
-            show_default=False,
-        ),
+        typer.Option(help="Append each request to this file, as a line of JSON without keys."),
     ] = None,
     replay: Annotated[
         Path | None,
         typer.Option(
-            help="Take the requests of such a file first, and say which are answered differently.",
-            show_default=False,
+            help="Take the requests of such a file first, and say which are answered differently."
         ),
     ] = None,
     log: Annotated[bool, typer.Option("--log", help="Log each request on stderr.")] = False,
@@ -110,8 +99,8 @@ def emulate(
         sys.stdout.write(greeting(checked, url))
         sys.stdout.flush()
 
+    keeping = Keeping(data=data, record=record, replay=replay, log=log)
     try:
-        keeping = Keeping(data=data, record=record, replay=replay, log=log)
         serve(checked, host, port, keeping=keeping, ready=ready)
     except JournalWriteError as error:
         raise SaveError(
@@ -122,14 +111,18 @@ def emulate(
         key = _kept(data, record, replay)
         raise InputError(Problem(message=str(error), key=key, remedy=remedy)) from None
     except OSError as error:
-        # the event loop's wording repeats the address; codes of name resolution are negative
-        code = error.errno or 0
-        reason = os.strerror(code) if code > 0 else error.strerror or str(error)
-        remedy = "choose another address with --host"
-        if code in (errno.EADDRINUSE, errno.EACCES):
-            remedy = "choose another with --port, or 0 for any free one"
-        message = f"cannot listen on {host} port {port}: {reason[:1].lower()}{reason[1:]}"
-        raise InputError(Problem(message=message, remedy=remedy)) from None
+        raise _unavailable(host, port, error) from None
+
+
+def _unavailable(host: str, port: int, error: OSError) -> InputError:
+    # the event loop's wording repeats the address; codes of name resolution are negative
+    code = error.errno or 0
+    reason = os.strerror(code) if code > 0 else error.strerror or str(error)
+    remedy = "choose another address with --host"
+    if code in (errno.EADDRINUSE, errno.EACCES):
+        remedy = "choose another with --port, or 0 for any free one"
+    message = f"cannot listen on {host} port {port}: {reason[:1].lower()}{reason[1:]}"
+    return InputError(Problem(message=message, remedy=remedy))
 
 
 def _kept(*files: Path | None) -> str:

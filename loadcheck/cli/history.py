@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import sys
+from collections.abc import Sequence
 from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +18,8 @@ from loadcheck.cli.overrides import (
     AsJson,
     Force,
     Into,
+    Json,
+    Output,
     Outputs,
     Scenarios,
     Since,
@@ -112,16 +115,8 @@ def trend(
         document = trend_of(runs, problems, label="".join(orders), tolerance=share, seed=seed)
         missing = [history["missing"] for history in document["histories"]]
         if not missing:
-            where = ", ".join(map(str, sources))
             reasons = [Problem(file=each.file, message=each.message) for each in problems]
-            if every and not runs:
-                reasons.append(Problem(message=f"none of {len(every)} runs is what options choose"))
-            if orders and runs:
-                reasons.append(
-                    Problem(message=f'none of {len(runs)} runs has a label "{orders[0]}"')
-                )
-            message = f"{where}: no run to look at; 10 that can be compared are needed"
-            raise ResultFileError([*reasons[:5], Problem(message=message)])
+            raise _nothing_to_show(sources, reasons, len(every), len(runs), orders)
         written = Format.JSON if as_json else kind or format_of(output, Format)
         write_out(laid_out(document, written, to_terminal=place is None), place)
     if all(missing):
@@ -131,6 +126,19 @@ def trend(
         raise typer.Exit(Exit.USAGE)
     worse = fail_on_change and document["verdict"] == "worse"
     raise typer.Exit(Exit.REGRESSION if worse else Exit.PASS)
+
+
+def _nothing_to_show(
+    sources: Sequence[Path], reasons: list[Problem], read: int, chosen: int, orders: Sequence[str]
+) -> ResultFileError:
+    """Return why no run is left of those that were read and those that options chose."""
+    if read and not chosen:
+        reasons.append(Problem(message=f"none of {read} runs is what options choose"))
+    if orders and chosen:
+        reasons.append(Problem(message=f'none of {chosen} runs has a label "{orders[0]}"'))
+    where = ", ".join(map(str, sources))
+    message = f"{where}: no run to look at; 10 that can be compared are needed"
+    return ResultFileError([*reasons[:5], Problem(message=message)])
 
 
 def prune(
@@ -143,7 +151,6 @@ def prune(
             "--older-than",
             metavar="AGE|TIME",
             help="Those begun longer ago than 90d, 12w, or before 2026-11-26.",
-            show_default=False,
         ),
     ] = None,
     keep: Annotated[
@@ -153,7 +160,6 @@ def prune(
             metavar="N",
             help="All but the newest N of the runs that can be compared with each other.",
             min=0,
-            show_default=False,
         ),
     ] = None,
     labels: WithLabels = None,
@@ -217,13 +223,8 @@ def merge(
             autocompletion=result_files,
         ),
     ],
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Results file.", show_default="results/"),
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", "-j", help="Print the results document on stdout.")
-    ] = False,
+    output: Output = None,
+    as_json: Json = False,
     force: Force = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="A one-line verdict.")] = False,
 ) -> None:

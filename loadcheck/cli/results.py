@@ -90,7 +90,6 @@ def list_results(
             "--mix",
             metavar="ID|NAME",
             help="Only the flows of this mix, or of this run of one. Repeatable.",
-            show_default=False,
         ),
     ] = None,
     sort: Annotated[

@@ -38,7 +38,6 @@ class Serving:
             metavar="[=PORT]",
             help="Show the run on a page while it goes on, and its report at the same address; "
             "without a port at any that is free.",
-            show_default=False,
         ),
     ] = None
     opened: Annotated[bool, typer.Option("--open", help="Open that page in a browser.")] = False
@@ -59,7 +58,6 @@ class Serving:
             metavar="[HOST:]PORT",
             help="Serve metrics for Prometheus at /metrics while the run goes on, on loopback "
             "unless a host is named. Dashboard: loadcheck explain --grafana.",
-            show_default=False,
         ),
     ] = None
 
@@ -137,7 +135,6 @@ def run(
             "--plan",
             metavar="DIGEST",
             help="Run only what has this digest in loadcheck plan: what was approved.",
-            show_default=False,
         ),
     ] = None,
     force_limits: ForceLimits = False,

@@ -12,6 +12,7 @@ from loadcheck.compare.evidence import Evidence, Unknown, evidence
 from loadcheck.compare.figures import Difference, Figure, differences, unfinished
 from loadcheck.compare.intervals import Intervals, curves
 from loadcheck.compare.judge import CONFIDENCE, MOST_RUNS, Judged, judge
+from loadcheck.documents import format_instant
 from loadcheck.errors import Problem, ResultFileError
 from loadcheck.result.schema_others import COMPARISON, Change
 
@@ -70,7 +71,7 @@ def compare(
     ]
     return {
         "schema": COMPARISON,
-        "created_at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "created_at": format_instant(datetime.now(UTC)),
         "loadcheck": __version__,
         "verdict": verdict(judged),
         "scenario": {"name": str(candidate[-1].document["scenario"].get("name", ""))},

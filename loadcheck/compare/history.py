@@ -11,6 +11,7 @@ from typing import Any
 
 from loadcheck.compare import figures
 from loadcheck.compare.figures import Figure, facts, identity, unfinished
+from loadcheck.documents.files import reason_of
 from loadcheck.errors import Problem, ResultFileError
 from loadcheck.measure.histogram import Histogram
 from loadcheck.result import Document, kind_of
@@ -92,10 +93,9 @@ def result_paths(places: Sequence[Path]) -> list[Path]:
                 else [place]
             )
         except (OSError, ValueError) as error:
-            reason = (getattr(error, "strerror", None) or str(error)).lower()
             problem = Problem(
                 file=str(place),
-                message=f"cannot be read: {reason}",
+                message=f"cannot be read: {reason_of(error)}",
                 remedy="name results files, or a directory of them",
             )
             raise ResultFileError(problem) from error

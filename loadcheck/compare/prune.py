@@ -10,7 +10,7 @@ from typing import Any
 
 from loadcheck.compare.history import Past, read_past, result_paths
 from loadcheck.compare.trend import since_last_change
-from loadcheck.documents.files import is_folder
+from loadcheck.documents.files import is_folder, reason_of
 from loadcheck.errors import InputError, Problem, ResultFileError
 from loadcheck.result import kind_of
 from loadcheck.result.store import ResultFile, in_progress, read_unchecked
@@ -184,7 +184,7 @@ def remove(made: Plan) -> tuple[list[Path], list[str]]:
         except InputError as error:
             troubles += [f"{path}: {problem.message}" for problem in error.problems]
         except OSError as error:
-            troubles.append(f"{path}: {(error.strerror or str(error)).lower()}")
+            troubles.append(f"{path}: {reason_of(error)}")
         else:
             gone.append(path)
     return gone, troubles

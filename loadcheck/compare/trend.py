@@ -23,6 +23,7 @@ from loadcheck.compare.changes import (
 )
 from loadcheck.compare.figures import Figure
 from loadcheck.compare.history import Past, read_history, read_past, result_paths
+from loadcheck.documents import format_instant
 from loadcheck.errors import InputError, Problem, ResultFileError
 from loadcheck.result.schema_others import TREND, ended
 
@@ -79,7 +80,7 @@ def trend(
     ]
     return {
         "schema": TREND,
-        "created_at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "created_at": format_instant(datetime.now(UTC)),
         "loadcheck": __version__,
         "verdict": next((w for w in ("worse", "better", "same") if w in words), "unsure"),
         "order": label or "time",

@@ -27,7 +27,7 @@ import numpy.typing as npt
 import orjson
 
 from loadcheck.data.cells import CELL_TYPES, CellType, misfits
-from loadcheck.documents.files import note
+from loadcheck.documents.files import note, reason_of
 
 _CHUNK_BYTES: Final = 1 << 21
 _BLOCK_BYTES: Final = 512
@@ -159,7 +159,7 @@ def fingerprint(path: Path) -> str:
                     begin = (size - _CHUNK_BYTES) * piece // (pieces - 1)
                     digest.update(os.pread(opened.fileno(), _CHUNK_BYTES, begin))
     except OSError as error:
-        raise DataError(f"cannot be read: {(error.strerror or str(error)).lower()}") from None
+        raise DataError(f"cannot be read: {reason_of(error)}") from None
     return f"{size}:{digest.hexdigest()[:32]}"
 
 
@@ -173,7 +173,7 @@ def open_table(path: Path, layout: Layout) -> Table:
     try:
         known = path.stat()
     except OSError as error:
-        raise DataError(f"cannot be read: {(error.strerror or str(error)).lower()}") from None
+        raise DataError(f"cannot be read: {reason_of(error)}") from None
     if not stat.S_ISREG(known.st_mode):
         raise DataError("is not a file", "name a file")
     return _scanned(path, layout, (known.st_ino, known.st_size, known.st_mtime_ns))
@@ -190,7 +190,7 @@ def _scanned(path: Path, layout: Layout, _version: tuple[int, int, int]) -> Tabl
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"is not a whole gzip file: {error}", "pack it again") from None
     except OSError as error:
-        raise DataError(f"cannot be read: {(error.strerror or str(error)).lower()}") from None
+        raise DataError(f"cannot be read: {reason_of(error)}") from None
 
 
 def _descriptor(path: Path, layout: Layout) -> int:

@@ -25,7 +25,7 @@ import numpy.typing as npt
 import orjson
 
 from loadcheck.data.table import DataError
-from loadcheck.documents.files import note
+from loadcheck.documents.files import note, reason_of
 
 Floats = npt.NDArray[np.float64]
 
@@ -182,7 +182,7 @@ def read_trace(path: Path, shown: str, column: str | None = None, unit: str | No
         held.flush()
         instants = np.memmap(held, dtype=np.int64, mode="r", shape=(count,))
     except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror or error}") from None
+        raise DataError(f"cannot be read: {reason_of(error)}") from None
     except (EOFError, zlib.error):
         raise DataError("is cut short", "compress it anew") from None
     except UnicodeDecodeError:

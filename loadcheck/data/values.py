@@ -30,7 +30,7 @@ import orjson
 
 from loadcheck.data.order import Bits, blockwise, key_of, mixed
 from loadcheck.data.pools import NoFakerError, faker_pool, word_text
-from loadcheck.documents import parse_duration
+from loadcheck.documents import format_instant, parse_duration
 from loadcheck.documents.toml import nearest
 
 LITERAL: Final = "$json"
@@ -461,8 +461,7 @@ def _faker(value: Mapping[str, Any], key: int, seed: int, name: str) -> Drawn:
 
 
 def _iso(time_ms: int) -> str:
-    moment = datetime.fromtimestamp(time_ms / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return format_instant(datetime.fromtimestamp(time_ms / 1000, UTC))
 
 
 _TIMES: Final[Mapping[str, Callable[[int], Any]]] = {

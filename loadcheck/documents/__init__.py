@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from fractions import Fraction
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
@@ -46,6 +47,11 @@ _UNUSABLE: Final = re.compile(r"[\x00-\x20\x7f-\xa0\\\u2028\u2029]")
 
 
 _HOST: Final = re.compile(r"(localhost|[0-9.]+|[\w-]+(?:\.[\w-]+)+)(:[0-9]{1,5})?(/[^\s?#@]*)?")
+
+
+def format_instant(moment: datetime) -> str:
+    """Return an instant in UTC as ISO 8601, to the millisecond."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def with_scheme(text: str) -> str:

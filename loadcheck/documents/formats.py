@@ -110,7 +110,7 @@ class Builder:
         if isinstance(parent, Object):
             if text in parent:
                 first = f"first on line {parent.lines[text]}"
-                raise TreeError(f'the key "{text}" stands twice', line, first)
+                raise TreeError(f'duplicate key "{text}"', line, first)
             parent.lines[text] = line
         self._keys[-1] = text
 

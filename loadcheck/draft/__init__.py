@@ -88,7 +88,7 @@ def read_api(source: str, *, consent: bool) -> Source:
         consent: Whether it may be read from another machine.
 
     Raises:
-        InputError: It cannot be read, is none, or is on another machine and nobody has consented.
+        InputError: It cannot be read, is not one, or is on another machine without consent.
     """
     try:
         return open_description(source, partial(fetch, consent=consent))
@@ -132,9 +132,8 @@ def from_description(
         requests,
         title=title,
         document=document,
-        server=f"{found[0][0]}{found[0][1]}" if len(found) == 1 else None,
         source=shown,
-        away=not all(is_loopback(origin.host) for origin, _ in found),
+        servers=found,
     )
     files = {
         f"{name}.toml": scenario,

@@ -113,7 +113,7 @@ def read_lines(lines: Iterable[str], wishes: Wishes) -> tuple[list[Recorded], Wi
         wishes: What the user has decided, which goes before that.
 
     Raises:
-        DraftError: One is none, or has an option that is not known.
+        DraftError: One is not a curl command, or has an unknown option.
     """
     requests = [read_curl(line) for line in lines]
     first, second, *_ = [*map(path_of, requests), None, None]

@@ -13,7 +13,7 @@ ANSWER: Final = "answer"
 """The place of fields of an answer's body."""
 _DEEPEST: Final = 6
 _MOST_PARTS: Final = 200
-"""A schema may refer to itself in many ways: so many parts of one are looked at."""
+"""Parts of a schema that are looked at, at most: it may refer to itself in many ways."""
 _TYPES: Final = (
     (bool, "boolean"),
     (int, "integer"),
@@ -74,7 +74,7 @@ class Field:
 
     @property
     def name(self) -> str:
-        """The last name on the way to it; array indexes are none."""
+        """The last name on the way to it; array indexes do not count."""
         return next((token for token in reversed(self.tokens) if not token.isdigit()), "")
 
     @property

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from loadcheck.documents.document import MISSING, Document
-from loadcheck.draft.fields import ANSWER, Field, Kind, Schemas, Tree, leaves
+from loadcheck.draft.fields import ANSWER, Field, Schemas, Tree, leaves
 from loadcheck.workflow.description import SourceReference
 from loadcheck.workflow.description.loader import Fetch, Source, SourceReader, open_source
 from loadcheck.workflow.description.openapi import Description, DescriptionError, Operation
@@ -103,7 +103,7 @@ def open_description(source: str, fetch: Fetch) -> Source:
         fetch: Reads URLs.
 
     Raises:
-        InputError: It cannot be read, or is none.
+        InputError: It cannot be read, or is not one.
     """
     here = Document(name="", location=str(Path.cwd() / "here"), root={})
     reader = SourceReader(fetch, {}, mapped=True)
@@ -168,14 +168,10 @@ def _parameters(
                 schema = media.get("schema") if isinstance(media, dict) else None
             kind = schemas.kind(schema, at, _example(description, raw, at))
             if not kind.text and raw.get("description"):
-                kind = _with_text(kind, str(raw["description"]))
+                kind = replace(kind, text=" ".join(str(raw["description"]).split()))
             required = raw.get("required") is True or where == "path"
             found[where, name] = Field(place=where, tokens=(name,), kind=kind, required=required)
     yield from found.values()
-
-
-def _with_text(kind: Kind, text: str) -> Kind:
-    return replace(kind, text=" ".join(text.split()))
 
 
 def _body(

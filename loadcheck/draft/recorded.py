@@ -47,7 +47,7 @@ def read_har(path: Path) -> list[Recorded]:
     Preflights, files of the page, failed requests and WebSockets are left out.
 
     Raises:
-        DraftError: It cannot be read, is none, or has no request of an API in it.
+        DraftError: It cannot be read, is not a HAR file, or has no API request in it.
     """
     try:
         content = orjson.loads(read_file(path, _MOST_BYTES).removeprefix(b"\xef\xbb\xbf"))
@@ -352,7 +352,7 @@ def is_secret(name: str, value: str) -> bool:
 
 
 def read_json(text: str) -> Any:
-    """Return what a text says as JSON; None if it is none."""
+    """Return the value of a JSON text; None if it is not JSON."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:

@@ -9,19 +9,21 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
 from loadcheck.documents.document import MISSING, format_pointer
-from loadcheck.documents.files import exists, is_folder
+from loadcheck.documents.files import exists, is_folder, reason_of
 from loadcheck.documents.toml import as_toml
 from loadcheck.draft.choose import Choice
 from loadcheck.draft.operations import Candidate
 from loadcheck.draft.requests import DraftRequests, camel
 from loadcheck.errors import DraftError, Problem
+from loadcheck.load.transport.routes import is_loopback
+from loadcheck.workflow.exchange import Origin
 
 SOURCE: Final = "api"
 """Name of the source description."""
@@ -139,9 +141,8 @@ def scenario(
     *,
     title: str,
     document: str,
-    server: str | None,
     source: str,
-    away: bool,
+    servers: Sequence[tuple[Origin, str]],
 ) -> str:
     """Return the scenario.
 
@@ -150,10 +151,11 @@ def scenario(
         requests: What they send.
         title: Of the API.
         document: File name of the Arazzo document.
-        server: Base URL of the API; None: those that its description names.
         source: What the draft was made from, for the reader.
-        away: Whether requests leave this machine: the load is small then.
+        servers: Origin and path of the base URLs: if there are several, they are left to the
+            description. The load is small if requests leave this machine.
     """
+    away = not all(is_loopback(origin.host) for origin, _ in servers)
     ingest, live = step_id(choice.ingest), " --live" if away else ""
     name = document.removesuffix(".arazzo.yml")
     rate, deadline = (5, "2m") if away else (50, "30s")
@@ -182,9 +184,9 @@ def scenario(
         "",
         "[target]",
         'kind = "live"' + ("                       # leaves this machine only with --live" * away),
-        "# servers: those that the description names"
-        if server is None
-        else f"servers = {{ {SOURCE} = {as_toml(server)} }}",
+        f"servers = {{ {SOURCE} = {as_toml(f'{servers[0][0]}{servers[0][1]}')} }}"
+        if len(servers) == 1
+        else "# servers: those that the description names",
         "",
         "[inputs]",
     ]
@@ -212,7 +214,7 @@ def _verify(choice: Choice, deadline: str) -> list[str]:
     entries = {
         "ingest": (as_toml(step_id(choice.ingest)), "sends one user's event"),
         "step": (as_toml(step_id(choice.count)), "is asked how many users there are"),
-        "user": ('"$inputs.userId"', "whom the service counts"),
+        "user": ('"$inputs.userId"', "the user id that the service counts"),
         "uniques": (as_toml(choice.uniques), "the number of users in its answer"),
     }
     if choice.totals is not None:
@@ -220,7 +222,7 @@ def _verify(choice: Choice, deadline: str) -> list[str]:
     entries |= {
         "every": ('"1s"', "ask so often, during the load and after it"),
         "quiet": ('"3s"', "settled: everybody counted, or the count still for so long"),
-        "deadline": (as_toml(deadline), "after the last answer; whoever is missing is lost"),
+        "deadline": (as_toml(deadline), "after the last answer; users missing by then are lost"),
     }
     return _commented(entries)
 
@@ -331,6 +333,5 @@ def _move(stage: Path, folder: Path, files: Mapping[str, bytes]) -> None:
 
 def _unwritable(folder: Path, error: OSError) -> DraftError:
     file = str(error.filename2 or folder) if isinstance(error, FileExistsError) else str(folder)
-    reason = str(error.strerror or error).lower()
-    remedy = "write elsewhere: --into FOLDER"
-    return DraftError(Problem(message=f"cannot be written: {reason}", file=file, remedy=remedy))
+    message, remedy = f"cannot be written: {reason_of(error)}", "write elsewhere: --into FOLDER"
+    return DraftError(Problem(message=message, file=file, remedy=remedy))

@@ -68,7 +68,7 @@ class Journal:
             if path.exists() and not path.is_file():
                 raise JournalError(f"{path}: not a file")
             self._connection = sqlite3.connect(path, isolation_level=None, timeout=1.0)
-            # no other writer meanwhile, and a commit is quicker
+            # there is no other writer, and commits are faster
             self._connection.execute("pragma locking_mode = exclusive")
             found = self._connection.execute("pragma user_version").fetchone()[0]
             tables = self._connection.execute("select count(*) from sqlite_schema").fetchone()[0]
@@ -298,7 +298,7 @@ class Committer:
             self._journal.add(event, now_ms, shift_ms, delay_ms)
 
     def identify(self, user: dict[str, Any], now_ms: int) -> None:
-        """Change what is known of a user, which shows with the next event: this is none."""
+        """Change what is known of a user, which shows with the next event: this is not one."""
         store = self._store
         user_id, device_id = user.get("user_id"), user.get("device_id")
         number = -1 if user_id is None else store.users.add(user_id)

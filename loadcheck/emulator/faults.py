@@ -214,7 +214,7 @@ class Injector:
         return None
 
     def after(self, side: Side, now_ms: int, users: Iterable[str | None], answer: Answer) -> Answer:
-        """Return what becomes of the answer to a request that was taken."""
+        """Return the answer to a request that was taken, after faults."""
         users = list(users)
         for fault in self.of(*_AFTER, side=side):
             if answer.status == 200 and fault.picks(now_ms):  # noqa: PLR2004

@@ -67,7 +67,7 @@ class ConcurrencyLimit:
         self._taken = 0
 
     @contextmanager
-    def taken(self, cost: int) -> Iterator[None]:
+    def taken(self) -> Iterator[None]:
         """Take a slot for the length of a block.
 
         Raises:
@@ -76,7 +76,7 @@ class ConcurrencyLimit:
         if self._limit is not None and self._taken >= self._limit:
             # the wording that clients see [U-obs]
             raise QueryError(
-                f"Too Many Requests: Exceeded concurrent limit with query of cost {cost}", TOO_MANY
+                "Too Many Requests: Exceeded concurrent limit with query of cost 1", TOO_MANY
             )
         self._taken += 1
         try:
@@ -143,15 +143,14 @@ class Dashboard:
         self._injector = injector
         self._before = before
         self.requests = 0
-        self.refusals: dict[str, int] = {}
+        self.refusals: Counter[str] = Counter()
 
-    def guarded(self, endpoint: Endpoint, slots: ConcurrencyLimit, cost: int = 1) -> Endpoint:
+    def guarded(self, endpoint: Endpoint, slots: ConcurrencyLimit) -> Endpoint:
         """Return a handler that lets only authorized requests through to an endpoint.
 
         Args:
             endpoint: Takes the request and the parameters of its path.
             slots: How many may be under way, shared with other endpoints.
-            cost: What is named where none is free.
         """
 
         async def handler(request: Request, *values: str) -> Answer:
@@ -161,13 +160,12 @@ class Dashboard:
                 answer = error_answer(401, "Invalid API key or secret key")
             else:
                 try:
-                    with slots.taken(cost):
+                    with slots.taken():
                         answer = await self._faulty(endpoint, request, values)
                 except QueryError as error:
                     answer = error_answer(error.status, str(error))
             if answer.status >= 400:  # noqa: PLR2004
-                status = str(answer.status)
-                self.refusals[status] = self.refusals.get(status, 0) + 1
+                self.refusals[str(answer.status)] += 1
             return answer
 
         return handler

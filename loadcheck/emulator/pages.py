@@ -438,11 +438,11 @@ def _faults(faults: Sequence[ActiveFault]) -> str:
         )
         for entry in faults
     ]
-    return _table(("fault", "what it does, and to whom", "hits"), rows, "lln")
+    return _table(("fault", "what it does, and to what", "hits"), rows, "lln")
 
 
 def _written(fault: Fault) -> str:
-    """Return whom a fault hits and how, as a configuration has it."""
+    """Return what a fault hits and how, as a configuration says it."""
     kind, selection = KINDS[fault.kind], fault.selection
     given: dict[str, object] = {
         "rate": selection.rate,

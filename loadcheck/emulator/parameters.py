@@ -138,7 +138,7 @@ class EventQuery:
 
 @dataclass(frozen=True, slots=True)
 class Performed:
-    """The users who performed an event so and so often: the second form of a segment."""
+    """The users who performed an event a number of times: the second form of a segment."""
 
     event: EventQuery
     op: str

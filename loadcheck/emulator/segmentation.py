@@ -10,7 +10,6 @@ import datetime as dt
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,7 +32,7 @@ from loadcheck.emulator.parameters import (
 )
 from loadcheck.emulator.protocol import Clock
 from loadcheck.emulator.store import Taxonomy
-from loadcheck.emulator.view import View, group
+from loadcheck.emulator.view import Groups, View, group
 
 Rows = NDArray[np.integer[Any]]
 Mask = NDArray[np.bool_]
@@ -136,7 +135,7 @@ class Counter:
         return rows
 
     def _performed(self, clause: Performed) -> Mask:
-        """Return for every user whether they performed an event so and so often."""
+        """Return for every user whether they performed an event as often as a clause asks."""
         rows = self._of_event(clause.event, self._rows)
         times = np.bincount(self._view.people[rows], minlength=self._view.population)
         wanted: Mask = _TIMES[clause.op](times, clause.times)
@@ -170,40 +169,33 @@ class Counter:
         if query.metric in PROPERTY_METRICS and query.metric != "histogram":
             measured, keys = keys[0], keys[1:]
         groups = group(self._view, rows, keys)
-        rows, codes, size = groups.rows, groups.codes, len(groups.labels)
-        count = partial(self._measure, query=query, measured=measured, members=members)
-        collapsed = count(rows, codes, size, None)[:, 0]
+        size = len(groups.labels)
+        collapsed = self._measure(groups, query, measured, members, by_interval=False)[:, 0]
         order = np.lexsort((np.arange(size), -collapsed))
         kept = order[: query.limit]
-        if len(kept) < size:  # a cell for every interval only where it is shown
-            places = np.full(size, -1)
-            places[kept] = np.arange(len(kept))
-            codes = places[codes]
-            rows, codes = rows[codes >= 0], codes[codes >= 0]
-            values = count(rows, codes, len(kept), self._steps(rows))
-        else:
-            values = count(rows, codes, size, self._steps(rows))[kept]
+        groups = groups.only(kept)  # a cell for every interval only where it is shown
+        values = self._measure(groups, query, measured, members, by_interval=True)
         whole = query.metric not in ("average", "pct_dau", "sums", "value_avg")
         lines = [
-            (groups.labels[place], _plain(line, whole), _plain(collapsed[[place]], whole)[0])
-            for place, line in zip(kept.tolist(), values, strict=True)
+            (label, _plain(line, whole), _plain(collapsed[[place]], whole)[0])
+            for label, place, line in zip(groups.labels, kept.tolist(), values, strict=True)
         ]
         return lines, len(kept) < size
 
     def _measure(
         self,
-        rows: Rows,
-        codes: Rows,
-        size: int,
-        steps: Rows | None,
-        *,
+        groups: Groups,
         query: Segmentation,
         measured: str | None,
         members: Rows,
+        *,
+        by_interval: bool,
     ) -> NDArray[np.float64]:
-        """Return the values of each group: by interval, or over all where there are no steps."""
-        length = 1 if steps is None else len(self._axis.labels)
-        cells = codes if steps is None else codes * length + steps
+        """Return the values of each group: by interval, or over all of them."""
+        rows, cells, size, length = groups.rows, groups.codes, len(groups.labels), 1
+        if by_interval:
+            length = len(self._axis.labels)
+            cells = cells * length + self._steps(rows)
         if query.metric in ("totals", "histogram"):
             return _sums(cells, None, size, length)
         if measured is not None:
@@ -219,7 +211,7 @@ class Counter:
             return _ratio(_sums(cells, None, size, length), uniques)
         if query.metric == "pct_dau":
             active = members[self._is_type("_active", self._view.types[members])]
-            when = np.zeros(len(active), np.int64) if steps is None else self._steps(active)
+            when = self._steps(active) if by_interval else np.zeros(len(active), np.int64)
             present = self._distinct(when, self._view.people[active], length)
             return 100 * _ratio(uniques, np.broadcast_to(present, uniques.shape))
         return uniques
@@ -238,7 +230,7 @@ class Counter:
         return counts.astype(np.float64)
 
     def _numbers(self, key: str, rows: Rows) -> NDArray[np.float64]:
-        """Return a property as numbers, NaN where it is none."""
+        """Return a property as numbers, NaN where it is not one."""
         column = self._view.columns[key]
         codes = column.codes[rows]
         distinct, places = np.unique(codes, return_inverse=True)

@@ -12,7 +12,7 @@ import io
 import re
 import secrets
 import zipfile
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable
 from typing import Any
 
 import numpy as np
@@ -112,7 +112,9 @@ class Emulator:
         self.router.add("GET", "/", local_only(self._page))
         self.router.add("GET", "/health", lambda _: json_answer(200, {"status": "ok"}))
         self.router.add("GET", "/openapi.json", local_only(self._openapi))
-        self.others = [Emulator(each, self.clock) for each in _others(config)]
+        self.others = [
+            Emulator(_another(config, project), self.clock) for project in config.projects
+        ]
         self._stranger: Emulator | None = None
 
     def __call__(self, request: Request) -> Answer | Awaitable[Answer]:
@@ -201,11 +203,6 @@ class Emulator:
 
     def _openapi(self, request: Request) -> Answer:  # noqa: ARG002 - it has no parameters
         return Answer(200, description(self.config))
-
-
-def _others(config: EmulatorConfig) -> Iterator[EmulatorConfig]:
-    for project in config.projects:
-        yield _another(config, project)
 
 
 def _strangers(config: EmulatorConfig) -> EmulatorConfig:

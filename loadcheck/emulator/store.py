@@ -61,7 +61,7 @@ class ProbingTable:
         return number
 
     def _resize(self, size: int) -> None:
-        """Place all entries anew, in one sweep in the order of their home slots.
+        """Rehash all entries in one sweep in the order of their home slots.
 
         Each goes to the first free slot: its home, or the one after its predecessor's.
         """

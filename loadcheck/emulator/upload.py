@@ -1,7 +1,7 @@
 """Uploads, ``POST /2/httpapi`` and ``POST /batch``: from the bytes of a request to its answer.
 
-``/identify``, user properties without an event, is no upload: what it stores shows with the user's
-next event [D], and faults that are injected into uploads leave it alone.
+``/identify``, user properties without an event, is not an upload: what it stores shows with the
+user's next event [D], and faults that are injected into uploads leave it alone.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import datetime as dt
 import email.parser
 import email.policy
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qsl
@@ -76,7 +77,7 @@ class Identify:
         updates = config.httpapi.user_property_updates_per_hour
         self._updates = None if updates is None else PropertyUpdates(updates)
         self.requests = 0
-        self.refusals: dict[str, int] = {}
+        self.refusals: Counter[str] = Counter()
 
     def __call__(self, request: Request) -> Answer:
         """Answer a request."""
@@ -85,8 +86,7 @@ class Identify:
         try:
             users = self._users(request, now_ms)
         except RefusedError as refused:
-            status = str(refused.answer.status)
-            self.refusals[status] = self.refusals.get(status, 0) + 1
+            self.refusals[str(refused.answer.status)] += 1
             return refused.answer
         for user in users:
             self._committer.identify(user, now_ms)
@@ -100,16 +100,16 @@ class Identify:
         form = read_form(request)
         for field in ("api_key", "identification"):
             if not form.get(field):
-                raise RefusedError(_bad("Request missing required field", missing_field=field))
+                raise RefusedError(_missing(field))
         if form["api_key"] != self._api_key:
             raise RefusedError(check.bad_key(form["api_key"]))
         try:
             given = orjson.loads(form["identification"])
         except orjson.JSONDecodeError:
-            raise RefusedError(_bad("Invalid JSON request body")) from None
+            raise RefusedError(check.bad_request("Invalid JSON request body")) from None
         users = given if type(given) is list else [given]
         if not users or any(type(user) is not dict for user in users):
-            raise RefusedError(_bad("Invalid event JSON"))
+            raise RefusedError(check.bad_request("Invalid event JSON"))
         users = [user | {"event_type": _EVENT_TYPE} for user in users]
         problems = check_events(users, min_id_length=MIN_ID_LENGTH, strip=self._strip)
         if problems is not None:
@@ -120,9 +120,6 @@ class Identify:
         if self._updates is not None:
             self._updates.lose(users, now_ms)
         return users
-
-
-_bad = check.bad_request
 
 
 _GZIP = 16 + zlib.MAX_WBITS
@@ -235,7 +232,7 @@ class Uploads:
         self._injector = injector
         self.requests = 0
         self.acknowledged = 0
-        self.refusals: dict[str, int] = {}
+        self.refusals: Counter[str] = Counter()
 
     def __call__(self, request: Request) -> Answer:
         """Answer an upload."""
@@ -246,8 +243,7 @@ class Uploads:
         else:
             answer = self._take(request, now_ms)
         if answer.status != 200:  # noqa: PLR2004
-            status = str(answer.status)
-            self.refusals[status] = self.refusals.get(status, 0) + 1
+            self.refusals[str(answer.status)] += 1
         return answer
 
     def _take(self, request: Request, now_ms: int) -> Answer:

@@ -249,7 +249,7 @@ class _Job:
         day: When they fall due.
         due_ms: The same as an instant.
         fixed_ms: From then on nobody can be taken out.
-        people: Whom they are about.
+        people: The people to delete.
         done: Whether it has run.
     """
 
@@ -301,7 +301,7 @@ class Deletions:
         self._note: Callable[[dict[str, Any]], None] = _unkept
 
     def keep_in(self, journal: Journal) -> None:
-        """Take up what a journal has of deletions, and write to it what becomes of them."""
+        """Load the deletions of a journal, and record in it what happens to them."""
         for entry in journal.deletions():
             if "rows" in entry:
                 self._store.erase(entry["rows"])
@@ -363,7 +363,7 @@ class Deletions:
         found, unknown = self._found(content)
         if unknown and not ignore:
             raise QueryError("unknown ids: " + ", ".join(unknown))
-        today = self._today()
+        today = dt.datetime.fromtimestamp(self._clock.now_ms() / 1000, dt.UTC).date()
         job = self._open_job()
         people = {
             person: {
@@ -441,9 +441,6 @@ class Deletions:
             else:
                 found.append(person)
         return found, unknown
-
-    def _today(self) -> dt.date:
-        return dt.datetime.fromtimestamp(self._clock.now_ms() / 1000, dt.UTC).date()
 
 
 def _content(request: Request) -> dict[str, Any]:

@@ -376,7 +376,7 @@ def _counted(document: Document) -> Iterator[str]:
     if lost:
         least = "at least " if "lost" in failed and seen.get("lost_at_most") != lost else ""
         of = many(_acknowledged_users(document), "acknowledged users")
-        yield f"{least}{words.count(lost)} of {of} {_are(lost)} missing"
+        yield f"{least}{words.count(lost)} of {of} {'is' if lost == 1 else 'are'} missing"
     elif "lost" in failed:
         yield _brief(failed["lost"]["summary"])
     if "disappeared" in failed:
@@ -446,7 +446,3 @@ def _brief(summary: str) -> str:
     if not sentence[1:2].isupper():
         sentence = f"{sentence[:1].lower()}{sentence[1:]}"
     return words.shortened(sentence, _LONGEST_SENTENCE)
-
-
-def _are(number: int) -> str:
-    return "is" if number == 1 else "are"

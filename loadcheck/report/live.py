@@ -349,8 +349,7 @@ def _value(judged: Judged) -> str:
     value = judged.value
     if value is None:
         return "no data"
-    write = {"ms": words.duration, "ratio": words.share, "1/s": words.rate, "count": words.count}
-    return write[judged.threshold.unit](value) if math.isfinite(value) else "unbounded"
+    return words.in_unit(value, judged.threshold.unit) if math.isfinite(value) else "unbounded"
 
 
 def _said(trouble: str) -> str:

@@ -1,4 +1,4 @@
-"""A run, a comparison or a capacity search in Markdown: for a pull request, or a CI job's page."""
+"""Results of every kind in Markdown: for a pull request, or a CI job's page."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 from loadcheck.errors import printable_document
-from loadcheck.report import capacity, comparison, words
+from loadcheck.report import capacity, comparison, trend, words
 from loadcheck.report.view import RunView, run_view
+from loadcheck.report.words import CHANGE_MARKS
 from loadcheck.result import Document
 
 _MARKS: Mapping[str, str] = {"pass": "✅", "fail": "❌", "unknown": "❔"}
@@ -169,4 +170,33 @@ def capacity_markdown(document: Document) -> str:
         *(f"> ⚠️ {_plain(warning)}\n>" for warning in document["warnings"]),
         f"<sub>{when} · search {_plain(document['run']['id'])}</sub>",
     ]
+    return "\n".join(lines) + "\n"
+
+
+def trend_markdown(document: Document) -> str:
+    """Return a trend in Markdown."""
+    document = printable_document(document)
+    lines: list[str] = []
+    for history in document["histories"]:
+        word = history["verdict"]
+        lines += [f"## {CHANGE_MARKS[word]} {_plain(history['name'])}: {word}", ""]
+        lines += [f"{_plain(trend.reason(history))}.", ""]
+        lines += [f"{_plain(line)}  " for line in trend.about(history, document)]
+        lines.append("")
+        for event in history["changes"]:
+            run = _plain(trend.run_name(history, event["run"]))
+            lines.append(f"- {CHANGE_MARKS[event['word']]} **{run}**")
+            lines += [f"  - {_plain(line)}" for line in trend.event_lines(history, event)]
+        lines += ["", "| | figure | trend | level | 95 % | change |", "|---|---|---|--:|--:|---|"]
+        for figure in trend.shown(history):
+            cells = [
+                CHANGE_MARKS[figure["word"]],
+                _plain(trend.name(figure)),
+                trend.sparkline(history, figure, 30),
+            ]
+            cells += [trend.level(figure), trend.interval(figure), _plain(trend.change(figure))]
+            lines.append(f"| {' | '.join(cells)} |")
+        lines.append("")
+    lines += [f"> ⚠️ {_plain(line)}\n>" for line in trend.skipped_lines(document)]
+    lines.append(f"<sub>loadcheck {_plain(document['loadcheck'])}</sub>")
     return "\n".join(lines) + "\n"

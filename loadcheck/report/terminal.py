@@ -276,7 +276,8 @@ def _marked(rows: Iterable[tuple[str, str, str]]) -> Table:
     table.add_column()
     table.add_column(overflow="fold")
     for verdict, text, dim in rows:
-        table.add_row(_mark(verdict), Text(text).append(dim, style="dim"))
+        mark = Text(f" {_MARKS[verdict]}", style=f"bold {COLORS[verdict]}")
+        table.add_row(mark, Text(text).append(dim, style="dim"))
     return table
 
 
@@ -294,10 +295,6 @@ def _hanging(mark: Text, text: Text) -> Padding:
     table = Table.grid(padding=(0, 1))
     table.add_row(mark, text)
     return Padding(table, (0, 0, 0, 2))
-
-
-def _mark(verdict: str) -> Text:
-    return Text(f" {_MARKS[verdict]}", style=f"bold {COLORS[verdict]}")
 
 
 def _grid() -> Table:

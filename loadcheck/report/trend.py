@@ -1,4 +1,4 @@
-"""A trend for a terminal and for pull requests: what changed, since which run, and every figure."""
+"""A trend for a terminal: what changed, since which run, and every figure."""
 
 from __future__ import annotations
 
@@ -58,36 +58,6 @@ def text(document: Document, *, color: bool, width: int) -> str:
         for said in skipped:
             console.print(Padding(Text(f"! {said}", style="yellow"), (0, 0, 0, 1)))
     return paper.text()
-
-
-def markdown(document: Document) -> str:
-    """Return a trend in Markdown."""
-    document = printable_document(document)
-    lines: list[str] = []
-    for history in document["histories"]:
-        word = history["verdict"]
-        lines += [f"## {CHANGE_MARKS[word]} {_plain(history['name'])}: {word}", ""]
-        lines += [f"{_plain(reason(history))}.", ""]
-        lines += [f"{_plain(line)}  " for line in about(history, document)]
-        lines.append("")
-        for event in history["changes"]:
-            lines.append(
-                f"- {CHANGE_MARKS[event['word']]} **{_plain(run_name(history, event['run']))}**"
-            )
-            lines += [f"  - {_plain(line)}" for line in event_lines(history, event)]
-        lines += ["", "| | figure | trend | level | 95 % | change |", "|---|---|---|--:|--:|---|"]
-        for figure in shown(history):
-            cells = [
-                CHANGE_MARKS[figure["word"]],
-                _plain(name(figure)),
-                sparkline(history, figure, 30),
-            ]
-            cells += [level(figure), interval(figure), _plain(change(figure))]
-            lines.append(f"| {' | '.join(cells)} |")
-        lines.append("")
-    lines += [f"> ⚠️ {_plain(line)}\n>" for line in skipped_lines(document)]
-    lines.append(f"<sub>loadcheck {_plain(document['loadcheck'])}</sub>")
-    return "\n".join(lines) + "\n"
 
 
 def cause(document: Document) -> str:
@@ -336,10 +306,3 @@ def _day(run: Document) -> str:
 def _percent(share: float) -> str:
     digits = 0 if abs(share) >= 0.995 else 1  # noqa: PLR2004
     return f"{100 * share:+,.{digits}f} %".replace("-", "−")
-
-
-def _plain(said: str) -> str:
-    """Return a text in which nothing is Markdown or HTML."""
-    for character in "\\`*_[]<>|#":
-        said = said.replace(character, f"\\{character}")
-    return " ".join(said.split())

@@ -86,6 +86,9 @@ def choice(description: str, *words: str | None) -> Shape:
     return {"enum": list(words), "description": description}
 
 
+VERDICT: Shape = choice("No evidence is unknown.", "pass", "fail", "unknown")
+
+
 def object_of(description: str, values: Shape | None = None) -> Shape:
     """Return an object with whatever names, its values of one shape if that is given."""
     more = {} if values is None else {"additionalProperties": values}
@@ -95,6 +98,53 @@ def object_of(description: str, values: Shape | None = None) -> Shape:
 def schema_of(title: str, shape: Shape) -> Shape:
     """Return a shape as a schema of its own."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **shape}
+
+
+PERCENTILES: Mapping[str, float] = {
+    "p50_ms": 50,
+    "p90_ms": 90,
+    "p95_ms": 95,
+    "p99_ms": 99,
+    "p999_ms": 99.9,
+    "max_ms": 100,
+}
+"""What is kept of every histogram, beside the histogram itself."""
+
+
+def histogram() -> dict[str, Shape]:
+    """Return what a histogram has."""
+    names = ("median", "90th percentile", "95th percentile", "99th percentile")
+    shown = zip(PERCENTILES, (*names, "99.9th percentile", "longest"), strict=True)
+    return {
+        "count": count("Samples."),
+        **{
+            key: maybe(amount(f"The {name}, in milliseconds; null without samples"))
+            for key, name in shown
+        },
+        "above_range": count("Samples longer than the histogram's hour; in count and max."),
+        "hdr": text("HdrHistogram V2 encoding, compressed, base64; the unit is 1 µs."),
+    }
+
+
+def outcomes() -> dict[str, Shape]:
+    """Return the numbers of copies by outcome."""
+    return {
+        "started": count("Begun."),
+        "skipped": count("Due while max_in_flight were under way; never sent."),
+        "acknowledged": count("The service said yes."),
+        "rejected": count("Certainly without effect."),
+        "indeterminate": count("May or may not have taken effect."),
+    }
+
+
+def finding() -> dict[str, Shape]:
+    """Return what a finding has."""
+    return {
+        "check": text("Name of the check."),
+        "verdict": VERDICT,
+        "summary": text("A sentence with the numbers."),
+        "evidence": {"type": "object"},
+    }
 
 
 def labels() -> Shape:

@@ -12,7 +12,8 @@ from typing import Any
 
 import orjson
 
-from loadcheck.documents.files import UnreadableError, exists, is_folder
+from loadcheck.documents import format_instant
+from loadcheck.documents.files import UnreadableError, exists, is_folder, reason_of
 from loadcheck.errors import InputError, Problem, ResultFileError
 from loadcheck.result.schema import SCHEMA
 from loadcheck.result.store import (
@@ -141,7 +142,7 @@ def instant(text: str, option: str) -> str:
         raise InputError(
             Problem(key=option, message=f'"{text}" is not an instant', remedy=remedy)
         ) from None
-    return found.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return format_instant(found)
 
 
 Cause = Callable[[Mapping[str, Any]], str]
@@ -167,11 +168,10 @@ def entries(directory: Path, cause: Cause) -> list[Entry]:
             if path.suffix == ".json" and not path.name.startswith(".") and path.is_file()
         )
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
         raise ResultFileError(
             Problem(
                 file=str(directory),
-                message=f"cannot be read: {reason}",
+                message=f"cannot be read: {reason_of(error)}",
                 remedy="expected a directory of results files",
             )
         ) from error

@@ -19,10 +19,12 @@ import anyio.to_thread
 
 from loadcheck import __version__
 from loadcheck.data.table import fingerprint
+from loadcheck.documents import format_instant
 from loadcheck.documents.document import read_content
 from loadcheck.errors import ResultFileError, SaveError
 from loadcheck.measure.histogram import Histogram
 from loadcheck.measure.record import Record, StepRecord
+from loadcheck.result import PERCENTILES
 from loadcheck.result.schema import SCHEMA, json_schema
 from loadcheck.result.schema_others import capacity_schema
 from loadcheck.scenario.model import ClosedLoad, FlowOfMix, OpenLoad, Scenario
@@ -296,10 +298,9 @@ def observed(observation: Observation, begin_ns: int) -> dict[str, Any]:
 
 def histogram(times: Histogram) -> dict[str, Any]:
     """Return the percentiles of a histogram and the histogram itself."""
-    names = ("p50_ms", "p90_ms", "p95_ms", "p99_ms", "p999_ms", "max_ms")
     return {
         "count": times.count,
-        **dict(zip(names, times.percentiles_ms((50, 90, 95, 99, 99.9, 100)), strict=True)),
+        **dict(zip(PERCENTILES, times.percentiles_ms([*PERCENTILES.values()]), strict=True)),
         "above_range": times.above_range,
         "hdr": times.encode(),
     }
@@ -340,7 +341,7 @@ def environment() -> dict[str, Any]:
 def utc_now(in_ns: int = 0) -> str:
     """Return the present, or an instant so far ahead, in UTC, ISO 8601, to the millisecond."""
     at = datetime.now(UTC) + timedelta(microseconds=in_ns / 1000)
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return format_instant(at)
 
 
 def truncate_examples(sections: dict[str, Any]) -> dict[str, Any]:

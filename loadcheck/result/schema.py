@@ -7,17 +7,21 @@ from typing import Any
 from loadcheck.measure import timeline
 from loadcheck.result import (
     OUTCOMES,
+    VERDICT,
     Shape,
     amount,
     choice,
     count,
+    finding,
     flag,
+    histogram,
     labels,
     list_of,
     maybe,
     number,
     object_of,
     open_object,
+    outcomes,
     schema_of,
     text,
     violations,
@@ -25,31 +29,9 @@ from loadcheck.result import (
 
 SCHEMA = "loadcheck.result/1"
 
-_VERDICT = choice("No evidence is unknown.", "pass", "fail", "unknown")
-
-_PERCENTILES = {
-    f"{name}_ms": maybe(amount(f"{text}, in milliseconds; null without samples"))
-    for name, text in {
-        "p50": "The median",
-        "p90": "The 90th percentile",
-        "p95": "The 95th percentile",
-        "p99": "The 99th percentile",
-        "p999": "The 99.9th percentile",
-        "max": "The longest",
-    }.items()
-}
-
 
 def _histogram(description: str) -> Shape:
-    return open_object(
-        description,
-        {
-            "count": count("Samples."),
-            **_PERCENTILES,
-            "above_range": count("Samples longer than the histogram's hour; in count and max."),
-            "hdr": text("HdrHistogram V2 encoding, compressed, base64; the unit is 1 µs."),
-        },
-    )
+    return open_object(description, histogram())
 
 
 def _step() -> Shape:
@@ -370,7 +352,7 @@ def _deletion() -> dict[str, Any]:
             "before": maybe(count("Users counted before.")),
             "after": maybe(count("Users still counted at the end.")),
             "error": maybe(text("Why the last request was of no use.")),
-            "verdict": _VERDICT,
+            "verdict": VERDICT,
         },
     )
 
@@ -427,7 +409,7 @@ def _run() -> Shape:
                             "clocks of the machines."
                         ),
                         "started": count("Copies begun."),
-                        "verdict": _VERDICT,
+                        "verdict": VERDICT,
                     },
                 ),
             ),
@@ -467,18 +449,14 @@ def _copies() -> Shape:
                     "time alone decides."
                 )
             ),
-            "started": count("Begun."),
-            "skipped": count("Due while max_in_flight were under way; never sent."),
-            "acknowledged": count("The service said yes."),
-            "rejected": count("Certainly without effect."),
-            "indeterminate": count("May or may not have taken effect."),
+            **outcomes(),
         },
     )
 
 
 def _spent() -> Shape:
     return open_object(
-        "What the service was sent and asked, so far; loadcheck plan told it before.",
+        "What the service was sent and asked, so far; loadcheck plan predicts it.",
         {
             "users": count("Users of the copies that were begun."),
             "events": count("Their events."),
@@ -555,7 +533,7 @@ def _reconciliations() -> Shape:
             "One time.",
             {
                 "at": text("UTC, ISO 8601."),
-                "verdict": _VERDICT,
+                "verdict": VERDICT,
                 "uniques": {"type": ["integer", "null"]},
                 "totals": {"type": ["integer", "null"]},
                 "lost_at_least": maybe(count("Users certainly missing then.")),
@@ -594,7 +572,7 @@ def _thresholds() -> Shape:
                     )
                 ),
                 "unit": {"enum": ["ms", "ratio", "1/s", "count"]},
-                "verdict": _VERDICT,
+                "verdict": VERDICT,
                 "own_delay_ms": maybe(
                     number("The generator's own delay, where it makes the figure no evidence.")
                 ),
@@ -631,7 +609,7 @@ def json_schema() -> dict[str, Any]:
             "it runs, and with the verdict at its end.",
             {
                 "schema": {"const": SCHEMA, "description": "Name and version of this format."},
-                "verdict": _VERDICT,
+                "verdict": VERDICT,
                 "run": _run(),
                 "copies": _copies(),
                 "spent?": _spent(),
@@ -658,15 +636,7 @@ def json_schema() -> dict[str, Any]:
                 "thresholds?": _thresholds(),
                 "findings?": {
                     "type": "array",
-                    "items": open_object(
-                        "What one check says.",
-                        {
-                            "check": text("Name of the check."),
-                            "verdict": _VERDICT,
-                            "summary": text("A sentence with the numbers."),
-                            "evidence": {"type": "object"},
-                        },
-                    ),
+                    "items": open_object("What one check says.", finding()),
                 },
                 "warnings": list_of(
                     "What a reader should know before trusting the figures.", {"type": "string"}

@@ -7,16 +7,20 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from loadcheck.result import (
+    VERDICT,
     Shape,
     choice,
     closed_object,
     count,
+    finding,
     flag,
+    histogram,
     labels,
     list_of,
     maybe,
     number,
     object_of,
+    outcomes,
     schema_of,
     text,
     violations,
@@ -53,13 +57,7 @@ def _named_figure() -> dict[str, Shape]:
     }
 
 
-_VERDICT: Shape = {"enum": ["pass", "fail", "unknown"]}
 _UNIT: Shape = choice("Of measured.", "", "ms", "ratio", "1/s", "count")
-
-
-def _percentiles() -> dict[str, Shape]:
-    names = ("p50_ms", "p90_ms", "p95_ms", "p99_ms", "p999_ms", "max_ms")
-    return {name: maybe(number("Milliseconds; null without samples.")) for name in names}
 
 
 def _probe() -> Shape:
@@ -86,20 +84,10 @@ def _probe() -> Shape:
         stopped_at_s=maybe(number("When it was stopped because it could no longer hold.")),
         load_s=number("How long copies were started."),
         took_s=number("From its beginning to its verdict."),
-        copies=closed_object(
-            "Copies, those of the warm-up included.",
-            started=count("Begun."),
-            skipped=count("Due while max_in_flight were under way; never sent."),
-            acknowledged=count("The service said yes."),
-            rejected=count("Certainly without effect."),
-            indeterminate=count("May or may not have taken effect."),
-        ),
+        copies=closed_object("Copies, those of the warm-up included.", **outcomes()),
         latency=closed_object(
             "The ingest step's response time (service time if it has none) after the warm-up.",
-            count=count("Samples."),
-            **_percentiles(),
-            above_range=count("Samples longer than the histogram's hour; in count and max."),
-            hdr=text("HdrHistogram V2 encoding, compressed, base64; the unit is 1 µs."),
+            **histogram(),
         ),
         error_rate=maybe(number("Copies after the warm-up that were not acknowledged.")),
         carried_rate=maybe(
@@ -128,20 +116,14 @@ def _probe() -> Shape:
                 low=maybe(number("The least that it can be.")),
                 high=maybe(number("The most that it can be.")),
                 unit=_UNIT,
-                verdict=_VERDICT,
+                verdict=VERDICT,
                 own_delay_ms=maybe(number("The generator's own delay, where it spoils it.")),
             )
             | {"required": ["expression", "measured", "unit", "verdict", "own_delay_ms"]},
         },
         findings={
             "type": "array",
-            "items": closed_object(
-                "What one check says.",
-                check=text("Name of the check."),
-                verdict=_VERDICT,
-                summary=text("A sentence with the numbers."),
-                evidence={"type": "object"},
-            ),
+            "items": closed_object("What one check says.", **finding()),
         },
     )
 
@@ -195,7 +177,7 @@ def capacity_schema() -> Shape:
         closed_object(
             "A search for the highest rate at which everything holds. Saved after every probe.",
             schema={"const": CAPACITY, "description": "Name and version of this format."},
-            verdict={**_VERDICT, "description": "pass: a rate holds. fail: not even the lowest."},
+            verdict={**VERDICT, "description": "pass: a rate holds. fail: not even the lowest."},
             run=closed_object(
                 "The search as a whole.",
                 id=text("Part of the file's name."),
@@ -394,7 +376,7 @@ def _history() -> Shape:
         kind=choice("Runs, or capacity searches.", "result", "capacity"),
         apart=list_of("In what its runs differ from those of others of the name.", text("What.")),
         verdict=_TREND_WORD,
-        missing=count("How many more runs are needed before changes can be told."),
+        missing=count("How many more runs are needed before changes can be found."),
         runs=list_of(
             "In order.",
             closed_object(

@@ -108,8 +108,8 @@ def _mix(
     report.problems.extend(misfits)
     name = _name(Table(own, report, known=grammar.TOP), file)
     flows, read_ = flows_of(own, name, report), []
-    together = Table(own, report, known=None).table("together", known=grammar.TOGETHER)
-    thresholds = () if together is None else read_thresholds(together)
+    top = Table(own, report, known=None)
+    thresholds = read_thresholds(top.section("together", known=grammar.TOGETHER))
     names = tuple(flow.name for flow in flows)
     for place, flow in enumerate(flows):
         inner = Report()
@@ -266,8 +266,7 @@ def _name(top: Table, file: str) -> str:
 
 
 def _labels(top: Table) -> dict[str, str]:
-    table = top.table("labels", known=None)
-    entries = table.entries if table is not None else {}
+    entries = top.section("labels", known=None).entries
     if len(entries) > grammar.MAX_LABELS:
         expected = f"expected at most {grammar.MAX_LABELS}"
         top.report.add(top["labels"], f"found {len(entries)} labels", expected)

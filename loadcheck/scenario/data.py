@@ -27,9 +27,8 @@ def read_data(top: Table, folder: Path) -> dict[str, DataFile]:
         top: The scenario.
         folder: The scenario's own: no file may be outside of it.
     """
-    table = top.table("data", None)
     files: dict[str, DataFile] = {}
-    for name, node in table.entries.items() if table is not None else ():
+    for name, node in top.section("data", None).entries.items():
         _check_name(name, node, top.report)
         file = _file(name, Table(node, top.report, known=grammar.DATA), folder)
         if file is not None:
@@ -105,13 +104,11 @@ def read_users(top: Table) -> UserIds:
 
 def read_values(top: Table) -> dict[str, Any]:
     """Read ``[values]``: what ``$values.NAME`` gives."""
-    table = top.table("values", None)
-    if table is None:
-        return {}
-    for name, node in table.entries.items():
+    entries = top.section("values", None).entries
+    for name, node in entries.items():
         _check_name(name, node, top.report)
         check_drawn(node, top.report)
-    return {name: json(node, top.report) for name, node in table.entries.items()}
+    return {name: json(node, top.report) for name, node in entries.items()}
 
 
 def check_drawn(node: Node, report: Report) -> None:

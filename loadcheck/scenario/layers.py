@@ -131,9 +131,7 @@ def _document(node: Node, name: str, folder: Path, report: Report) -> Path | Non
 
 
 def _sources(workflow: Table, folder: Path) -> dict[str, str]:
-    table = workflow.table("sources", None)
-    if table is None:
-        return {}
+    table = workflow.section("sources", None)
     sources = {name: _source(node, folder, table.report) for name, node in table.entries.items()}
     return {name: source for name, source in sources.items() if source is not None}
 

@@ -334,11 +334,8 @@ def _requests(table: Table, bound: str, in_flight: int | None) -> dict[str, Any]
     together = table.whole("copies_per_request")
     if together is not None and in_flight is not None and together > in_flight:
         remedy = f"a request of {together:,} copies needs as many in flight: raise {bound}"
-        if bound in table:
-            table.report.contradiction(table["copies_per_request"], table[bound], remedy)
-        else:
-            message = f"is more than {bound} ({in_flight:,})"
-            table.report.add(table["copies_per_request"], message, remedy)
+        usual = f"is more than {bound} ({in_flight:,})"
+        table.refuse_beside("copies_per_request", bound, remedy, usual)
     return {
         **table.fields("events_per_copy", "preconnect"),
         "copies_per_request": together,
@@ -393,9 +390,7 @@ _RETRIED = re.compile(grammar.RETRIED)
 
 def read_retry(top: Table) -> Retry:
     """Read ``[retry]``."""
-    table = top.table("retry", grammar.RETRY)
-    if table is None:
-        return Retry()
+    table = top.section("retry", grammar.RETRY)
     backoff_s = table.duration("backoff")
     max_backoff_s = table.duration("max_backoff")
     if backoff_s is not None and max_backoff_s is not None and backoff_s > max_backoff_s:
@@ -424,18 +419,13 @@ def _retried(table: Table) -> tuple[str, ...] | None:
 
 def read_timeouts(top: Table) -> Timeouts:
     """Read ``[timeouts]``."""
-    table = top.table("timeouts", grammar.TIMEOUTS)
-    if table is None:
-        return Timeouts()
+    table = top.section("timeouts", grammar.TIMEOUTS)
     read = table.fields(*grammar.TIMEOUTS)
     for name in ("write", "read"):
         if read.get(f"{name}_s", 0.0) > read.get("request_s", Timeouts().request_s):
             remedy = "it could never be reached: the whole request has less time"
-            if "request" in table:
-                table.report.contradiction(table[name], table["request"], remedy)
-            else:
-                most = f"is longer than timeouts.request ({Timeouts().request_s:g}s)"
-                table.report.add(table[name], most, remedy)
+            usual = f"is longer than timeouts.request ({Timeouts().request_s:g}s)"
+            table.refuse_beside(name, "request", remedy, usual)
     return Timeouts(**read)
 
 
@@ -444,9 +434,7 @@ _BUDGET = 'expected a length of time ("5m"), a number of events (2_000_000), or 
 
 def read_capacity(top: Table) -> Capacity:
     """Read ``[capacity]``."""
-    table = top.table("capacity", grammar.CAPACITY)
-    if table is None:
-        return Capacity()
+    table = top.section("capacity", grammar.CAPACITY)
     lowest, highest = table.rate("from"), table.rate("to")
     if lowest is not None and highest is not None and lowest >= highest:
         table.report.contradiction(table["to"], table["from"], "the search goes up")
@@ -507,9 +495,7 @@ def _amount(node: Node) -> float | int | None:
 
 def read_limits(top: Table) -> Mapping[str, Limit]:
     """Read ``[limits]``: a table per step."""
-    table = top.table("limits", None)
-    if table is None:
-        return {}
+    table = top.section("limits", None)
     limits = {}
     for step, node in table.entries.items():
         if not isinstance(node.value, dict):

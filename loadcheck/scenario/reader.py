@@ -239,6 +239,13 @@ class Table:
             if name in self and other in self:
                 self.report.contradiction(self[other], self[name], remedy)
 
+    def refuse_beside(self, name: str, other: str, remedy: str, usual: str) -> None:
+        """Report ``name`` because of ``other``; ``usual`` is said if ``other`` is the default."""
+        if other in self:
+            self.report.contradiction(self[name], self[other], remedy)
+        else:
+            self.report.add(self[name], usual, remedy)
+
     def file(self, name: str, folder: Path) -> Path | None:
         """Return the path of the file, inside ``folder``, that is named at ``name``."""
         node = self[name]
@@ -261,6 +268,12 @@ class Table:
         """Return the table at ``name``."""
         node = self.get(name)
         return None if node is None else Table(node, self.report, known=known)
+
+    def section(self, name: str, known: Keys | None) -> Table:
+        """Return the table at ``name``; one that is absent has no keys."""
+        node = self.get(name)
+        empty = Node({}, self.node.place)
+        return Table(empty if node is None else node, self.report, known=known)
 
     def tables(self, name: str, known: Keys) -> list[Table] | None:
         """Return the tables in the array at ``name``."""

@@ -92,10 +92,8 @@ def read_inputs(top: Table, environment: Mapping[str, str]) -> dict[str, Input]:
     ``basic`` is ``base64(username:password)``, the credentials of HTTP Basic authentication
     (RFC 7617 section 2). Any other value is taken as it stands.
     """
-    table = top.table("inputs", None)
-    if table is None:
-        return {}
-    return {name: _input(node, environment, top.report) for name, node in table.entries.items()}
+    entries = top.section("inputs", None).entries
+    return {name: _input(node, environment, top.report) for name, node in entries.items()}
 
 
 def read_once(top: Table, name: str, environment: Mapping[str, str]) -> Once | None:
@@ -193,6 +191,7 @@ def _basic(node: Node, environment: Mapping[str, str], report: Report) -> Input:
 _HTTPX_ONLY = ("proxy", "http2", "redirects")
 _SECRETS = "credentials belong to [inputs], from the environment"
 _PROXY_SECRETS = "a proxy that asks who you are belongs in the environment: HTTPS_PROXY"
+_EMBEDDED = "the target is the emulator"
 _EXPECTED_URL = "expected an http:// or https:// URL with a host, and no more than a path"
 
 
@@ -224,18 +223,14 @@ def read_target(top: Table, folder: Path) -> Target:
             table.report.contradiction(node, table["kind"], remedy)
     elif "servers" in table and (kind == "emulator" or "kind" not in table):
         remedy = 'the embedded emulator has its own address; servers belong to kind = "live"'
-        if "kind" in table:
-            table.report.contradiction(table["servers"], table["kind"], remedy)
-        else:
-            table.report.add(table["servers"], "the target is the emulator", remedy)
+        table.refuse_beside("servers", "kind", remedy, _EMBEDDED)
     _refuse_misplaced(table, kind)
-    servers = table.table("servers", None)
-    chosen = {**_of_region(table, kind), **(_servers(servers, table.report) if servers else {})}
+    regional = _of_region(table, kind)
     if "region" in table:
         rest["region"] = table["region"]  # the emulator has regions of its own
     return Target(
         kind=kind or "emulator",
-        servers=chosen,
+        servers={**regional, **_servers(table.section("servers", None), table.report)},
         emulator={name: json(node, table.report) for name, node in rest.items()},
         **drop_none(
             tls=_tls(table, folder),
@@ -247,10 +242,9 @@ def read_target(top: Table, folder: Path) -> Target:
 
 def _of_region(target: Table, kind: str | None) -> dict[str, str]:
     """Return the servers of the region that is chosen."""
-    regions = target.table("regions", None)
     known = {
         name: _servers(Table(node, target.report, known=None), target.report)
-        for name, node in ({} if regions is None else regions.entries).items()
+        for name, node in target.section("regions", None).entries.items()
     }
     region = target.text("region")
     if region is None or kind != "live":
@@ -266,10 +260,7 @@ def _refuse_misplaced(table: Table, kind: str | None) -> None:
     if kind != "live":
         for name in sorted({"tls", *_HTTPX_ONLY} & table.entries.keys()):
             remedy = 'it belongs to kind = "live": the embedded emulator is plain HTTP/1.1'
-            if "kind" in table:
-                table.report.contradiction(table[name], table["kind"], remedy)
-            else:
-                table.report.add(table[name], "the target is the emulator", remedy)
+            table.refuse_beside(name, "kind", remedy, _EMBEDDED)
         return
     transport = table.get("transport")
     for name in _HTTPX_ONLY:

@@ -115,9 +115,7 @@ def _jobs(delete: Table) -> Jobs | None:
 
 def read_verify(top: Table) -> Verify:
     """Read ``[verify]``."""
-    table = top.table("verify", grammar.VERIFY)
-    if table is None:
-        return Verify()
+    table = top.section("verify", grammar.VERIFY)
     step = table.text("step")
     quiet_s, deadline_s = table.duration("quiet"), table.duration("deadline")
     if quiet_s is not None and deadline_s is not None and quiet_s > deadline_s:
@@ -432,17 +430,12 @@ def _value(node: Node | None, report: Report) -> object:
 
 def read_service(top: Table) -> Service:
     """Read ``[service]``."""
-    table = top.table("service", grammar.SERVICE)
-    if table is None:
-        return Service()
-    regions = table.table("regions", None)
-    places = {} if regions is None else regions.entries
+    table = top.section("service", grammar.SERVICE)
+    places = table.section("regions", None).entries
 
     def most(name: str) -> ServiceLimits:
-        found = table.table(name, grammar.SERVICE_LIMITS)
-        if found is None:
-            return ServiceLimits()
-        return ServiceLimits(**found.fields(*grammar.SERVICE_LIMITS))
+        limits = table.section(name, grammar.SERVICE_LIMITS)
+        return ServiceLimits(**limits.fields(*grammar.SERVICE_LIMITS))
 
     return Service(
         **table.fields("name", "billed", "stays"),
@@ -459,9 +452,7 @@ _WINDOW_EXPECTED = 'expected two different times of the day, e.g. "22:00-06:00"'
 
 def read_guard(top: Table) -> Guard:
     """Read ``[guard]``."""
-    table = top.table("guard", grammar.GUARD)
-    if table is None:
-        return Guard()
+    table = top.section("guard", grammar.GUARD)
     rates = {name: table.value(name, _allowed, _ALLOWED) for name in _SHARES}
     if "over" in table and not any(name in table for name in _SHARES):
         remedy = "give max_error_rate or max_throttled as well"

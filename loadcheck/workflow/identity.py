@@ -45,7 +45,7 @@ class SharedOutputs:
     Args:
         workflow: The workflow; "" if there is none.
         names: Its outputs.
-        public: Those that are no secrets.
+        public: Those that are not secret.
 
     Attributes:
         values: The outputs; empty before it has run.

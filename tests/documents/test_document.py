@@ -91,8 +91,8 @@ BOMB = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
 @pytest.mark.parametrize(
     ("text", "line", "says"),
     [
-        ("a: 1\nb: 2\na: 3\n", 3, 'the key "a" stands twice; first on line 1'),
-        ('{"a": 1,\n"a": 2}', 2, "stands twice"),
+        ("a: 1\nb: 2\na: 3\n", 3, 'duplicate key "a"; first on line 1'),
+        ('{"a": 1,\n"a": 2}', 2, "duplicate key"),
         ("a: 1\n---\nb: 2\n", 2, "second document"),
         ("a: !mine 1\n", 1, 'the tag "!mine" is not known'),
         ("a: !!binary eA==\n", 1, "not known"),

@@ -173,7 +173,13 @@ FAULTS: list[tuple[Any, ...]] = [
         "Source Description Object",
     ),
     ("/workflows/0/workflowId", ..., "/workflows/0", '"workflowId" is missing', "Workflow Object"),
-    ("/workflows/0/workflowId", "v", "/workflows/1/workflowId", "stands twice", "Workflow Object"),
+    (
+        "/workflows/0/workflowId",
+        "v",
+        "/workflows/1/workflowId",
+        "duplicate workflow",
+        "Workflow Object",
+    ),
     ("/workflows/0/steps", ..., "/workflows/0", '"steps" is missing', "Workflow Object"),
     ("/workflows/0/steps", [], "/workflows/0/steps", "is empty", "Workflow Object"),
     ("/workflows/0/steps/0", "x", STEP, "expected an object, found a string", "Step Object"),
@@ -220,7 +226,7 @@ FAULTS: list[tuple[Any, ...]] = [
         "Workflow Object",
     ),
     (f"{STEP}/stepId", ..., STEP, '"stepId" is missing', "Step Object"),
-    (f"{STEP}/stepId", "two", "/workflows/0/steps/1/stepId", "stands twice", "Step Object"),
+    (f"{STEP}/stepId", "two", "/workflows/0/steps/1/stepId", "duplicate step", "Step Object"),
     (f"{STEP}/onsuccess", [], f"{STEP}/onsuccess", 'did you mean "onSuccess"?', "Step Object"),
     (
         f"{STEP}/operationId",

@@ -76,7 +76,7 @@ def linted(bench: Bench, steps: str, *, head: str = HEAD, version: str = "1.0.1"
         (
             s("operationId: list, onSuccess: [{name: a, type: end}, {name: a, type: end}]"),
             "error",
-            'the action "a" stands twice',
+            'duplicate action "a"',
         ),
         (
             s(READ.replace("$VALUE", "$steps.s.outputs.x").rstrip("}") + ", outputs: {x: $url}"),

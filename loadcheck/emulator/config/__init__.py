@@ -43,7 +43,7 @@ A delay is a duration, ``{ min, max }`` (uniform) or ``{ median, p99 }`` (lognor
     slow = [{ rate = 0.1, delay = { median = "20ms", p99 = "1s" } }, { on = "queries" }]
     stall = { after = "5s", lasting = "2s" }
 
-The kinds of faults are :data:`~loadcheck.emulator.config.faults.KINDS`. Whom one hits is said by
+The kinds of faults are :data:`~loadcheck.emulator.config.faults.KINDS`. What one hits is chosen by
 ``rate``, or ``count`` with ``among`` or ``first``, inside a window of ``after``, ``lasting`` and
 ``every``, counted from the first upload; without any of these it hits all.
 

@@ -16,6 +16,8 @@ from typing import Any, Literal, cast
 
 from loadcheck.emulator.config.model import DelayDistribution, Fault, Selection, Side, milliseconds
 
+_SHOWN = 60
+"""Characters of a value in a message."""
 _RATE = re.compile(r"(\d[\d_]*(?:\.\d+)?)\s*/\s*s")
 
 
@@ -63,6 +65,12 @@ class Reader:
         """Note that the value at ``key`` cannot be used."""
         self.problems.append(ConfigProblem(path=self.at(key), message=message, remedy=remedy))
 
+    def misfit(self, key: str, value: object, expected: str) -> None:
+        """Note that the value at ``key`` is not what was expected."""
+        text = repr(value)
+        shown = text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+        self.problem(key, f"found {shown}", expected)
+
     def only(self, known: Collection[str]) -> None:
         """Note every key that is not known."""
         for key in self.table:
@@ -78,7 +86,7 @@ class Reader:
         if value is None:
             return None
         if not isinstance(value, Mapping):
-            self.problem(key, f"found {_shown(value)}", "expected a table")
+            self.misfit(key, value, "expected a table")
             return None
         return Reader(value, self.at(key), self.problems)
 
@@ -86,7 +94,7 @@ class Reader:
         """Return the tables of the list at ``key``."""
         value = self.table.get(key, [])
         if not isinstance(value, list | tuple) or not all(isinstance(e, Mapping) for e in value):
-            self.problem(key, f"found {_shown(value)}", "expected a list of tables")
+            self.misfit(key, value, "expected a list of tables")
             return []
         return [
             Reader(entry, f"{self.at(key)}.{index}", self.problems)
@@ -98,7 +106,7 @@ class Reader:
         value = self.table.get(key, default)
         if isinstance(value, str) and value:
             return value
-        self.problem(key, f"found {_shown(value)}", "expected text")
+        self.misfit(key, value, "expected text")
         return default
 
     def texts(self, key: str) -> tuple[str, ...]:
@@ -106,7 +114,7 @@ class Reader:
         value = self.table.get(key, [])
         if isinstance(value, list | tuple) and all(isinstance(entry, str) for entry in value):
             return tuple(value)
-        self.problem(key, f"found {_shown(value)}", "expected a list of texts")
+        self.misfit(key, value, "expected a list of texts")
         return ()
 
     def choice(self, key: str, valid: Collection[str], default: str) -> str:
@@ -116,9 +124,7 @@ class Reader:
             return value
         near = difflib.get_close_matches(str(value), valid, n=1)
         expected = "expected " + " or ".join(f'"{word}"' for word in valid)
-        self.problem(
-            key, f"found {_shown(value)}", f'did you mean "{near[0]}"?' if near else expected
-        )
+        self.misfit(key, value, f'did you mean "{near[0]}"?' if near else expected)
         return default
 
     def flag(self, key: str, *, default: bool) -> bool:
@@ -126,7 +132,7 @@ class Reader:
         value = self.table.get(key, default)
         if isinstance(value, bool):
             return value
-        self.problem(key, f"found {_shown(value)}", "expected true or false")
+        self.misfit(key, value, "expected true or false")
         return default
 
     def integer(self, key: str, default: int, *, least: int = 0, most: int = 2**53) -> int:
@@ -135,7 +141,7 @@ class Reader:
         if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
             return value
         bounds = f"from {least} to {most}" if most < 2**53 else f"of at least {least}"
-        self.problem(key, f"found {_shown(value)}", f"expected a whole number {bounds}")
+        self.misfit(key, value, f"expected a whole number {bounds}")
         return default
 
     def number(self, key: str, default: float, *, least: float, most: float) -> float:
@@ -147,7 +153,7 @@ class Reader:
             and least <= value <= most
         ):
             return float(value)
-        self.problem(key, f"found {_shown(value)}", f"expected a number from {least:g} to {most:g}")
+        self.misfit(key, value, f"expected a number from {least:g} to {most:g}")
         return default
 
     def share(self, key: str) -> float | None:
@@ -157,7 +163,7 @@ class Reader:
             return None
         if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1:
             return float(value)
-        self.problem(key, f"found {_shown(value)}", "expected a share from 0 to 1, such as 0.01")
+        self.misfit(key, value, "expected a share from 0 to 1, such as 0.01")
         return None
 
     def rate(self, key: str) -> float | None:
@@ -170,7 +176,7 @@ class Reader:
             number = float(match[1].replace("_", ""))
         if isinstance(number, int | float) and number is not True and 0 < number < float("inf"):
             return float(number)
-        self.problem(key, f"found {_shown(value)}", 'expected a rate above 0, such as "4000/s"')
+        self.misfit(key, value, 'expected a rate above 0, such as "4000/s"')
         return None
 
     def duration_ms(self, key: str, default: float) -> float:
@@ -179,18 +185,10 @@ class Reader:
             return default
         found = milliseconds(self.table[key])
         if found is None:
-            self.problem(
-                key,
-                f"found {_shown(self.table[key])}",
-                'expected a duration such as "500ms" or "2s", or a number of seconds',
-            )
+            expected = 'expected a duration such as "500ms" or "2s", or a number of seconds'
+            self.misfit(key, self.table[key], expected)
             return default
         return found
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."  # noqa: PLR2004
 
 
 def read_delay(top: Reader, key: str, default: DelayDistribution) -> DelayDistribution:

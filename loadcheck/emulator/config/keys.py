@@ -54,6 +54,9 @@ _DELAY = {
 }
 _NUMBER = {"type": "integer", "minimum": 0, "maximum": 2**53}
 _NAMES = {"type": "array", "items": {"type": "string"}}
+_TEXT = {"type": "string", "minLength": 1}
+_REGION = {"enum": ["us", "eu"]}
+_DOCUMENTED = {"enum": ["documented", "off"]}
 
 
 def _table(says: str, keys: Mapping[str, Any], **more: Any) -> dict[str, Any]:
@@ -94,7 +97,7 @@ _SELECTED: Mapping[str, _Shape] = {
     ),
     "count": _key("This many of them.", _NUMBER, example=7),
     "among": _key(
-        "With count: chosen at random among so many first ones.", _NUMBER, example=20_000
+        "With count: how many of the first to choose from, at random.", _NUMBER, example=20_000
     ),
     "first": _key("With count: in a row, from this number on, from 0.", _NUMBER, example=100),
     "after": _key("When the window begins, after the first upload.", _DURATION, example="2s"),
@@ -138,18 +141,16 @@ def _fault(kind: Kind) -> dict[str, Any]:
 KEYS: Mapping[str, _Shape] = {
     "api_key": _key(
         "API key of the emulator's project; by default drawn at random.",
-        {"type": "string", "minLength": 1},
+        _TEXT,
         example="an-api-key",
     ),
     "secret_key": _key(
-        "Its secret key; by default drawn at random.",
-        {"type": "string", "minLength": 1},
-        example="a-secret-key",
+        "Its secret key; by default drawn at random.", _TEXT, example="a-secret-key"
     ),
     "region": _key(
         "Data centre of the project: /us and /eu before a path are the two; a key of the other one "
         "is unknown there.",
-        {"enum": ["us", "eu"]},
+        _REGION,
         default="us",
     ),
     "projects": _key(
@@ -159,13 +160,9 @@ KEYS: Mapping[str, _Shape] = {
             "items": _table(
                 "",
                 {
-                    "api_key": _key(
-                        "Its API key.", {"type": "string", "minLength": 1}, example="a-key"
-                    ),
-                    "secret_key": _key(
-                        "Its secret key.", {"type": "string", "minLength": 1}, example="a-secret"
-                    ),
-                    "region": _key("Its data centre.", {"enum": ["us", "eu"]}, default="us"),
+                    "api_key": _key("Its API key.", _TEXT, example="a-key"),
+                    "secret_key": _key("Its secret key.", _TEXT, example="a-secret"),
+                    "region": _key("Its data centre.", _REGION, default="us"),
                 },
             ),
         },
@@ -178,7 +175,7 @@ KEYS: Mapping[str, _Shape] = {
     ),
     "time_zone": _key(
         "IANA name of the project's time zone, which decides its days.",
-        {"type": "string", "minLength": 1},
+        _TEXT,
         default="UTC",
     ),
     "limits": _key(
@@ -190,11 +187,7 @@ KEYS: Mapping[str, _Shape] = {
                 _table(
                     "",
                     {
-                        "base": _key(
-                            "What is not changed.",
-                            {"enum": ["documented", "off"]},
-                            default="documented",
-                        ),
+                        "base": _key("What is not changed.", _DOCUMENTED, default="documented"),
                         "httpapi": _limits_of("Limits of /2/httpapi.", UploadLimits),
                         "batch": _limits_of("Limits of /batch.", UploadLimits),
                         "queries": _limits_of("Limits of the query endpoints.", QueryLimits),
@@ -209,7 +202,7 @@ KEYS: Mapping[str, _Shape] = {
     "cache": _key(
         "Whether results of queries are cached for the documented ages; by default as the limits "
         "are.",
-        {"enum": ["documented", "off"]},
+        _DOCUMENTED,
         example="documented",
     ),
     "short_ids": _key(
@@ -263,8 +256,8 @@ KEYS: Mapping[str, _Shape] = {
         example="replica-lag",
     ),
     "faults": _table(
-        "Ways to misbehave. Whom one hits is said by rate, or count with among or first, inside a "
-        "window of after, lasting and every; without any of these it hits all.",
+        "Ways to misbehave. What one hits is chosen by rate, or count with among or first, inside "
+        "a window of after, lasting and every; without any of these it hits all.",
         {name: _fault(kind) for name, kind in KINDS.items()},
         example={"drop": {"count": 7, "among": 20_000}},
     ),

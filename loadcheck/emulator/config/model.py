@@ -77,7 +77,7 @@ class Selection:
     Attributes:
         rate: Each with this probability, from 0 to 1; None: not by chance.
         count: This many of them; None: no fixed number.
-        among: With ``count``: chosen at random among so many first ones.
+        among: With ``count``: chosen at random among the first ``among``.
         first: With ``count``: in a row, from this number on, the first of all being 0.
         after_ms: The time window begins so long after the first upload.
         lasting_ms: Length of the time window; None: for ever.
@@ -95,7 +95,7 @@ class Selection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One way to misbehave; :data:`loadcheck.emulator.config.faults.KINDS` tells what each does.
+    """One way to misbehave; :data:`loadcheck.emulator.config.faults.KINDS` says what each does.
 
     Attributes:
         kind: Which way.

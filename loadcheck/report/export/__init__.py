@@ -18,7 +18,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,12 +26,18 @@ from xml.etree import ElementTree as ET
 
 from hdrh.histogram import HdrHistogram
 
+from loadcheck.documents import format_instant
 from loadcheck.errors import cell, printable_document
 from loadcheck.measure.histogram import layout
 from loadcheck.measure.intervals import DIGITS
 from loadcheck.measure.timeline import COUNTS, FIGURES, LEVELS
-from loadcheck.report import capacity, headline, trend, words
-from loadcheck.report.markdown import capacity_markdown, comparison_markdown, run_markdown
+from loadcheck.report import capacity, headline, words
+from loadcheck.report.markdown import (
+    capacity_markdown,
+    comparison_markdown,
+    run_markdown,
+    trend_markdown,
+)
 from loadcheck.report.view import run_view
 from loadcheck.result import Document
 from loadcheck.result import store as stored
@@ -198,15 +204,11 @@ def csv_rows(document: Mapping[str, Any]) -> str:
     began_at = document["run"].get("load_began_at")
     began = stored.instant(began_at, "run.load_began_at") if began_at else None
     for place, second in enumerate(timeline["second"]):
-        at = "" if began is None else _at(began + timedelta(seconds=second))
+        at = "" if began is None else format_instant(began + timedelta(seconds=second))
         # an older file may lack a column
         values = (timeline[name][place] if name in timeline else None for name in _COLUMNS)
         writer.writerow([cell(second), at, *("" if v is None else cell(v) for v in values)])
     return buffer.getvalue()
-
-
-def _at(instant: datetime) -> str:
-    return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def hlog(document: Document) -> str:
@@ -357,6 +359,6 @@ FORMATS: Mapping[str, Mapping[str, Format]] = {
     },
     "capacity": {"csv": capacity_csv, "junit": capacity_junit, "markdown": capacity_markdown},
     "comparison": {"markdown": comparison_markdown},
-    "trend": {"markdown": trend.markdown},
+    "trend": {"markdown": trend_markdown},
 }
 """The formats by name, for each kind of document."""

@@ -73,7 +73,7 @@ _SYMBOLS = {
 }
 """What points are marked with, from where they lie."""
 
-Place = Callable[[float], float]
+ToPixels = Callable[[float], float]
 Points = Sequence[tuple[float, float, float]]
 """x, y and the lower edge of each point."""
 
@@ -121,7 +121,7 @@ def _points(series: Series) -> list[tuple[float, float, float]]:
     ]
 
 
-def _placed(axis: Axis, values: Sequence[float], start: float, end: float) -> Place:
+def _placed(axis: Axis, values: Sequence[float], start: float, end: float) -> ToPixels:
     """Return where values lie between two places."""
     log = axis.scale is not Scale.LINEAR
     above = [value for value in values if value > 0]
@@ -157,7 +157,7 @@ def _ticks(axis: Axis, values: Sequence[float], most: int) -> list[float]:
 
 
 def _axes(
-    chart: Chart, x: Place, y: Place, xs: Sequence[float], ys: Sequence[float]
+    chart: Chart, x: ToPixels, y: ToPixels, xs: Sequence[float], ys: Sequence[float]
 ) -> Iterator[Markup]:
     right, bottom = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
     for at in _ticks(chart.y, ys, 4):
@@ -170,7 +170,7 @@ def _axes(
     yield _text(right, _HEIGHT - 18, chart.x.label, "end")
 
 
-def _uprights(chart: Chart, x: Place) -> Iterator[Markup]:
+def _uprights(chart: Chart, x: ToPixels) -> Iterator[Markup]:
     """Yield the upright lines of a chart, and what they mean."""
     bottom = _HEIGHT - _BOTTOM
     for number, mark in enumerate(m for m in chart.marks if m.axis == "x" and m.to is None):
@@ -182,7 +182,7 @@ def _uprights(chart: Chart, x: Place) -> Iterator[Markup]:
         yield _text(*place, mark.label, "end" if beyond else "start")
 
 
-def _series(series: Series, points: Points, x: Place, y: Place) -> Markup:
+def _series(series: Series, points: Points, x: ToPixels, y: ToPixels) -> Markup:
     color = _COLORS.get(series.role, _GREY)
     look = f"r-{series.role}"
     stepped = series.shape in (Shape.STEP, Shape.STACK)
@@ -206,7 +206,7 @@ def _series(series: Series, points: Points, x: Place, y: Place) -> Markup:
     return _element("path", drawn | {"class": f"line {look} {series.dash}"})
 
 
-def _heat(chart: Chart, x: Place, y: Place) -> Iterator[Markup]:
+def _heat(chart: Chart, x: ToPixels, y: ToPixels) -> Iterator[Markup]:
     heat = chart.heat
     assert heat is not None
     most = max((number for column in heat.cells for number in column), default=0) or 1

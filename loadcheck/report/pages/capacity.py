@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from loadcheck.errors import many
 from loadcheck.report import capacity, headline, words
@@ -137,6 +136,7 @@ def _latency(document: Document, probes: Sequence[Document]) -> Chart:
     rates = [probe["rate"] for probe in probes]
     p50 = [probe["latency"]["p50_ms"] for probe in probes]
     p99 = [probe["latency"]["p99_ms"] for probe in probes]
+    limits = [{"expression": check} for check in document["checks"]]
     verdicts = [
         Series(
             label=verdict,
@@ -160,7 +160,7 @@ def _latency(document: Document, probes: Sequence[Document]) -> Chart:
             Series(label="p50", role="service", x=rates, y=p50, dash="dash"),
             *verdicts,
         ],
-        marks=[*_interval(document), *limit_marks({**document, "thresholds": _limits(document)})],
+        marks=[*_interval(document), *limit_marks({**document, "thresholds": limits})],
         group=_GROUP,
         height=340,
         table=_table(
@@ -172,10 +172,6 @@ def _latency(document: Document, probes: Sequence[Document]) -> Chart:
             }
         ),
     )
-
-
-def _limits(document: Document) -> list[dict[str, Any]]:
-    return [{"expression": check} for check in document["checks"]]
 
 
 def _carried(document: Document, probes: Sequence[Document]) -> Chart:

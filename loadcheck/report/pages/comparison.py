@@ -56,12 +56,8 @@ def time_charts(document: Document) -> list[Chart]:
 
 def _steps(document: Document) -> list[str]:
     """Return the steps that every run has."""
-    runs = [run for side, _ in _SIDES for run in document[side]]
-    return [name for name in runs[0]["curves"]["steps"] if all(_has(run, name) for run in runs)]
-
-
-def _has(run: Document, step: str) -> bool:
-    return step in run["curves"]["steps"]
+    first, *others = (run["curves"]["steps"] for side, _ in _SIDES for run in document[side])
+    return [name for name in first if all(name in steps for steps in others)]
 
 
 def _lines(document: Document) -> Iterator[tuple[Document, dict[str, Any]]]:

@@ -133,7 +133,10 @@ def _percentile_chart(document: Document, name: str, place: int, *, alone: bool)
             columns=["percentile", *(label for label, *_ in curves)],
             rows=[
                 *(
-                    [f"p{percentile:g}", *(_at(percentile, times) for *_, times in curves)]
+                    [
+                        f"p{percentile:g}",
+                        *(words.duration(times.percentile_ms(percentile)) for *_, times in curves),
+                    ]
                     for percentile in _ROWS
                 ),
                 ["longest", *(words.duration(times.max_ns / 1e6) for *_, times in curves)],
@@ -158,10 +161,6 @@ def curve(times: Histogram) -> tuple[list[float], list[float]]:
     # the last rank is the maximum, which no finite 1/(1-p) reaches
     y[-1] = times.percentile_ms(100) or 0.0
     return x, y
-
-
-def _at(percentile: float, times: Histogram) -> str:
-    return words.duration(times.percentile_ms(percentile))
 
 
 _MAX_POINTS = 2400

@@ -205,7 +205,7 @@ def _inputs(
             raw if secret else resolver.value(_with_files(raw, settings, f"inputs.{name}"), path)
         )
         if len(arazzo.reporter.report.errors) > before:
-            late[name] = value  # told already
+            late[name] = value  # reported already
         if value is not MISSING:
             values[name] = value
             noted[name] = frozenset(scope.noted)
@@ -214,9 +214,9 @@ def _inputs(
     schemas = [InputSchema(other.inputs, root).declared for other in others if other is not None]
     own = [name for name in settings.inputs if not any(known.accepts(name) for known in schemas)]
     for name in own:
-        if not schema.declared.accepts(name):  # whose place is the scenario's to tell
+        if not schema.declared.accepts(name):  # reported here, with the scenario's key
             remedy = did_you_mean(name, schema.declared) or "the workflow declares none"
-            if remedy.startswith("did you mean"):  # the one that is meant is not missing besides
+            if remedy.startswith("did you mean"):  # the intended one is not reported as missing too
                 meant = remedy.split('"')[1]
                 late.setdefault(meant, Dynamic(text=meant, evaluate=lambda _: MISSING))
             message = "the workflow has no such input"

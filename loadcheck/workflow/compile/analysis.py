@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from loadcheck.workflow.compile.workflow import StepDraft, WorkflowCompiler
+from loadcheck.workflow.compile.workflow import SUCCESS, StepDraft, WorkflowCompiler
 from loadcheck.workflow.copydata import PER_COPY
 from loadcheck.workflow.description.loader import ArazzoDescription
 from loadcheck.workflow.runtime import Action
@@ -101,18 +101,17 @@ def _targets(unit: WorkflowCompiler, step: StepDraft) -> list[WorkflowCompiler]:
 
 
 WORKFLOW: Final = "Workflow Object"
-SUCCESS: Final = "Success Action Object"
 
 
 def check_dependencies(arazzo: ArazzoDescription) -> bool:
     """Report circles in ``dependsOn`` within a document; return whether there is one."""
     finished: set[str] = set()
-    return sum(_follow(arazzo, start, [], finished) for start in arazzo.workflows) > 0
+    return sum(_follow(arazzo, start, finished) for start in arazzo.workflows) > 0
 
 
-def _follow(arazzo: ArazzoDescription, name: str, chain: list[str], finished: set[str]) -> bool:
+def _follow(arazzo: ArazzoDescription, name: str, finished: set[str]) -> bool:
     """Walk depth first, without recursion: a document may chain thousands of workflows."""
-    waiting: list[tuple[str, bool]] = [(name, False)]
+    waiting, chain = [(name, False)], list[str]()
     found = False
     while waiting:
         current, leaving = waiting.pop()
@@ -140,7 +139,7 @@ def check_exits(units: Iterable[WorkflowCompiler], *, circle: bool) -> None:
 
     Args:
         units: All workflows.
-        circle: Whether a circle in ``dependsOn`` was reported: it is not told once more.
+        circle: Whether a circle in ``dependsOn`` was reported: it is not reported again.
     """
     listed = list(units)
     ending: set[str] = set()

@@ -6,7 +6,7 @@ additions to a step's request that the document leaves out. An edit names a plac
 text), ``header.NAME``, ``path.NAME`` or ``cookie.NAME``, and the value to put there.
 
 In the inputs and the overlay of a scenario, ``{"$file" = "photo.png"}`` stands for a file of the
-scenario's folder, and ``{"$bytes" = 2048}`` for so many bytes that differ from copy to copy. Either
+scenario's folder, and ``{"$bytes" = 2048}`` for that many bytes, different for each copy. Either
 may have ``type``, its media type, and ``name``, its file name. They can be a part of a multipart
 form, or a whole body.
 """
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from loadcheck.documents.document import MISSING, dotted, parse_pointer
-from loadcheck.documents.files import UnreadableError, note, path_within
+from loadcheck.documents.files import UnreadableError, note, path_within, reason_of
 from loadcheck.documents.formats import describe
 from loadcheck.documents.reader import DocumentReporter
 from loadcheck.documents.reader import Path as DocumentPath
@@ -95,7 +95,7 @@ def check_names(
 
 
 def compile_inputs(schema: InputSchema, values: Mapping[str, Any], name: str) -> Inputs:
-    """Return what gives the inputs of a workflow in the frame of whoever calls it.
+    """Return what gives the inputs of a workflow in its caller's frame.
 
     An optional input without a value is left out. A required one, or one that does not fit its
     schema, makes the workflow fail before anything is sent.
@@ -211,7 +211,7 @@ def _file(value: Mapping[str, Any], folder: Path, key: str) -> Dynamic:
         note(path)
         data = path.read_bytes()
     except OSError as error:
-        raise _refused(key, f'"{name}" cannot be read: {error.strerror}', "") from None
+        raise _refused(key, f'"{name}" cannot be read: {reason_of(error)}', "") from None
     guessed = mimetypes.guess_type(path.name)[0] or _BINARY
     content = FileContent(data, str(value.get("name", path.name)), str(value.get("type", guessed)))
     return Dynamic(text=f"file {name}", evaluate=lambda _: content)
@@ -239,7 +239,7 @@ _BEHIND_LAST: Final = frozenset({"-"})
 _FIRST: Final = frozenset({"-", "0"})
 
 
-class Place(NamedTuple):
+class EditPlace(NamedTuple):
     """The place of an edit: ``where`` is body, query, header, path or cookie."""
 
     where: str
@@ -247,7 +247,7 @@ class Place(NamedTuple):
     pointer: tuple[str, ...] | None
 
 
-def parse_place(at: str) -> Place:
+def parse_place(at: str) -> EditPlace:
     """Read the place of an edit.
 
     Raises:
@@ -260,7 +260,7 @@ def parse_place(at: str) -> Place:
             'expected "body#/json/pointer", "query.NAME", "query.NAME#/json/pointer", '
             '"header.NAME", "path.NAME" or "cookie.NAME"'
         )
-    return Place(match[1] or match[2], match[3] or "", pointer)
+    return EditPlace(match[1] or match[2], match[3] or "", pointer)
 
 
 def put(tree: Any, pointer: Sequence[str], value: Any) -> Any:

@@ -12,12 +12,10 @@ from loadcheck.errors import Problem, WorkflowError, did_you_mean
 from loadcheck.scenario.model import Edit
 from loadcheck.workflow import description
 from loadcheck.workflow.compile.analysis import check_dependencies, check_exits
-from loadcheck.workflow.compile.inputs import check_inputs, compile_inputs
 from loadcheck.workflow.compile.workflow import SUCCESS, StepDraft, WorkflowCompiler
 from loadcheck.workflow.description import StepSignature
 from loadcheck.workflow.description.inputs import InputSchema
 from loadcheck.workflow.description.loader import ArazzoDescription, find_workflow
-from loadcheck.workflow.expressions import uses_of
 from loadcheck.workflow.expressions.scope import Declared, Scope
 from loadcheck.workflow.identity import Run
 from loadcheck.workflow.runtime import MAX_DEPTH, Inputs, Step
@@ -127,7 +125,7 @@ class Linker:
         signature = arazzo.signatures[workflow.workflow_id]
         if signature.key in self.units:
             known = self.units[signature.key]
-            known.scope.inputs = None  # whoever calls it brings them
+            known.scope.inputs = None  # its caller provides them
             return known
         if self._depth >= MAX_DEPTH:
             message = f"workflows call each other more than {MAX_DEPTH} deep"
@@ -185,10 +183,8 @@ class Linker:
             unit.link(given.criteria, self.entry)
         self.fill()
         arazzo_sources = {id(unit.arazzo): unit.arazzo for unit in self.units.values()}.values()
-        circle = (
-            sum(check_dependencies(arazzo) for arazzo in arazzo_sources) > 0
-        )  # all are reported
-        check_exits(self.units.values(), circle=circle)
+        circles = sum(check_dependencies(arazzo) for arazzo in arazzo_sources)  # all are reported
+        check_exits(self.units.values(), circle=circles > 0)
 
     def fill(self) -> None:
         """Compile the outputs that are read by now; to be called while nothing runs."""
@@ -298,11 +294,4 @@ class Linker:
         values = {
             name: value for name, value in self._given.inputs.items() if declared.accepts(name)
         }
-        check_inputs(
-            target.schema, {**target.schema.defaults, **values}, target.arazzo.reporter, path
-        )
-        for name, value in values.items():
-            known = target.input_uses.get(name, frozenset())
-            noted = self._given.noted.get(name, frozenset())
-            target.input_uses[name] = known | uses_of(value) | noted
-        return compile_inputs(target.schema, values, f'workflow "{target.key}"')
+        return target.called_with(values, self._given.noted, target.arazzo.reporter, path)

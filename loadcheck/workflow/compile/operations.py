@@ -14,6 +14,7 @@ from loadcheck.workflow import description
 from loadcheck.workflow.description.loader import Source
 from loadcheck.workflow.description.openapi import (
     METHODS,
+    Description,
     DescriptionError,
     Operation,
     split_base,
@@ -67,19 +68,30 @@ def _by_id(
     if qualified is None:
         return _bare(text, path, described, reporter)
     name, operation_id = qualified.groups()
-    if name not in described:
-        message, remedy = f'there is no source description "{name}"', did_you_mean(name, described)
-        reporter.error(path, message, remedy, SECTION)
+    found = _source(name, described, path, reporter)
+    if found is None:
         return None
-    source = described[name]
-    if source is None or source.description is None:
-        return None
-    known = source.description.operation_ids
+    source, api = found
+    known = api.operation_ids
     if operation_id not in known:
         message = f'source description "{name}" has no operation "{operation_id}"'
         reporter.error(path, message, did_you_mean(operation_id, known), SECTION)
         return None
-    return source, source.description.by_id(operation_id)
+    return source, api.by_id(operation_id)
+
+
+def _source(
+    name: str, sources: Mapping[str, Source | None], path: Path, reporter: DocumentReporter
+) -> tuple[Source, Description] | None:
+    """Return a source description; None if there is none, or it could not be read: reported."""
+    if name not in sources:
+        message, remedy = f'there is no source description "{name}"', did_you_mean(name, sources)
+        reporter.error(path, message, remedy, SECTION)
+        return None
+    source = sources[name]
+    if source is None or source.description is None:
+        return None
+    return source, source.description
 
 
 def _bare(
@@ -88,40 +100,32 @@ def _bare(
     described: Mapping[str, Source | None],
     reporter: DocumentReporter,
 ) -> tuple[Source, Operation] | None:
-    holders = [
-        source
+    read = [
+        (source, source.description)
         for source in described.values()
-        if source is not None
-        and source.description is not None
-        and operation_id in source.description.operation_ids
+        if source is not None and source.description is not None
     ]
+    holders = [each for each in read if operation_id in each[1].operation_ids]
     name, _, rest = operation_id.partition(".")
     if not holders and name in described:
         return _prefixed(name, rest, path, described, reporter)
     if not holders:
         if None not in described.values():
-            known = {
-                name
-                for source in described.values()
-                if source is not None and source.description is not None
-                for name in source.description.operation_ids
-            }
+            known = {name for _, api in read for name in api.operation_ids}
             message = f'there is no operation "{operation_id}"'
             reporter.error(path, message, did_you_mean(operation_id, known), SECTION)
         return None
-    qualified = f"$sourceDescriptions.{holders[0].name}.{operation_id}"
+    qualified = f"$sourceDescriptions.{holders[0][0].name}.{operation_id}"
     if len(holders) > 1:
-        names = ", ".join(holder.name for holder in holders)
+        names = ", ".join(holder.name for holder, _ in holders)
         message = f'the operation "{operation_id}" is in several source descriptions: {names}'
         reporter.error(path, message, f'write "{qualified}"', SECTION)
         return None
     if len(described) > 1:
         message = f'"{operation_id}" does not say which source description it is in'
         reporter.warn(path, message, f'write "{qualified}"', SECTION)
-    holder = holders[0]
-    if holder.description is None:
-        return None
-    return holder, holder.description.by_id(operation_id)
+    holder, api = holders[0]
+    return holder, api.by_id(operation_id)
 
 
 def _prefixed(
@@ -155,28 +159,22 @@ def _by_path(
         reporter.error(path, f'"{text}" is not a reference to an operation', expected, SECTION)
         return None
     name = match["name"]
-    if name not in sources:
-        message, remedy = f'there is no source description "{name}"', did_you_mean(name, sources)
-        reporter.error(path, message, remedy, SECTION)
-        return None
-    if not match["open"] or not match["url"]:
+    found = _source(name, sources, path, reporter)
+    if name in sources and not (match["open"] and match["url"]):
         conforming = f"{{$sourceDescriptions.{name}.url}}#{match['pointer']}"
         reporter.warn(path, f'"{text}" lacks braces or ".url"', f'write "{conforming}"', SECTION)
-    source = sources[name]
-    if source is None or source.description is None:
+    if found is None:
         return None
+    source, api = found
     try:
-        return source, source.description.at(tokens[1], tokens[2])
+        return source, api.at(tokens[1], tokens[2])
     except DescriptionError as error:
         if tokens[2] != tokens[2].lower() and tokens[2].lower() in METHODS:
             pointer = format_pointer((*tokens[:2], tokens[2].lower()))
             remedy = f'the method stands in lower case: "#{pointer}"'
             reporter.error(path, f'source description "{name}": {error}', remedy, SECTION)
             return None
-        paths = [
-            f"{method.upper()} {known}"
-            for known, method in source.description.operation_ids.values()
-        ]
+        paths = [f"{method.upper()} {known}" for known, method in api.operation_ids.values()]
         remedy = did_you_mean(f"{tokens[2].upper()} {tokens[1]}", paths)
         reporter.error(path, f'source description "{name}": {error}', remedy, SECTION)
         return None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -111,9 +111,7 @@ def query_segments(parameter: Parameter, value: Any) -> list[Segment]:
     encode = reserved if parameter.allow_reserved else percent
     if parameter.content_type and not isinstance(value, str | Template | JsonTemplate | Json):
         return [name, *_json_text(value, percent)]
-    if isinstance(value, Template | JsonTemplate | Json) or not isinstance(
-        value, Dynamic | dict | list
-    ):
+    if _is_scalar(value):
         return [name, *text_segments(value, encode)]
     return whole(value, lambda found: query_text(parameter, found).encode("ascii"))
 
@@ -180,10 +178,7 @@ def query_text(parameter: Parameter, value: Any) -> str:
 
 def path_segments(parameter: Parameter, value: Any) -> list[Segment]:
     """Return what stands in place of ``{name}``, percent-encoded."""
-    if parameter.style == "simple" and (
-        isinstance(value, Template | JsonTemplate | Json)
-        or not isinstance(value, Dynamic | dict | list)
-    ):
+    if parameter.style == "simple" and _is_scalar(value):
         return text_segments(value, percent)
     return whole(value, lambda found: path_text(parameter, found).encode("ascii"))
 
@@ -191,7 +186,7 @@ def path_segments(parameter: Parameter, value: Any) -> list[Segment]:
 def path_text(parameter: Parameter, value: Any) -> str:
     """Return a value that is known in the style of a path parameter, percent-encoded."""
     if parameter.style == "label":
-        return "." + _simple(
+        return "." + _joined(
             value, explode=parameter.explode, between="." if parameter.explode else ","
         )
     if parameter.style == "matrix":
@@ -200,29 +195,32 @@ def path_text(parameter: Parameter, value: Any) -> str:
             return "".join(f";{_percent(k)}={_percent(as_text(v))}" for k, v in value.items())
         if parameter.explode and isinstance(value, list):
             return "".join(f";{name}={_percent(as_text(item))}" for item in value)
-        return f";{name}={_simple(value, explode=False)}"
-    return _simple(value, explode=parameter.explode)
+        return f";{name}={_joined(value, explode=False)}"
+    return _joined(value, explode=parameter.explode)
 
 
 def header_segments(parameter: Parameter, value: Any) -> list[Segment]:
     """Return the value of a header field."""
     if parameter.content_type and not isinstance(value, str | Template | JsonTemplate | Json):
         return _json_text(value, _field)
-    if isinstance(value, Template | JsonTemplate | Json) or not isinstance(
-        value, Dynamic | dict | list
-    ):
+    if _is_scalar(value):
         return text_segments(value, _field)
-    return whole(value, lambda found: _field(_plain(found, explode=parameter.explode)))
+    return whole(value, lambda found: _field(_joined(found, explode=parameter.explode, encode=str)))
 
 
 def cookie_segments(parameter: Parameter, value: Any) -> list[Segment]:
     """Return ``name=value`` of one cookie."""
     name = percent(parameter.name) + b"="
-    if isinstance(value, Template | JsonTemplate | Json) or not isinstance(
-        value, Dynamic | dict | list
-    ):
+    if _is_scalar(value):
         return [name, *text_segments(value, percent)]
-    return [name, *whole(value, lambda found: _simple(found, explode=False).encode("ascii"))]
+    return [name, *whole(value, lambda found: _joined(found, explode=False).encode("ascii"))]
+
+
+def _is_scalar(value: Any) -> bool:
+    """Return whether a value is text or a number, now or when a copy runs."""
+    return isinstance(value, Template | JsonTemplate | Json) or not isinstance(
+        value, Dynamic | dict | list
+    )
 
 
 def whole(value: Any, write: Any) -> list[Segment]:
@@ -239,26 +237,6 @@ def whole(value: Any, write: Any) -> list[Segment]:
 
 def _json_text(value: Any, encode: Any) -> list[Segment]:
     return whole(value, lambda found: encode(orjson.dumps(found).decode()))
-
-
-def _simple(value: Any, *, explode: bool, between: str = ",") -> str:
-    if isinstance(value, dict):
-        sign = "=" if explode else ","
-        return between.join(
-            f"{_percent(key)}{sign}{_percent(as_text(item))}" for key, item in value.items()
-        )
-    if isinstance(value, list):
-        return between.join(_percent(as_text(item)) for item in value)
-    return _percent(as_text(value))
-
-
-def _plain(value: Any, *, explode: bool) -> str:
-    if isinstance(value, dict):
-        sign = "=" if explode else ","
-        return ",".join(f"{key}{sign}{as_text(item)}" for key, item in value.items())
-    if isinstance(value, list):
-        return ",".join(map(as_text, value))
-    return as_text(value)
 
 
 def _percent(text: str) -> str:
@@ -282,3 +260,16 @@ def reserved(text: str) -> bytes:
 
 def _reserved(text: str) -> str:
     return reserved(text).decode("ascii")
+
+
+def _joined(
+    value: Any, *, explode: bool, between: str = ",", encode: Callable[[str], str] = _percent
+) -> str:
+    """Return a value that is known in the style "simple"."""
+    if isinstance(value, dict):
+        sign = "=" if explode else ","
+        members = ((encode(key), encode(as_text(item))) for key, item in value.items())
+        return between.join(f"{key}{sign}{item}" for key, item in members)
+    if isinstance(value, list):
+        return between.join(encode(as_text(item)) for item in value)
+    return encode(as_text(value))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -87,8 +88,11 @@ def compile_batch(
     Raises:
         RequestError: There is no such array in it.
     """
+    batch = partial(
+        CompiledBatch, machine=machine, step=step, refused=tuple(refused), statuses=statuses
+    )
     if events == _LINES:
-        return _lines(draft, machine, step, refused, statuses)
+        return _lines(draft, batch)
     where, _, pointer = parse_place(events)
     kind = media_type(draft.content_type) or "application/json"
     json = kind == "application/json" or kind.endswith("+json")
@@ -110,24 +114,10 @@ def compile_batch(
         body = b"%b[%b]%b" % (begin, b",".join(written), end)
         return template.render(first)._replace(body=body)
 
-    return CompiledBatch(
-        machine=machine,
-        step=step,
-        render=render,
-        each=len(items),
-        uses=template.uses | uses_of(shared.body),
-        refused=tuple(refused),
-        statuses=statuses,
-    )
+    return batch(render=render, each=len(items), uses=template.uses | uses_of(shared.body))
 
 
-def _lines(
-    draft: RequestSpec,
-    machine: CompiledWorkflow,
-    step: Step,
-    refused: Sequence[Evaluate],
-    statuses: Evaluate | None,
-) -> CompiledBatch:
+def _lines(draft: RequestSpec, batch: partial[CompiledBatch]) -> CompiledBatch:
     """Compile a request whose body is those of the copies, one under the other."""
     if draft.body is MISSING:
         raise RequestError("the request has no body that could hold the lines of several copies")
@@ -140,15 +130,8 @@ def _lines(
         lines = [request.body.rstrip(b"\r\n") for request in requests]
         return requests[0]._replace(body=b"\n".join([*lines, b""]))
 
-    return CompiledBatch(
-        machine=machine,
-        step=step,
-        render=render,
-        each=1,
-        uses=draft.noted.union(*(uses_of(value) for value in draft.values.values())),
-        refused=tuple(refused),
-        statuses=statuses,
-    )
+    uses = draft.noted.union(*(uses_of(value) for value in draft.values.values()))
+    return batch(render=render, each=1, uses=uses)
 
 
 def _events_listed(items: Sequence[Any]) -> list[Segment]:

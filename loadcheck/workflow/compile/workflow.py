@@ -80,7 +80,7 @@ def warn_ineffective_goto(
 
 STEP: Final = "Step Object"
 HAS_RUN: Final = "\0has run"
-"""Stands for the output by which a step tells that it has run; no name can be it."""
+"""Stands for the output that says that a step has run; no name can be it."""
 
 Entry: TypeAlias = "Callable[[WorkflowCompiler, Path], Inputs]"
 """Gives the inputs of a workflow that is reached without any: by goto or dependsOn."""
@@ -415,6 +415,27 @@ class WorkflowCompiler:
         unit.step.render = template.render
         unit.uses = template.uses
 
+    def called_with(
+        self,
+        values: Mapping[str, Any],
+        noted: Mapping[str, frozenset[str]],
+        reporter: DocumentReporter,
+        path: Path,
+    ) -> Inputs:
+        """Return what gives the workflow its inputs, where it is called with some values.
+
+        Args:
+            values: By name, resolved; those that do not fit are reported.
+            noted: Run-wide expressions of our own that values hold.
+            reporter: Of the document that calls it.
+            path: Where that stands in it.
+        """
+        check_inputs(self.schema, {**self.schema.defaults, **values}, reporter, path)
+        for name, value in values.items():
+            known = self.input_uses.get(name, _NONE)
+            self.input_uses[name] = known | uses_of(value) | noted.get(name, _NONE)
+        return compile_inputs(self.schema, values, f'workflow "{self.key}"')
+
     def _call(self, unit: StepDraft, step: description.Step) -> None:
         resolver = self._resolver
         self.scope.noted.clear()
@@ -438,13 +459,9 @@ class WorkflowCompiler:
             return
         reporter = self.arazzo.reporter
         check_names((p.name for p in step.parameters), target.schema.declared, reporter, unit.path)
-        check_inputs(target.schema, {**target.schema.defaults, **values}, reporter, unit.path)
-        noted = frozenset(self.scope.noted)
-        for name, value in values.items():
-            known = target.input_uses.get(name, frozenset())
-            target.input_uses[name] = known | uses_of(value) | noted
+        noted = dict.fromkeys(values, frozenset(self.scope.noted))
         unit.uses = frozenset().union(*map(uses_of, values.values()))
-        unit.step.inputs = compile_inputs(target.schema, values, f'workflow "{target.key}"')
+        unit.step.inputs = target.called_with(values, noted, reporter, unit.path)
         unit.step.call = target.machine
 
     def _entry(self, target: WorkflowCompiler, action: description.Action, entry: Entry) -> Inputs:
@@ -457,11 +474,7 @@ class WorkflowCompiler:
         }
         values = {name: value for name, value in values.items() if value is not MISSING}
         check_names(values, target.schema.declared, reporter, action.path)
-        check_inputs(target.schema, {**target.schema.defaults, **values}, reporter, action.path)
-        for name, value in values.items():
-            known = target.input_uses.get(name, frozenset())
-            target.input_uses[name] = known | uses_of(value)
-        return compile_inputs(target.schema, values, f'workflow "{target.key}"')
+        return target.called_with(values, {}, reporter, action.path)
 
     def _criteria(self, models: Iterable[description.Criterion]) -> Iterator[Criterion]:
         for raw in models:

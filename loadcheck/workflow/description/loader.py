@@ -12,7 +12,7 @@ from loadcheck.documents import split_http_url
 from loadcheck.documents.document import Document, parse_document, read_document
 from loadcheck.documents.files import is_file
 from loadcheck.documents.reader import DocumentReporter, Report
-from loadcheck.documents.reader import Path as Place
+from loadcheck.documents.reader import Path as DocumentPath
 from loadcheck.errors import Problem, WorkflowError, did_you_mean
 from loadcheck.workflow.description import Arazzo, SourceReference, Workflow, WorkflowSignature
 from loadcheck.workflow.description.inputs import InputSchema
@@ -358,7 +358,7 @@ def password_inputs(path: Path, workflow_id: str | None) -> frozenset[str]:
 
 
 def find_workflow(
-    arazzo: ArazzoDescription, text: str, place: Place, section: str
+    arazzo: ArazzoDescription, text: str, place: DocumentPath, section: str
 ) -> tuple[ArazzoDescription, Workflow] | None:
     """Return the workflow that a ``workflowId`` means; None if it was reported.
 
@@ -384,7 +384,7 @@ def find_workflow(
 
 
 def _of_source(
-    arazzo: ArazzoDescription, name: str, workflow_id: str, place: Place, section: str
+    arazzo: ArazzoDescription, name: str, workflow_id: str, place: DocumentPath, section: str
 ) -> tuple[ArazzoDescription, Workflow] | None:
     other = arazzo.arazzo_sources.get(name)
     if other is not None and workflow_id in other.workflows:

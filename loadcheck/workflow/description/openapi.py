@@ -363,7 +363,7 @@ class Description:
             try:
                 item, home = self.resolve(raw, self.document)
             except DescriptionError:
-                continue  # told once a step asks for this path
+                continue  # reported once a step uses this path
             more = item.get("additionalOperations") if isinstance(item, dict) else None
             further = tuple(more) if isinstance(more, dict) else ()
             for method in (*METHODS, *further) if isinstance(item, dict) else ():

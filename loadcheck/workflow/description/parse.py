@@ -95,7 +95,7 @@ class ComponentParser:
             if parameter is None:
                 continue
             if (parameter.where, parameter.name) in seen:
-                message = f'the parameter "{parameter.name}" stands twice'
+                message = f'duplicate parameter "{parameter.name}"'
                 self._reporter.error(path, message, "leave one of them out", "Parameter Object")
             seen.add((parameter.where, parameter.name))
             yield parameter
@@ -116,16 +116,11 @@ class ComponentParser:
             entry.error((), 'the field "in" is missing', f"expected one of {', '.join(places)}")
         if name is None or (where is None and not call):
             return None
+        value, home = entry.raw.get("value"), path
         if reused is not None and overridden:
-            return Parameter(
-                path=path, name=name, where=where, value=reused[2], value_path=(*reused[3], "value")
-            )
+            value, home = reused[2:]
         return Parameter(
-            path=path,
-            name=name,
-            where=where,
-            value=entry.raw.get("value"),
-            value_path=(*path, "value"),
+            path=path, name=name, where=where, value=value, value_path=(*home, "value")
         )
 
     def _reused(self, raw: Any, path: Path, kind: str) -> tuple[Any, Path, Any, Path] | None:
@@ -200,7 +195,7 @@ class ComponentParser:
             if action is None:
                 continue
             if action.name and action.name in seen:
-                message = f'the action "{action.name}" stands twice'
+                message = f'duplicate action "{action.name}"'
                 remedy = "give each a name of its own: the second would never be taken"
                 self._reporter.error(path, message, remedy, holder.section)
             seen.add(action.name)
@@ -393,7 +388,7 @@ class _Parser:
             kinds = ("openapi", "arazzo", *(("asyncapi",) if self._later else ()))
             kind = entry.choice("type", kinds, ("asyncapi",), _NEEDS_LATER)
             if name in seen:
-                entry.error(("name",), f'the source description "{name}" stands twice')
+                entry.error(("name",), f'duplicate source description "{name}"')
             elif name is not None and url is not None:
                 seen.add(name)
                 yield SourceReference(path=path, name=name, url=url, type=kind, fields=entry.raw)
@@ -418,7 +413,7 @@ class _Parser:
                 outputs=self._parts.outputs(entry),
             )
             if name in seen:
-                entry.error(("workflowId",), f'the workflow "{name}" stands twice')
+                entry.error(("workflowId",), f'duplicate workflow "{name}"')
             elif name:
                 seen.add(name)
                 yield workflow
@@ -458,7 +453,7 @@ class _Parser:
                 ),
             )
             if name in seen:
-                entry.error(("stepId",), f'the step "{name}" stands twice in its workflow')
+                entry.error(("stepId",), f'duplicate step "{name}" in its workflow')
             elif name:
                 seen.add(name)
                 yield step

@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import orjson
 
 from loadcheck.data.users import UserIds, uuid_of
+from loadcheck.documents import format_instant
 from loadcheck.documents.document import MISSING, compile_pointer, look_up
 from loadcheck.errors import did_you_mean
 from loadcheck.workflow.description.inputs import DeclaredInputs
@@ -226,8 +227,7 @@ _SIMPLE: Final[dict[str, Callable[[Exchange], Any]]] = {
 
 
 def _iso_time(frame: Frame) -> str:
-    moment = datetime.fromtimestamp(frame[Slot.TIME] / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return format_instant(datetime.fromtimestamp(frame[Slot.TIME] / 1000, UTC))
 
 
 _WHOLE: Final[dict[str, Callable[[str], Evaluate]]] = {

@@ -1,6 +1,6 @@
 """Regular expressions as ECMA-262 means them, which never take long.
 
-They are written anew for an engine that reads a text once (Rust's, as jsonschema-rs brings it).
+They are rewritten for an engine that reads a text once (Rust's, as jsonschema-rs brings it).
 Where an expression looks around or back, which no such engine can, it is one with a bounded number
 of steps, for texts of up to 10,000 characters: beyond there is no match.
 """

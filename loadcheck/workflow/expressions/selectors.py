@@ -98,7 +98,7 @@ def compile_selector(text: str, kind: str | None) -> Callable[[Any], Any]:
         kind: jsonpointer, jsonpath, xpath or "xpath-10" to "xpath-31".
 
     Raises:
-        ExpressionError: It is none of its language, or the extra that it needs is not installed.
+        ExpressionError: It is not valid, or the extra that it needs is not installed.
     """
     if kind == "jsonpointer":
         return compile_pointer(pointer_of(text)) if text else lambda value: value

@@ -30,7 +30,7 @@ T = TypeVar("T")
 Flow: TypeAlias = Generator[Request | Pause, Exchange, T]
 """Yields what to send or how long to wait, and is sent what came of it."""
 Inputs: TypeAlias = Callable[[Frame], dict[str, Any]]
-"""Gives the inputs of a workflow in the frame of whoever calls it."""
+"""Gives the inputs of a workflow in its caller's frame."""
 
 
 def first_request(flow: Flow[Any]) -> Request | None:
