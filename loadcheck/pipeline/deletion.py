@@ -375,7 +375,7 @@ def _parts(
             _, asked = spec.factory.sister(suffix, paired=True)
             parts.append(_Part(f"{compiled.run.id}{suffix}", names.of, wanted, size, asked.counts))
     if not wanted:
-        message = "no copy was acknowledged or indeterminate: the run left nobody behind"
+        message = "no copy was acknowledged or indeterminate: the run left no users behind"
         raise InputError(compiled.scenario.problem("load", message))
     return parts
 

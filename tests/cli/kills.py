@@ -465,7 +465,10 @@ def cut_worker(place: Lane, after_s: float) -> Killed:
         try:
             return _cut(run, worker, {each.pid for each in worker.children(recursive=True)})
         finally:
-            worker.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                worker.kill()
+                # while it is there it is counted among those that the next run can have
+                worker.wait(30)
 
 
 def _cut(run: _Run, passes_on: psutil.Process, pids: set[int]) -> Killed:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import os
 import signal
 import socket
@@ -15,7 +17,7 @@ import psutil
 import pytest
 import trustme
 
-from tests.cli.conftest import KEYS, SCENARIOS, Loadcheck
+from tests.cli.conftest import KEYS, SCENARIOS, Loadcheck, Service
 from tests.cli.test_interrupts import document, started, wait_for
 from tests.cli.test_workers import bounds_hold
 
@@ -48,20 +50,26 @@ class Cluster:
         wait_for(lambda: len(self.workers()) == 2)
 
     def _start(self, module: str, *options: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [
-                *(sys.executable, "-m", f"distributed.cli.{module}", "--no-dashboard"),
-                *("--host", "127.0.0.1", "--scheduler-file", str(self.file), *options),
-            ],
-            env=self._environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        with (self.file.parent / f"{module}.log").open("ab") as log:
+            return subprocess.Popen(
+                [
+                    *(sys.executable, "-m", f"distributed.cli.{module}", "--no-dashboard"),
+                    *("--host", "127.0.0.1", "--scheduler-file", str(self.file), *options),
+                ],
+                env=self._environment,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+            )
 
     def workers(self) -> list[psutil.Process]:
         """Return the workers: what a nanny has started, without what serves it."""
-        found = psutil.Process(self.nanny.pid).children()
-        return [each for each in found if "spawn_main" in " ".join(each.cmdline())]
+        found = []
+        for each in psutil.Process(self.nanny.pid).children():
+            # one that was killed is there for a moment longer
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if "spawn_main" in " ".join(each.cmdline()):
+                    found.append(each)
+        return found
 
     def close(self) -> None:
         for process in (self.nanny, self.scheduler):
@@ -119,6 +127,40 @@ def _without_credentials_nothing_is_sent(
     assert ended.code == 2
     assert "the credentials of the embedded emulator would travel in the clear" in ended.stderr
     assert not loadcheck.results()
+
+
+def test_secrets_show_in_no_process_log_or_result(
+    cluster: Cluster, loadcheck: Loadcheck, service: Service
+) -> None:
+    pair = ":".join(KEYS.values()).encode()
+    secrets = [value.encode() for value in KEYS.values()]
+    secrets += [base64.b64encode(each) for each in (pair, *secrets)]
+    process = loadcheck.start(
+        *("run", str(SCENARIOS / "smoke.toml"), "--scheduler", cluster.address),
+        *service.options(**{"load.duration": 6.0}),
+        env=KEYS,
+    )
+    wait_for(lambda: started(loadcheck) > 100, 120)
+    ours = [cluster.scheduler.pid, cluster.nanny.pid, process.pid]
+    family = [each for pid in ours for each in psutil.Process(pid).children(recursive=True)]
+    shown = {f"/proc/{pid}/cmdline" for pid in (*ours, *(each.pid for each in family))}
+    # it is the run's own environment that they are taken from
+    shown |= {f"/proc/{pid}/environ" for pid in (*ours[:2], *(each.pid for each in family))}
+    shown -= {f"/proc/{child.pid}/environ" for child in psutil.Process(process.pid).children()}
+    assert sum("shard" in each.cmdline() for each in family) == 2
+    for path in shown:
+        with contextlib.suppress(OSError):
+            said = Path(path).read_bytes()
+            assert not [each for each in secrets if each in said], path
+    stdout, stderr = process.communicate(timeout=120)
+    assert process.returncode == 0, stderr
+    told = (stdout + stderr).encode()
+    folder = cluster.file.parent
+    logs = [folder / f"{name}.log" for name in ("dask_scheduler", "dask_worker")]
+    assert all(b"distributed" in log.read_bytes() for log in logs)
+    for each in secrets:
+        assert each not in told
+        assert not [path for path in (*logs, *loadcheck.results()) if each in path.read_bytes()]
 
 
 def test_a_cluster_of_another_version_is_refused(

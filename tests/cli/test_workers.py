@@ -6,6 +6,7 @@ import http.server
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -355,6 +357,117 @@ def test_only_who_is_lost_is_blamed_for_it(
     # where it may have gone on for a lease, the load took no longer for that
     assert "generator" not in found
     assert result["load"]["duration_s"] < 5
+
+
+_LINE = """
+import os, queue, subprocess, sys, threading, time
+does = sys.argv[1]
+shard = subprocess.Popen(
+    [sys.executable, "-m", "loadcheck", "shard"],
+    stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0,
+)
+def carry(read, write, end):
+    waiting = queue.SimpleQueue()
+    def hear():
+        while data := read(65536):
+            waiting.put((time.monotonic(), data))
+        waiting.put((time.monotonic(), b""))
+    threading.Thread(target=hear, daemon=True).start()
+    while True:
+        at, data = waiting.get()
+        time.sleep(max(0.0, at + 0.3 * (does == "late") - time.monotonic()))
+        if not data:
+            return end()
+        size = 1 if does == "bits" else len(data)
+        for begin in range(0, len(data), size):
+            write(data[begin : begin + size])
+def shout():
+    for _ in range(100):
+        os.write(2, b"x" * 999_999 + b"\\n")
+if does == "noise":
+    threading.Thread(target=shout, daemon=True).start()
+up = (lambda size: shard.stdout.read(size), lambda data: os.write(1, data), lambda: os._exit(0))
+threading.Thread(target=carry, args=up).start()
+carry(lambda size: os.read(0, size), shard.stdin.write, shard.stdin.close)
+"""
+"""Reaches a worker over a line that is late, passes on bit by bit, or is noisy."""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("does", ["late", "bits", "noise"])
+def test_over_a_bad_line_nothing_is_lost(loadcheck: Loadcheck, smoke: Path, does: str) -> None:
+    line = loadcheck.folder / "line.py"
+    line.write_text(_LINE)
+    path = f"env PATH={Path(sys.executable).parent}:{os.environ['PATH']}"
+    bad = shlex.join([sys.executable, str(line), does])
+    ended = loadcheck("run", smoke, "--prefix", path, "--prefix", bad)
+    assert ended.code == 0, ended.stderr
+    result = ended.result
+    assert result["copies"]["acknowledged"] == result["consistency"]["uniques"] == 200
+    workers = result["run"]["workers"]["shards"]
+    assert [worker["acknowledged"] for worker in workers] == [100, 100]
+    late = does == "late"
+    assert (workers[1]["clock_error_ms"] > 250) is late
+    assert any("clocks are known to" in each for each in result["warnings"]) is late
+    assert ("a message to worker 2 (" in ended.stderr) is late
+
+
+_CLOCK = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <time.h>
+int clock_gettime(clockid_t clock, struct timespec *at) {
+    static int (*real)(clockid_t, struct timespec *);
+    if (!real) real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
+    struct timespec now;
+    real(CLOCK_MONOTONIC, &now);
+    int told = real(clock, at);
+    if (clock == CLOCK_REALTIME && now.tv_sec >= atol(getenv("STEP_AT")))
+        at->tv_sec += atol(getenv("STEP_S"));
+    return told;
+}
+"""
+"""A wall clock that is set while a process runs."""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("step_s", [3600, -3600])
+@pytest.mark.parametrize("whose", ["run", "worker"])
+def test_a_wall_clock_that_is_set_meanwhile_makes_no_difference(
+    loadcheck: Loadcheck, smoke: Path, whose: str, step_s: int
+) -> None:
+    compiler = shutil.which("cc")
+    if compiler is None or sys.platform != "linux":
+        pytest.skip("a clock of its own needs Linux and a C compiler")
+    source, library = loadcheck.folder / "clock.c", loadcheck.folder / "clock.so"
+    source.write_text(_CLOCK)
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    mine = {
+        "LD_PRELOAD": str(library),
+        "STEP_AT": str(int(time.monotonic()) + 10),
+        "STEP_S": str(step_s),
+    }
+    path = f"PATH={Path(sys.executable).parent}:{os.environ['PATH']}"
+    right = f"env -u LD_PRELOAD {path}"
+    wrong = shlex.join(["env", *(f"{name}={value}" for name, value in mine.items()), path])
+    # a process of its own: what is loaded before it is loaded as it starts
+    process = loadcheck.start(
+        *("run", smoke, "--set", "load.duration=15"),
+        *("--prefix", right, "--prefix", wrong if whose == "worker" else right),
+        env=mine if whose == "run" else {},
+    )
+    stdout, stderr = process.communicate(timeout=120)
+    assert process.returncode == 0, stdout + stderr
+    result = document(loadcheck)
+    assert result["copies"]["acknowledged"] == result["consistency"]["uniques"] == 1500
+    assert all(90 <= row <= 110 for row in result["timeline"]["due"][:15])
+    assert 0 < result["steps"]["uploadEvents"]["response_time"]["max_ms"] < 60_000
+    if whose == "run":
+        began, over = (
+            datetime.fromisoformat(result["run"][f"{at}_at"]) for at in ("started", "ended")
+        )
+        assert abs((over - began).total_seconds() - step_s) < 600, "it was not set"
 
 
 @pytest.fixture
