@@ -15,6 +15,7 @@ from loadcheck.documents.files import reason_of
 from loadcheck.errors import Problem, ResultFileError
 from loadcheck.measure.histogram import Histogram
 from loadcheck.result import Document, kind_of
+from loadcheck.result.catalogue import json_files
 from loadcheck.result.store import read_unchecked
 
 _Z = 1.96
@@ -83,15 +84,7 @@ def result_paths(places: Sequence[Path]) -> list[Path]:
     found: dict[Path, None] = {}
     for place in places:
         try:
-            inside = (
-                sorted(
-                    path
-                    for path in place.iterdir()
-                    if path.suffix == ".json" and not path.name.startswith(".") and path.is_file()
-                )
-                if place.is_dir()
-                else [place]
-            )
+            inside = json_files(place) if place.is_dir() else [place]
         except (OSError, ValueError) as error:
             problem = Problem(
                 file=str(place),

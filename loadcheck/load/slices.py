@@ -164,60 +164,46 @@ class SlicedPacer(OpenPacer):
 
     Attributes:
         slice: The part.
+        whole: The schedule.
     """
 
     slice: Slice
+    whole: OpenPacer
 
     @classmethod
     def of(cls, whole: OpenPacer, part: Slice) -> SlicedPacer:
         """Return a part of a schedule."""
-        return cls(
-            stages=whole.stages,
-            arrivals=whole.arrivals,
-            seed=whole.seed,
-            trace=whole.trace,
-            most=whole.most,
-            slice=part,
-        )
+        shared = {name: getattr(whole, name) for name in OpenPacer.__slots__}
+        return cls(**shared, slice=part, whole=whole)
 
     @property
     def peak_rate(self) -> float:
         """Its share of the highest rate asked for."""
-        return self._whole.peak_rate / self.slice.of
+        return self.whole.peak_rate / self.slice.of
 
     @property
     def planned(self) -> int:
         """The number of its own copies."""
-        return self.slice.count(self._whole.planned)
+        return self.slice.count(self.whole.planned)
 
     def rate_at(self, elapsed_s: float) -> float:
         """Return its share of the rate asked for at an instant."""
-        return self._whole.rate_at(elapsed_s) / self.slice.of
+        return self.whole.rate_at(elapsed_s) / self.slice.of
 
     def expected_at(self, elapsed_s: float) -> float:
         """Return how many of its copies are due by an instant, in the mean."""
-        return self._whole.expected_at(elapsed_s) / self.slice.of
+        return self.whole.expected_at(elapsed_s) / self.slice.of
 
     def due_before(self, elapsed_s: float) -> int:
         """Return how many of its copies fall due before an instant, exactly."""
-        return self.slice.count(self._whole.due_before(elapsed_s))
-
-    @property
-    def _whole(self) -> OpenPacer:
-        return OpenPacer(
-            stages=self.stages,
-            arrivals=self.arrivals,
-            seed=self.seed,
-            trace=self.trace,
-            most=self.most,
-        )
+        return self.slice.count(self.whole.due_before(elapsed_s))
 
     @property
     def _most_own(self) -> int | None:
         return None if self.most is None else self.slice.count(self.most)
 
     def _positions(self, total: float) -> Iterator[npt.NDArray[np.float64]]:
-        part, whole = self.slice, self._whole
+        part, whole = self.slice, self.whole
         if self.arrivals == "constant":
             for first, last in _pieces(part.count(whole.planned)):
                 yield part.numbers(np.arange(first, last, dtype=np.int64)).astype(np.float64)

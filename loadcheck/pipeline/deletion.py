@@ -116,6 +116,23 @@ Ask = Callable[[DeletionOutline], bool]
 OnProgress = Callable[[int, int], None]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Dialogue:
+    """How a deletion speaks with whoever wants it.
+
+    Attributes:
+        save: Saves the results document.
+        ask: Whether to go on, asked before anything is changed.
+        on_progress: Called with batches done and in all.
+        wait_s: How long to wait for the service's jobs.
+    """
+
+    save: Callable[[], None]
+    ask: Ask = lambda _: True
+    on_progress: OnProgress = lambda *_: None
+    wait_s: float = 0.0
+
+
 async def delete(
     path: Path, options: ReconcileOptions, ask: Ask, on_progress: OnProgress, *, wait_s: float = 0.0
 ) -> Deleted:
@@ -138,8 +155,9 @@ async def delete(
         def save() -> None:
             file.save(document)
 
+        dialogue = _Dialogue(save=save, ask=ask, on_progress=on_progress, wait_s=wait_s)
         async with set_up(compiled):
-            return await remove(compiled, document, save, ask, on_progress, wait_s=wait_s)
+            return await _remove(compiled, document, dialogue)
 
 
 async def at_end(
@@ -177,7 +195,7 @@ async def at_end(
                         file = stack.enter_context(ResultFile(finished.path, replace=True))
                     # the tear-down may have ended the session that the set-up began
                     async with set_up(compiled):
-                        await remove(compiled, document, save, lambda _: True, lambda *_: None)
+                        await _remove(compiled, document, _Dialogue(save=save))
                     why = ""
                 except LoadcheckError as error:
                     why = str(error)
@@ -197,14 +215,8 @@ async def _handle_signals(signals: AsyncIterator[signal.Signals], scope: anyio.C
         scope.cancel()
 
 
-async def remove(
-    compiled: CompiledScenario,
-    document: dict[str, Any],
-    save: Callable[[], None],
-    ask: Ask,
-    on_progress: OnProgress,
-    *,
-    wait_s: float = 0.0,
+async def _remove(
+    compiled: CompiledScenario, document: dict[str, Any], dialogue: _Dialogue
 ) -> Deleted:
     """Do what :func:`delete` does, for a run that is compiled already."""
     deletion = check(compiled)
@@ -212,20 +224,14 @@ async def remove(
     async with httpx_transport(compiled.asking) as transport:
         work = _DeletionRequests(compiled, deletion, parts, transport.send)
         try:
-            return await _with_consent(work, document, save, ask, on_progress, wait_s=wait_s)
+            return await _with_consent(work, document, dialogue)
         except LoadcheckError as error:  # as it is: not in a group
             failed = error
     raise failed
 
 
 async def _with_consent(
-    work: _DeletionRequests,
-    document: dict[str, Any],
-    save: Callable[[], None],
-    ask: Ask,
-    on_progress: OnProgress,
-    *,
-    wait_s: float,
+    work: _DeletionRequests, document: dict[str, Any], dialogue: _Dialogue
 ) -> Deleted:
     compiled, parts = work.compiled, work.parts
     deletion, hidden = work.deletion, redactor(compiled.secrets)
@@ -239,7 +245,7 @@ async def _with_consent(
     section["server"] = work.same_server(section["server"])
     outline = _outline(compiled, document, parts, section)
     outline = replace(outline, counted=counted or 0, first=hidden.text(work.example()))
-    if section["phase"] in ("new", "begun") and not ask(outline):
+    if section["phase"] in ("new", "begun") and not dialogue.ask(outline):
         return Deleted(section=None, verdict=Verdict.UNKNOWN, says="Nothing was deleted.")
     if not started:
         section |= {"phase": "begun", "requested_at": documents.utc_now(), "before": counted}
@@ -249,12 +255,12 @@ async def _with_consent(
         document["deletion"] = section | hidden.document(
             {"error": section["error"]}, documents.own_words()
         )
-        save()
+        dialogue.save()
 
     keep()
     if section["phase"] == "begun":
-        await work.request_all(section, keep, on_progress)
-    await work.conclude(section, wait_s)
+        await work.request_all(section, keep, dialogue.on_progress)
+    await work.conclude(section, dialogue.wait_s)
     keep()
     return Deleted(section=section, verdict=Verdict(section["verdict"]), says=_sentence(section))
 
@@ -375,7 +381,7 @@ def _parts(
             _, asked = spec.factory.sister(suffix, paired=True)
             parts.append(_Part(f"{compiled.run.id}{suffix}", names.of, wanted, size, asked.counts))
     if not wanted:
-        message = "no copy was acknowledged or indeterminate: the run left nobody behind"
+        message = "no copy was acknowledged or indeterminate: the run left no users behind"
         raise InputError(compiled.scenario.problem("load", message))
     return parts
 

@@ -169,7 +169,7 @@ def _absent(every: Iterable[Document], kept: Iterable[str]) -> list[str]:
 def _unusable(parts: Sequence[Part]) -> Iterator[Problem]:
     """Yield why results cannot be added to any others."""
     if len(parts) < 2:  # noqa: PLR2004
-        yield Problem(message="one result is one already", remedy="name two or more")
+        yield Problem(message="a single result needs no merging", remedy="name two or more")
     seen: dict[str, str] = {}
     for part in parts:
         run = part.document["run"]

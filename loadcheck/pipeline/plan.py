@@ -512,7 +512,7 @@ def _stays(compiled: CompiledScenario, reached: Iterable[Destination]) -> list[s
     if scenario.deletes:
         left.append("users are deleted when all is over: teardown.delete")
     if compiled.verification is not None and compiled.verification.filtered:
-        left.append("up to the number of control users above, if somebody is missing")
+        left.append("up to the number of control users above, if users are missing")
     if any("metrics" in each.what for each in reached):
         left.append("metrics of the run, at the collector")
     if scenario.setup is not None and scenario.teardown is None:

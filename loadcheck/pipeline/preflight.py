@@ -81,7 +81,7 @@ async def preflight(
         if spec is None:
             if optional:
                 return {"state": "ok", "checks": [], "spent": {}}
-            message = "cannot be looked at by one control user"
+            message = "cannot be tested by one control user"
             remedy = "a run is needed that asks the service: verify.enabled"
             raise InputError(scenario.problem("verify", message, remedy))
         async with (

@@ -276,10 +276,10 @@ def exact_findings(
         _exact(
             "altered",
             found.altered_count,
-            f"{found.altered_count:,} fields came out other than they went in"
+            f"{found.altered_count:,} fields differ from what was sent"
             + (f", the first {found.altered[0].field}" if found.altered else "")
             + ": the results file has what was sent and what was found.",
-            "Every field came out as it went in.",
+            "Every field is as it was sent.",
             none,
         ),
         _exact(
@@ -534,13 +534,13 @@ async def set_up(compiled: CompiledScenario) -> AsyncIterator[None]:
     """Run what is run once, around a block: what it gave to the run may have expired since.
 
     Raises:
-        TargetError: The set-up failed; nobody was asked.
+        TargetError: The set-up failed; the service was not asked.
     """
     shared = SharedSteps(compiled)
     try:
         why = await shared.set_up()
         if why:
-            raise TargetError(f"{why}; nobody was asked")
+            raise TargetError(f"{why}; the service was not asked")
         async with anyio.create_task_group() as background:
             background.start_soon(shared.keep_renewed)
             yield

@@ -149,10 +149,21 @@ Cause = Callable[[Mapping[str, Any]], str]
 """Returns why a document's verdict is what it is."""
 
 
+def json_files(directory: Path) -> list[Path]:
+    """Return the JSON files of a directory, without the temporary files of running runs.
+
+    Raises:
+        OSError: There is no such directory, or it cannot be read.
+    """
+    return sorted(
+        path
+        for path in directory.iterdir()
+        if path.suffix == ".json" and not path.name.startswith(".") and path.is_file()
+    )
+
+
 def entries(directory: Path, cause: Cause) -> list[Entry]:
     """Return what a directory holds, newest first; files that are no results last.
-
-    Skips non-JSON names and the temporary files of running runs.
 
     Args:
         directory: Where results are.
@@ -162,11 +173,7 @@ def entries(directory: Path, cause: Cause) -> list[Entry]:
         ResultFileError: There is no such directory, or it cannot be read.
     """
     try:
-        paths = sorted(
-            path
-            for path in directory.iterdir()
-            if path.suffix == ".json" and not path.name.startswith(".") and path.is_file()
-        )
+        paths = json_files(directory)
     except OSError as error:
         raise ResultFileError(
             Problem(

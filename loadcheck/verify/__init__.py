@@ -297,7 +297,7 @@ class Advice:
     def name_users(self) -> str:
         """Return what is missing from the scenario, or in the way, where users have no names."""
         if self.approximate:
-            return "Estimates cannot be compared by bucket, so nobody is named."
+            return "Estimates cannot be compared by bucket, so no user is named."
         if not self.splits and not self.name_by_export():
             return (
                 "Nobody can be named: the scenario does not say how events are marked with buckets "

@@ -205,7 +205,7 @@ class Controls:
         """Send second events of users of the run."""
         missing = _sample(candidates.missing)
         if not missing:
-            self._note(unpaired=candidates.unnamed or "nobody who is missing has a name")
+            self._note(unpaired=candidates.unnamed or "no missing user can be named")
             return
         plan, _ = self._runs.sister(_MISSING, paired=True)
         swaps = self._swaps(plan, (*missing, *_sample(candidates.present)))

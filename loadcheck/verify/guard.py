@@ -156,7 +156,7 @@ def guard_problems(
         if most is None or (planned is not None and planned <= most):
             continue
         if planned is None:
-            message = f"allows {most:,.10g} {what}, and nobody knows beforehand how many there are"
+            message = f"allows {most:,.10g} {what}, but how many there are is not known beforehand"
             remedy = 'model = "open"' if name == "max_rate" else "give load.copies"
             if search:
                 remedy = f"give capacity.{'to' if name == 'max_rate' else 'budget'}"

@@ -308,7 +308,7 @@ class Localized:
                 lost_at_least=0,
                 lost_suspects=self.lost_suspects + len(self.lost),
                 windows=(),
-                trouble=f"{why}, so nobody can be named",
+                trouble=f"{why}, so no user can be named",
             )
         if proof.unexpected.verdict is not Verdict.FAIL and self.unexpected:
             found = replace(found, unexpected=())
@@ -568,7 +568,7 @@ def build_localized(
         trouble = f"more than {MOST_NAMED:,} users are missing: windows only"
     elif found is None:
         trouble = (
-            "no set of missing users explains the counts: somebody was counted who was not "
+            "no set of missing users explains the counts: a user was counted that was not "
             "sent, or the counts do not belong together"
         )
     elif found.too_many:

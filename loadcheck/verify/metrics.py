@@ -145,7 +145,7 @@ MEANINGS: Mapping[str, str] = {
     "skipped": "Copies that fell due and were not started, because too many were in flight.",
     "acknowledged": "Copies that the service accepted.",
     "rejected": "Copies that certainly had no effect: refused, or never sent.",
-    "indeterminate": "Copies of which nobody can know whether they took effect.",
+    "indeterminate": "Copies that may or may not have taken effect.",
     "retries": "Attempts beyond the first of each copy.",
     "max_in_flight": "The most copies in flight at once.",
     "uniques": "Unique users that the service counts.",

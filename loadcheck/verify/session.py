@@ -503,7 +503,7 @@ class Verification:
         if not self._verify.localizes:
             none = self._verify.split is None
             why = "the workflow's profile has no buckets" if none else "verify.localize is off"
-            return Candidates(unnamed=f"{why}, so nobody who is missing has a name")
+            return Candidates(unnamed=f"{why}, so no missing user can be named")
         found = self.localized or await self._locate(people, terms)
         ledger = people.ledger
         missing = BitMap(found.lost)

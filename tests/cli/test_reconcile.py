@@ -253,5 +253,5 @@ def test_the_export_tells_what_was_altered_and_what_was_never_sent(
     assert (field["sent"], field["found"]) == ("another", "smoke")
     assert field["field"].endswith("/scenario")
     said = " ".join(asked.stdout.split())
-    assert "200 fields came out other than they went in" in said
+    assert "200 fields differ from what was sent" in said
     assert "1 event is in the export that were refused or never sent" in said

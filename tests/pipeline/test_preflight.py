@@ -209,7 +209,7 @@ async def test_a_side_that_cannot_be_reached_is_named(side: str) -> None:
 
 @pytest.mark.anyio
 async def test_what_cannot_be_looked_at_is_refused() -> None:
-    with pytest.raises(InputError, match="cannot be looked at by one control user"):
+    with pytest.raises(InputError, match="cannot be tested by one control user"):
         await look("http://127.0.0.1:9", overrides=("verify.enabled=false",))
 
 

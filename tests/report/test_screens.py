@@ -19,6 +19,7 @@ from loadcheck.compare.history import Past, Range
 from loadcheck.compare.trend import trend as build_trend
 from loadcheck.errors import Problem
 from loadcheck.report import capacity, comparison, listing, preview, terminal, trend
+from loadcheck.report.markdown import trend_markdown
 from loadcheck.result.catalogue import Entry
 from tests.report.test_capacity import PROBES
 from tests.report.test_capacity import document as searched
@@ -330,3 +331,10 @@ def test_no_line_of_a_screen_is_wider_than_the_terminal(name: str, width: int) -
 
 def test_there_is_no_screen_that_nothing_shows() -> None:
     assert {path.stem for path in SCREENS.glob("*.txt")} == set(DRAWN)
+
+
+def test_a_trend_in_markdown_mentions_nobody() -> None:
+    document = trended()
+    first, *rest = document["histories"]
+    text = trend_markdown({**document, "histories": [{**first, "name": "@team ~x~ $y$"}, *rest]})
+    assert "\\@team \\~x\\~ \\$y\\$" in text
