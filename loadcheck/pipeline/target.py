@@ -34,7 +34,7 @@ from loadcheck.load.transport.dial import Dialer
 from loadcheck.load.transport.failures import reason
 from loadcheck.load.transport.routes import Proxies, RoutedTransport, Routes, is_loopback
 from loadcheck.report import otel as telemetry
-from loadcheck.scenario.model import Scenario
+from loadcheck.scenario.model import Scenario, Tls
 from loadcheck.secrets import without_userinfo
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.workflow.exchange import DEFAULT_PORTS, Origin
@@ -280,8 +280,11 @@ def client_of(settings: TransportSettings, *, timeout_s: float) -> httpx.AsyncCl
 
 def tls_problems(scenario: Scenario) -> list[Problem]:
     """Return why the TLS files cannot be used."""
+    tls = scenario.target.tls
+    if tls == Tls(verify=tls.verify):  # it names none
+        return []
     try:
-        client_context(scenario.target.tls)
+        client_context(tls)
     except InputError as error:
         return [scenario.problem(each.key, each.message, each.remedy) for each in error.problems]
     return []

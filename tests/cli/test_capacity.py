@@ -159,6 +159,7 @@ def test_the_budget_of_time_ends_a_probe(loadcheck: Loadcheck, tmp_path: Path) -
     assert ended.code == 3, ended.stderr
 
 
+@pytest.mark.long
 def test_an_interrupt_leaves_what_is_known(loadcheck: Loadcheck, tmp_path: Path) -> None:
     process = loadcheck.start("capacity", scenario(tmp_path, ""), "--set", "capacity.recovery=1m")
     until = time.monotonic() + 60

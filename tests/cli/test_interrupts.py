@@ -208,6 +208,7 @@ def test_a_terminal_sees_a_live_view_that_is_wiped_at_the_end(
     assert "PASS" in text.rpartition("\x1b[J")[2]
 
 
+@pytest.mark.long
 def test_no_color_is_honoured_on_a_terminal(loadcheck: Loadcheck, smoke: Path) -> None:
     _, text = on_a_terminal(loadcheck, "run", smoke, "--quiet", NO_COLOR="1")
     assert "PASS" in text

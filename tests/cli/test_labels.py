@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import orjson
+import pytest
 from typer.testing import CliRunner
 
 from loadcheck.cli.app import app
@@ -12,6 +13,7 @@ from tests.cli.conftest import SCENARIOS, Loadcheck
 SHORT = ("run", SCENARIOS / "smoke.toml", "-s", "load.duration=500ms", "--quiet")
 
 
+@pytest.mark.long
 def test_labels_stand_in_results_lists_comparisons_and_junit(loadcheck: Loadcheck) -> None:
     done = loadcheck(*SHORT, "--label", "env=staging", "--label", "commit=abc", "-o", "r/a.json")
     assert done.code == 0, done.stderr

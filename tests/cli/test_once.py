@@ -100,7 +100,7 @@ def test_a_set_up_that_fails_ends_the_run_before_the_load(
 
 @pytest.mark.long
 def test_a_set_up_that_does_not_end_is_taken_back(running: Running) -> None:
-    running.service.count_s = 30.0
+    running.service.count_s = 10.0
     document = running.run(**{"setup.workflow": "prepareAndCheck", "setup.timeout": "1500ms"})
     error = "the set-up failed: it was not over within 1.5 s behind the step makeProject"
     assert document["run"]["error"] == error

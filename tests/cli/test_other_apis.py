@@ -52,6 +52,7 @@ def test_points_are_deleted_at_the_end_of_the_run(loadcheck: Loadcheck) -> None:
     assert "deletion    200 users are deleted" in ended.stdout
 
 
+@pytest.mark.long
 def test_a_document_with_quirks_runs_unchanged_and_strict_refuses_it(
     loadcheck: Loadcheck, smoke: Path, tmp_path: Path
 ) -> None:

@@ -85,6 +85,7 @@ def test_a_killed_run_is_judged_from_what_it_had_saved(
     assert asked.code in (0, 3)
 
 
+@pytest.mark.long
 def test_the_export_decides_event_by_event(
     loadcheck: Loadcheck, smoke: Path, service: Service
 ) -> None:
@@ -126,6 +127,7 @@ def test_several_events_a_copy_are_told_apart(
     assert document(loadcheck)["reconciliations"][-1]["export"]["events"] == 600
 
 
+@pytest.mark.long
 def test_a_run_on_the_embedded_emulator_cannot_be_asked_again(
     loadcheck: Loadcheck, smoke: Path
 ) -> None:

@@ -20,6 +20,7 @@ QUICK = (
 )
 
 
+@pytest.mark.long
 def test_one_run_leaves_the_same_files_as_the_commands_for_each(
     loadcheck: Loadcheck, smoke: Path
 ) -> None:

@@ -247,6 +247,7 @@ def test_a_closed_load(loadcheck: Loadcheck, smoke: Path) -> None:
     assert result["load"]["max_in_flight"] == 20
 
 
+@pytest.mark.long
 def test_the_same_load_over_httpx(loadcheck: Loadcheck, smoke: Path) -> None:
     ended = loadcheck("run", smoke, "--set", "target.transport=httpx")
     assert ended.code == 0, ended.stdout
@@ -318,6 +319,7 @@ def test_a_real_service_needs_consent(loadcheck: Loadcheck) -> None:
     assert ended.results == []
 
 
+@pytest.mark.long
 def test_a_disk_that_fills_up_costs_the_file_but_not_the_verdict(
     loadcheck: Loadcheck, smoke: Path
 ) -> None:

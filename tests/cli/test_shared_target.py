@@ -50,6 +50,7 @@ def test_two_runs_in_a_row_both_pass(loadcheck: Loadcheck, smoke: Path, service:
         assert (seen["uniques"], seen["baseline"], seen["isolation"]) == (200, 0, "filter")
 
 
+@pytest.mark.long
 def test_two_runs_at_once_both_pass(loadcheck: Loadcheck, smoke: Path, service: list[str]) -> None:
     runs = [loadcheck.start("run", smoke, *service) for _ in range(2)]
     for process in runs:

@@ -42,6 +42,7 @@ def test_a_reader_that_goes_ends_nothing(loadcheck: Loadcheck, smoke: Path) -> N
     assert process.wait(timeout=60) == verdict(loadcheck)
 
 
+@pytest.mark.long
 def test_a_terminal_that_is_closed_ends_nothing(loadcheck: Loadcheck, smoke: Path) -> None:
     main, side = pty.openpty()
     process = loadcheck.start("run", smoke, *SHORT, stdout=side, stderr=side, env={"TERM": "xterm"})

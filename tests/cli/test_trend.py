@@ -53,6 +53,7 @@ def edited(path: Path, **sections: Any) -> None:
     path.write_bytes(orjson.dumps(document))
 
 
+@pytest.mark.long
 def test_the_first_run_behind_a_change_is_named_and_asked_for_exits_4(
     loadcheck: Loadcheck, folder: Path
 ) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import Loadcheck
 
 EACH = ("--set", "verify.query=each", "--set", "load.duration=1")
 
 
+@pytest.mark.long
 def test_copies_of_several_steps_have_a_time_of_their_own(
     loadcheck: Loadcheck, smoke: Path
 ) -> None:

@@ -112,15 +112,16 @@ def client_context(tls: Tls) -> ssl.SSLContext:
             ) from None
     for name in ("ca", "cert", "key"):
         _look_at(name, getattr(tls, name))
-    context = ssl.create_default_context()
-    if tls.ca is not None:
+    if tls.ca is None:
+        context = ssl.create_default_context()  # which takes 20 ms: hundreds of authorities
+        if not context.cert_store_stats()["x509_ca"]:
+            context.load_verify_locations(certifi.where())
+    else:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         try:
             context.load_verify_locations(tls.ca)
         except (OSError, ssl.SSLError) as error:
             raise _unusable("ca", "certificates in PEM form", error) from None
-    elif not context.cert_store_stats()["x509_ca"]:
-        context.load_verify_locations(certifi.where())
     if tls.cert is not None:
         try:
             # without a password a prompt on the terminal would hold up the run
