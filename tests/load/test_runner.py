@@ -326,6 +326,15 @@ def test_stop_ends_the_schedule_and_follows_what_is_under_way() -> None:
     assert ran.took_s < 6
 
 
+def test_stop_is_noticed_in_the_middle_of_a_long_wait() -> None:
+    async def stop(runner: Runner) -> None:
+        await trio.sleep(15)
+        runner.stop()
+
+    ran = run(OneStep(), at_once, rate=0.1, duration_s=100, beside=stop)
+    assert 15 <= ran.took_s <= 15.2
+
+
 def test_a_second_step_has_no_due_time_of_its_own() -> None:
     ran = run(TwoSteps(), lambda *_: (0.1, 200))
     first, second = ran.record.steps
