@@ -1,6 +1,6 @@
 """The configuration as frozen values; times in milliseconds (``_ms``), sizes in bytes.
 
-Durations as people write them: "500ms", "2s", "5m", "1h", "7d", or a number of seconds.
+:func:`milliseconds` reads the durations of a configuration, :func:`duration` writes them.
 """
 
 from __future__ import annotations
