@@ -1,6 +1,6 @@
 """Asks again about a stored run, from its results file alone.
 
-Puts a later answer into a stored result: findings, thresholds and the verdict.
+The later answer goes into the stored result: findings, thresholds and the verdict.
 """
 
 from __future__ import annotations
