@@ -311,6 +311,39 @@ def test_a_command_that_starts_no_worker_is_told(
     assert not ended.results
 
 
+_ASKS = """
+import sys
+sys.stderr.write("The authenticity of far cannot be established.\\nToken {token}? (yes/no) ")
+sys.stderr.flush()
+sys.stdin.read()
+"""
+
+
+@pytest.mark.long
+def test_what_a_command_asks_is_shown_while_it_waits(
+    loadcheck: Loadcheck, smoke: Path, tmp_path: Path
+) -> None:
+    token = "hush-hush-4711"
+    asks = tmp_path / "asks.py"
+    asks.write_text(_ASKS.format(token=token))
+    process = loadcheck.start(
+        *("run", smoke, "--prefix", f"{sys.executable} {asks}"),
+        *("--set", 'inputs.eventProperties={ token = { env = "TOKEN" } }'),
+        env={"TOKEN": token},
+    )
+    assert process.stderr is not None
+    line = ""
+    while "which says" not in line:
+        line = process.stderr.readline()
+        assert line
+    place = f"{sys.executable} {asks}"
+    assert line == f"waiting for worker 1 on {place}, which says: Token ***? (yes/no)\n"
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert not loadcheck.results()
+
+
 _RELAY = """
 import os, subprocess, sys, threading
 from loadcheck.pipeline.shards.remote import Unframer, frame
