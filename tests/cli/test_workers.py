@@ -328,7 +328,7 @@ def test_what_a_command_asks_is_shown_while_it_waits(
     asks.write_text(_ASKS.format(token=token))
     process = loadcheck.start(
         *("run", smoke, "--prefix", f"{sys.executable} {asks}"),
-        *("--set", 'inputs.eventProperties={ token = { env = "TOKEN" } }'),
+        *("--set", 'inputs.eventType={ env = "TOKEN" }'),
         env={"TOKEN": token},
     )
     assert process.stderr is not None
