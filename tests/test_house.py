@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -101,6 +103,68 @@ def broken_rules(path: Path) -> Iterator[str]:
 def test_every_module_keeps_the_rules_of_the_house() -> None:
     found = {str(path.relative_to(ROOT)): list(broken_rules(path)) for path in MODULES}
     assert {name: broken for name, broken in found.items() if broken} == {}
+
+
+def named(path: Path) -> str:
+    """Return the dotted name of a module."""
+    parts = path.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported(tree: ast.Module, names: set[str]) -> Iterator[str]:
+    """Yield the modules of the house that a module imports, at its top or inside a function."""
+    for part in ast.walk(tree):
+        if isinstance(part, ast.Import):
+            yield from (alias.name for alias in part.names if alias.name in names)
+        elif isinstance(part, ast.ImportFrom) and part.module is not None:
+            inner = {f"{part.module}.{alias.name}" for alias in part.names}
+            yield from inner & names or {part.module} & names
+
+
+def circle(graph: Mapping[str, set[str]]) -> list[str]:
+    """Return a circle of modules; empty if there is none."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+NAMES = {named(path): path for path in MODULES}
+IMPORTS = {
+    name: set(imported(ast.parse(path.read_text()), set(NAMES))) for name, path in NAMES.items()
+}
+
+
+def test_no_module_imports_itself_by_a_detour() -> None:
+    assert circle(IMPORTS) == []
+    assert set(circle({"a": {"b"}, "b": {"c"}, "c": {"a"}})) == {"a", "b", "c"}
+
+
+def test_below_the_pipeline_a_scenario_is_its_model_alone() -> None:
+    def room(name: str) -> str:
+        return name.partition(".")[2].partition(".")[0]
+
+    readers = {"scenario", "pipeline", "draft", "api", "cli"}
+    found = {
+        (name, each)
+        for name, imports in IMPORTS.items()
+        for each in imports
+        if room(each) == "scenario" and not each.startswith("loadcheck.scenario.model")
+        if room(name) not in readers
+    }
+    assert found == set()
+    assert any("loadcheck.scenario.model" in imports for imports in IMPORTS.values())
+
+
+def test_the_emulator_is_parted_from_every_room() -> None:
+    rules = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())["tool"]["importlinter"]
+    (parted,) = (
+        rule for rule in rules["contracts"] if rule.get("source_modules") == ["loadcheck.emulator"]
+    )
+    rooms = {".".join(name.split(".")[:2]) for name in NAMES if "." in name}
+    outside = {"loadcheck.emulator", "loadcheck.__main__"}
+    assert set(parted["forbidden_modules"]) == rooms - outside
 
 
 MAP = (ROOT / "README.md").read_text()

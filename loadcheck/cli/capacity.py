@@ -15,11 +15,11 @@ from loadcheck.cli.overrides import (
     Outputs,
     ScenarioFile,
     Sending,
+    Serving,
     Sharing,
     labelled,
     resolve_output,
 )
-from loadcheck.cli.run import Serving
 from loadcheck.errors import Problem
 
 

@@ -15,8 +15,7 @@ import typer
 
 from loadcheck.cli import terminal
 from loadcheck.cli.outputs import Reports, error_naming, laid_out, spare
-from loadcheck.cli.overrides import Outputs, resolve_output
-from loadcheck.cli.run import Serving
+from loadcheck.cli.overrides import Outputs, Serving, resolve_output
 from loadcheck.cli.web import finish, live_page
 from loadcheck.compare import Stored, compare
 from loadcheck.compare.trend import baseline

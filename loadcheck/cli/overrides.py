@@ -79,6 +79,8 @@ def _fitting(folder: Path, prefix: str, begun: str, suffixes: tuple[str, ...]) -
 
 
 _URL = re.compile(r"https?://", re.IGNORECASE)
+ANY_PORT = "any"
+"""What ``--web`` without a port is given."""
 
 
 def _value(*names: str, metavar: str, text: str, complete: Any = None) -> Any:
@@ -315,6 +317,41 @@ class Sending:
     seed: Seed = None
     consent: Live = False
     yes: Yes = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """What is served while a run or a search goes on."""
+
+    web: Annotated[
+        str | None,
+        typer.Option(
+            "--web",
+            metavar="[=PORT]",
+            help="Show the run on a page while it goes on, and its report at the same address; "
+            "without a port at any that is free.",
+        ),
+    ] = None
+    opened: Annotated[bool, typer.Option("--open", help="Open that page in a browser.")] = False
+    linger: Annotated[
+        str | None,
+        typer.Option(
+            "--web-linger",
+            metavar="TIME",
+            help="Serve the finished report, and the last metrics, for so long, e.g. 10m; "
+            "0: end with the run. Ctrl-C ends it earlier.",
+            show_default="until Ctrl-C on a terminal, else 0",
+        ),
+    ] = None
+    metrics_port: Annotated[
+        str | None,
+        typer.Option(
+            "--metrics-port",
+            metavar="[HOST:]PORT",
+            help="Serve metrics for Prometheus at /metrics while the run goes on, on loopback "
+            "unless a host is named. Dashboard: loadcheck explain --grafana.",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 from typer.core import TyperCommand
 
 from loadcheck.cli.overrides import (
+    ANY_PORT,
     Asking,
     Changes,
     KeepGoing,
@@ -18,48 +18,12 @@ from loadcheck.cli.overrides import (
     Result,
     ScenarioFile,
     Sending,
+    Serving,
     Sharing,
     labelled,
     resolve_output,
 )
 from loadcheck.cli.plan import ForceLimits
-
-ANY_PORT = "any"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Serving:
-    """What is served while a run or a search goes on."""
-
-    web: Annotated[
-        str | None,
-        typer.Option(
-            "--web",
-            metavar="[=PORT]",
-            help="Show the run on a page while it goes on, and its report at the same address; "
-            "without a port at any that is free.",
-        ),
-    ] = None
-    opened: Annotated[bool, typer.Option("--open", help="Open that page in a browser.")] = False
-    linger: Annotated[
-        str | None,
-        typer.Option(
-            "--web-linger",
-            metavar="TIME",
-            help="Serve the finished report, and the last metrics, for so long, e.g. 10m; "
-            "0: end with the run. Ctrl-C ends it earlier.",
-            show_default="until Ctrl-C on a terminal, else 0",
-        ),
-    ] = None
-    metrics_port: Annotated[
-        str | None,
-        typer.Option(
-            "--metrics-port",
-            metavar="[HOST:]PORT",
-            help="Serve metrics for Prometheus at /metrics while the run goes on, on loopback "
-            "unless a host is named. Dashboard: loadcheck explain --grafana.",
-        ),
-    ] = None
 
 
 class PortAfterWeb(TyperCommand):

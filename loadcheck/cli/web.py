@@ -13,7 +13,7 @@ import anyio
 
 from loadcheck.cli import terminal
 from loadcheck.cli.exits import Screen
-from loadcheck.cli.run import ANY_PORT, Serving
+from loadcheck.cli.overrides import ANY_PORT, Serving
 from loadcheck.documents import parse_duration
 from loadcheck.errors import InputError, Problem
 from loadcheck.pipeline.target import metrics_settings

@@ -1,10 +1,8 @@
-"""Where in a TOML text each key and each array entry stands: ``tomllib`` does not say.
+"""TOML files as nodes that know their lines, or the one problem that prevents it.
 
-The scanner reads the shape of a document and skips its values. It does not judge: where the text
-is not TOML it stops and returns what it has found, and ``tomllib`` reports what is wrong. Its cost
-is linear in the text, and it refuses nesting that would exhaust a recursive reader.
-
-From a file to a document that knows its lines, or to the one problem that prevents it.
+``tomllib`` does not say where a key stands, so a scanner reads the shape of the text and skips its
+values. It does not judge: where the text is not TOML it stops, and ``tomllib`` reports what is
+wrong. Its cost is linear, and it refuses nesting that would exhaust a recursive reader.
 """
 
 from __future__ import annotations

@@ -23,12 +23,11 @@ from loadcheck.measure.intervals import decode, encode
 from loadcheck.measure.record import WORKFLOW
 from loadcheck.measure.timeline import COUNTS, FIGURES, LEVELS
 from loadcheck.pipeline.labels import new_id
-from loadcheck.pipeline.reconcile import OWN_CHECKS
 from loadcheck.result import OUTCOMES, Document
 from loadcheck.result import document as documents
 from loadcheck.result.schema import SCHEMA
 from loadcheck.scenario.model import Threshold
-from loadcheck.verify import Finding, Verdict, overall, worst
+from loadcheck.verify import OWN_CHECKS, Finding, Verdict, overall, worst
 from loadcheck.verify.metrics import Kind, Measured, Metric, MetricNames
 from loadcheck.verify.thresholds import parse
 

@@ -1,6 +1,6 @@
 """Asks again about a stored run, from its results file alone.
 
-Puts a later answer into a stored result: findings, thresholds and the verdict.
+The later answer goes into the stored result: findings, thresholds and the verdict.
 """
 
 from __future__ import annotations
@@ -47,7 +47,15 @@ from loadcheck.result import document as documents
 from loadcheck.result.store import ResultFile, read
 from loadcheck.scenario.model import Scenario
 from loadcheck.secrets import SHORTEST, cover, credentials, keep, redactor, too_short
-from loadcheck.verify import Consistency, Finding, SentCounts, Verdict, overall, worst
+from loadcheck.verify import (
+    OWN_CHECKS,
+    Consistency,
+    Finding,
+    SentCounts,
+    Verdict,
+    overall,
+    worst,
+)
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.controls import ControlResult
 from loadcheck.verify.evidence import Observation
@@ -59,11 +67,6 @@ from loadcheck.verify.session import Verification, VerificationResult, moments
 from loadcheck.verify.thresholds import ParsedThreshold
 from loadcheck.verify.visibility import AckCurve, visibility
 from loadcheck.workflow.identity import Run
-
-OWN_CHECKS = frozenset(
-    {"target", "generator", "shard", "aborted", "load", "threshold", "transport"}
-)
-"""Findings of the run itself, which no later answer changes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """The results file: its schema, how it is written so that nothing is lost, how it is read.
 
-The building blocks of the JSON Schemas of loadcheck's files, and the check against them.
+Here are the building blocks of the JSON Schemas of all files of loadcheck, and the check against
+them.
 """
 
 from __future__ import annotations
@@ -114,7 +115,7 @@ PERCENTILES: Mapping[str, float] = {
 def histogram() -> dict[str, Shape]:
     """Return what a histogram has."""
     names = ("median", "90th percentile", "95th percentile", "99th percentile")
-    shown = zip(PERCENTILES, (*names, "99.9th percentile", "longest"), strict=True)
+    shown = zip(PERCENTILES, (*names, "99.9th percentile", "maximum"), strict=True)
     return {
         "count": count("Samples."),
         **{

@@ -1,12 +1,7 @@
-"""``[load]``: how many copies, and when.
+"""``[load]`` and what goes with it: ``[retry] [timeouts] [capacity] [limits] thresholds``.
 
-``[retry]`` and ``[timeouts]``: how long and how often one copy tries.
-
-``[capacity]``: how ``loadcheck capacity`` searches for the highest rate that holds.
-
-``[limits.STEP]``: what a step that the service meters may ask of it.
-
-``thresholds``: what must hold, and what ends a load early when it does not.
+How many copies and when; how long and how often one tries; how the highest rate is searched for;
+what a step may ask of the service; what must hold, and what ends a load when it does not.
 """
 
 from __future__ import annotations

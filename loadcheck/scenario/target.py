@@ -1,6 +1,6 @@
-"""``[target]``, who receives the load, and the workflow's inputs.
+"""``[target]``, who receives the load; ``[inputs]``; and ``[setup]`` and ``[teardown]``.
 
-Those are values of the scenario, and credentials from the environment.
+Inputs are values of the scenario, and credentials from the environment.
 """
 
 from __future__ import annotations

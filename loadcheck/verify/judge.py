@@ -136,7 +136,7 @@ def check_target(evidence: RunEvidence) -> Iterator[Finding]:
         yield Finding(check="target", verdict=Verdict.UNKNOWN, summary=summary)
 
 
-def check_abort(evidence: RunEvidence) -> Iterator[Finding]:
+def check_aborted(evidence: RunEvidence) -> Iterator[Finding]:
     """Report a threshold that ended the load early."""
     if evidence.aborted is not None:
         yield evidence.aborted.finding()
@@ -145,7 +145,7 @@ def check_abort(evidence: RunEvidence) -> Iterator[Finding]:
 _OF_LOST = ("index", "why", "heard_s", "at_s", "indeterminate")
 
 
-def check_shards(evidence: RunEvidence) -> Iterator[Finding]:
+def check_shard(evidence: RunEvidence) -> Iterator[Finding]:
     """Report which workers were lost, and what that leaves open."""
     lost = evidence.lost
     if not lost:
@@ -359,7 +359,7 @@ def judge(
     target = compose([check_target])(evidence)
     consistent = worst(finding.verdict for finding in (*findings, *target)) if checked else None
     every += [*target, *_joined(compose([check_generator, check_shortage])(evidence))]
-    every += compose([check_shards, check_abort])(evidence)
+    every += compose([check_shard, check_aborted])(evidence)
     if not (checked or judged or figures.record.acknowledged):
         every.append(NOTHING_DONE)
     if evidence.lost:

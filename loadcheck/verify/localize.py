@@ -1,6 +1,6 @@
 """Names the lost, the duplicated and the unexpected, from the ledger and counts by bucket.
 
-Outages: stretches of send order in which users are missing.
+An outage is a stretch of send order in which users are missing.
 """
 
 from __future__ import annotations

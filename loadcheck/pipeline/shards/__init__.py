@@ -19,7 +19,7 @@ import sys
 import time
 import warnings
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,6 +31,7 @@ from loadcheck.load.slices import Slice
 from loadcheck.load.transport.routes import is_loopback
 from loadcheck.pipeline.shards.coordinator import ShardedEngine
 from loadcheck.pipeline.shards.machine import cores
+from loadcheck.pipeline.shards.members import READY_S
 from loadcheck.pipeline.shards.remote import (
     Child,
     Engine,
@@ -245,6 +246,8 @@ _SEND_S: Final = 5.0
 _SLOWEST: Final = 1_000_000
 """Bytes in a second that a network carries: a scenario's files may take longer than a word."""
 _LEAVE_S: Final = 2.0
+_LOOK_S: Final = 0.2
+"""How often we look whether Dask has lost a worker."""
 
 
 class Host:
@@ -404,16 +407,18 @@ class DaskEngine:
         """Start a shard on the worker of that number."""
         seat = self._seats[index]
         try:
-            actor = await self._client.submit(
+            placed = self._client.submit(
                 Host, actor=True, pure=False, workers=[seat], allow_other_workers=False
             )
-            await actor.start()
+            # a worker that went away a moment ago is waited for by Dask, for ever
+            async with asyncio.timeout(READY_S):
+                actor = await placed
+                await _unless_lost(actor.start(), placed)
         except Exception as error:  # noqa: BLE001  # told with its remedy
-            why = str(error).splitlines()[:1] or [type(error).__name__]
-            message = f"worker {index + 1} cannot be started on {seat}: {why[0]}"
+            message = f"worker {index + 1} cannot be started on {seat}: {_why(error)}"
             remedy = "is the same version of loadcheck installed on the cluster's workers?"
             raise InputError(Problem(message=message, remedy=remedy)) from None
-        return _Seat(actor, seat)
+        return _Seat(actor, seat, placed)
 
     async def close(self) -> None:
         """Leave the cluster as it was."""
@@ -424,14 +429,50 @@ class DaskEngine:
             self._client = None
 
 
+async def _unless_lost(call: Awaitable[_Started], placed: Any) -> _Started:
+    """Return what an actor answers.
+
+    A call alone waits for ever when Dask hears of its worker's end before the call does.
+
+    Args:
+        call: Of the actor.
+        placed: Dask's future of the actor: finished for as long as its worker is there.
+
+    Raises:
+        ConnectionError: Dask has lost the worker.
+    """
+    answer = asyncio.ensure_future(call)
+    try:
+        while not (await asyncio.wait({answer}, timeout=_LOOK_S))[0]:
+            if placed.status != "finished":
+                raise ConnectionError("it was lost")
+        return answer.result()
+    finally:
+        answer.cancel()
+
+
+def _why(error: Exception) -> str:
+    """Return what an error of Dask's says, in one line."""
+    if isinstance(error, TimeoutError):
+        return f"nothing came of it within {READY_S:g} s"
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 class _Seat:
-    """A shard behind an actor."""
+    """A shard behind an actor.
+
+    Args:
+        actor: Its host.
+        where: The worker on which it is.
+        placed: Dask's future of the actor.
+    """
 
     said = ""
 
-    def __init__(self, actor: Any, where: str) -> None:
+    def __init__(self, actor: Any, where: str, placed: Any) -> None:
         self.where = where
         self._actor = actor
+        self._placed = placed
         self._unframer = Unframer()
         self._came: deque[dict[str, Any]] = deque()
         self._sending = asyncio.Lock()
@@ -455,10 +496,10 @@ class _Seat:
         """Return what comes next, and when it came."""
         while not self._came:
             try:
-                data = await self._actor.pull(_PULL_S)
+                data = await _unless_lost(self._actor.pull(_PULL_S), self._placed)
             except Exception as error:  # noqa: BLE001  # whatever it is, nobody can reach it
-                why = str(error).splitlines()[:1] or [type(error).__name__]
-                return time.monotonic_ns(), Gone(why=f"its Dask worker: {why[0]}", certain=False)
+                why = f"its Dask worker: {_why(error)}"
+                return time.monotonic_ns(), Gone(why=why, certain=False)
             self._came += self._unframer.feed(data)
         message = self._came.popleft()
         if message["is"] == "gone":

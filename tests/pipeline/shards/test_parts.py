@@ -40,7 +40,15 @@ from loadcheck.pipeline.shards.members import (
     version_problems,
 )
 from loadcheck.pipeline.shards.merged import ShardRecord
-from loadcheck.pipeline.shards.remote import HERE, FrameError, Message, Secret, Unframer, frame
+from loadcheck.pipeline.shards.remote import (
+    HERE,
+    FrameError,
+    Gone,
+    Message,
+    Secret,
+    Unframer,
+    frame,
+)
 from loadcheck.pipeline.shards.shard import UNUSABLE, hello
 from loadcheck.pipeline.shards.spec import ShardSpec, inline_secrets, mark, variables
 from loadcheck.scenario.model import Input, OpenLoad
@@ -253,10 +261,15 @@ def test_a_variable_that_the_worker_lacks_is_named_and_not_shown(
 
 
 class _Away:
-    """Stands for an actor that cannot be reached for a while."""
+    """Stands for an actor that cannot be reached for a while, and for Dask's future of it."""
 
     def __init__(self) -> None:
         self.is_cut, self.came = True, b""
+        self.status = "finished"
+
+    async def pull(self, _: float) -> bytes:
+        await asyncio.sleep(60)
+        return b""
 
     async def push(self, data: bytes) -> None:
         if self.is_cut:
@@ -269,7 +282,7 @@ def test_what_did_not_get_through_is_told_when_it_does(monkeypatch: pytest.Monke
 
     async def tell() -> list[str]:
         actor = _Away()
-        seat = shards._Seat(actor, "a worker")
+        seat = shards._Seat(actor, "a worker", actor)
         await seat.send({"is": "stop"})
         await seat.send({"is": "outputs"})
         assert not actor.came
@@ -278,6 +291,19 @@ def test_what_did_not_get_through_is_told_when_it_does(monkeypatch: pytest.Monke
         return [message["is"] for message in Unframer().feed(actor.came)]
 
     assert asyncio.run(tell()) == ["stop", "outputs", "ping", "ping"]
+
+
+def test_a_worker_that_dask_has_lost_is_gone_though_a_call_still_waits() -> None:
+    async def lose() -> tuple[int, object]:
+        actor = _Away()
+        receiving = asyncio.ensure_future(shards._Seat(actor, "a worker", actor).receive())
+        await asyncio.sleep(0.5)
+        assert not receiving.done(), "it is still there"
+        actor.status = "lost"
+        return await asyncio.wait_for(receiving, 30)
+
+    _, said = asyncio.run(lose())
+    assert said == Gone(why="its Dask worker: it was lost", certain=False)
 
 
 @pytest.mark.parametrize(
