@@ -645,8 +645,8 @@ class MergedFigures:
             figures["rate"] = tried / length_s if length_s else None
             return Measured.exactly(figures.get(name))
         copies, load, seen = document["copies"], document["load"], document["consistency"]
-        ended = sum(copies[each] for each in ("acknowledged", "rejected", "indeterminate"))
-        ended -= document["generator"]["unsent"]
+        # no other copy is known to have been one: a lost worker may have sent none of the rest
+        ended = copies["started"] - document["generator"]["unsent"]
         known: dict[str, float | None] = {
             **{key: value for key, value in copies.items() if key != "planned"},
             "error_rate": (ended - copies["acknowledged"]) / ended if ended else None,

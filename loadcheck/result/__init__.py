@@ -130,11 +130,13 @@ def histogram() -> dict[str, Shape]:
 def outcomes() -> dict[str, Shape]:
     """Return the numbers of copies by outcome."""
     return {
-        "started": count("Begun."),
+        "started": count("Begun for certain: of a lost worker those that it reported."),
         "skipped": count("Due while max_in_flight were under way; never sent."),
         "acknowledged": count("The service said yes."),
         "rejected": count("Certainly without effect."),
-        "indeterminate": count("May or may not have taken effect."),
+        "indeterminate": count(
+            "May or may not have taken effect; those that a lost worker may have sent included."
+        ),
     }
 
 

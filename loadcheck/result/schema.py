@@ -482,7 +482,9 @@ def _load() -> Shape:
         {
             "asked_rate": maybe(amount("Mean, copies/s; null for a closed load.")),
             "peak_rate": maybe(amount("The highest asked for, copies/s.")),
-            "reached_rate": amount("Copies started per second of load."),
+            "reached_rate": amount(
+                "Copies started per second of load: at least so many where a worker was lost."
+            ),
             "reached_ratio": maybe(amount("Reached over asked, 1 is all.")),
             "duration_s": amount("How long copies were started."),
             "retries": count("Attempts beyond the first."),

@@ -16,8 +16,8 @@ from urllib.parse import SplitResult
 from loadcheck.documents import split_http_url, with_scheme
 from loadcheck.documents.document import Node
 from loadcheck.documents.files import UnreadableError, is_file, read_file
-from loadcheck.documents.toml import nearest, nearest_file
-from loadcheck.errors import Problem, ScenarioError, did_you_mean
+from loadcheck.documents.toml import nearest_file
+from loadcheck.errors import Problem, ScenarioError, did_you_mean, nearest
 from loadcheck.scenario import grammar
 from loadcheck.scenario.data import check_drawn
 from loadcheck.scenario.model import Input, Once, Target, Tls

@@ -160,7 +160,8 @@ def check_shard(evidence: RunEvidence) -> Iterator[Finding]:
         left = "No copy was sent"
     elif unknown:
         left = f"What {they} had not reported, {many(unknown, 'copies')}, may or may not have been "
-        left += f"sent{_until(lost)}; the target was not given the load that was asked for"
+        left += f"sent{_until(lost)}; rates hold only what was reported, and the target was not "
+        left += "given the load that was asked for"
     else:
         left = (
             f"What became of all that {they} sent is known; the load, or what was measured of it, "

@@ -103,8 +103,8 @@ class ShardedEngine:
         parts = [Slice(index=each, of=len(specs), together=together) for each in range(len(specs))]
         await launch(self._engine, parts, self._welcome)
         self.record = MergedRecord(self._empty, [shard.record for shard in self._crew])
-        self.notes += await greet(self._crew)
-        await prepare(self._crew, specs, fingerprint)
+        self.notes += await greet(self._crew, self.announce)
+        await prepare(self._crew, specs, fingerprint, self.announce)
 
     def _welcome(self, shard: Member) -> None:
         self._crew.add(shard)

@@ -332,7 +332,7 @@ class _Load:
 
     def _note(self) -> None:
         record = self.engine.record
-        acknowledged, possible = record.acknowledged, record.started - record.rejected
+        acknowledged, possible = record.acknowledged, record.possible
         if self._arrivals is not None:
             acknowledged, possible, _ = self._arrivals.look(record)
         begun = self._part.number(record.started + record.skipped) * record.most_uploads
