@@ -80,8 +80,11 @@ def forwards(tree: ast.Module) -> bool:
 
 def imports_for_types(tree: ast.Module) -> bool:
     """Return whether a module imports something for annotations alone."""
-    names = (part for part in ast.walk(tree) if isinstance(part, ast.Name | ast.Attribute))
-    return any("TYPE_CHECKING" in ast.unparse(each) for each in names)
+    return any(
+        (isinstance(part, ast.Name) and part.id == "TYPE_CHECKING")
+        or (isinstance(part, ast.Attribute) and part.attr == "TYPE_CHECKING")
+        for part in ast.walk(tree)
+    )
 
 
 def broken_rules(path: Path) -> Iterator[str]:

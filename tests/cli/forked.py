@@ -28,7 +28,6 @@ from typing import Self
 ROOT = Path(__file__).resolve().parents[2]
 # what commands import, most of it only when they need it
 _READ_AHEAD = (
-    "loadcheck.cli.app",
     "loadcheck.cli.outputs",
     "loadcheck.cli.terminal",
     "loadcheck.cli.web",
@@ -155,10 +154,14 @@ def _serve(requests: socket.socket) -> tuple[list[str], str, dict[str, str]] | N
 
 
 def _main() -> None:
+    import typer.main  # noqa: PLC0415 - in the process that forks only
+
+    from loadcheck.cli.app import app  # noqa: PLC0415
+
     for name in _READ_AHEAD:
         importlib.import_module(name)
-    with suppress(ModuleNotFoundError):
-        importlib.import_module("pydantic")  # of newer versions of typer, at the first argument
+    # what typer imports at the first argument that it reads
+    typer.main.get_command(app).make_context("loadcheck", ["list"])
     # no child looks through what all of them share, which would copy every page of it
     gc.collect()
     gc.freeze()
