@@ -11,7 +11,7 @@ import json
 import re
 import tomllib
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any
 
 from loadcheck.documents.document import Node, annotate, dotted
 from loadcheck.documents.files import UnreadableError, read_file
-from loadcheck.errors import Problem, ScenarioError, did_you_mean
+from loadcheck.errors import Problem, ScenarioError, nearest
 
 KeyPath = tuple[str | int, ...]
 
@@ -271,12 +271,6 @@ def read(path: Path, file: str) -> Node:
             )
         ) from None
     return parse(text, file)
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """Return a remedy that names the one of ``names`` nearest to ``name``, "" if none is near."""
-    remedy = did_you_mean(name, names)
-    return remedy if remedy.startswith("did you mean") else ""
 
 
 def _meant(path: Path) -> str:

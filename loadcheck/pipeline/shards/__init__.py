@@ -402,7 +402,7 @@ class DaskEngine:
             message = f"Dask cannot read its TLS files for {self._address}: {why}"
             remedy = f"see which {files} name"
         elif isinstance(error, MemoryError):
-            message = f"what answers at {self._address} is no Dask scheduler"
+            message = f"what answers at {self._address} is not a Dask scheduler"
             remedy = "give the scheduler's own port, not its dashboard's"
         return Problem(key="--scheduler", message=message, remedy=remedy)
 

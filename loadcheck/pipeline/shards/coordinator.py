@@ -265,7 +265,7 @@ class ShardedEngine:
         except (BrokenChangeError, LookupError, TypeError, ValueError) as error:
             certain = await shard.remote.kill()
             told = error if isinstance(error, BrokenChangeError) else repr(error)
-            shard.gone = Gone(why=f"what it tells cannot be used: {told}", certain=certain)
+            shard.gone = Gone(why=f"a message of its cannot be used: {told}", certain=certain)
             self._lose(shard, time.monotonic_ns())
             return True
         if shard.gone is not None:

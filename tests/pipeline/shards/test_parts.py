@@ -634,4 +634,4 @@ def test_a_worker_that_nobody_can_speak_with_says_why() -> None:
         command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=60
     )
     assert ended.returncode == UNUSABLE
-    assert b"its standard input is no pipe: take ssh without -n" in ended.stderr
+    assert b"its standard input is not a pipe: use ssh without -n" in ended.stderr
