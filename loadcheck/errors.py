@@ -243,11 +243,16 @@ class TargetError(LoadcheckError):
     """The target cannot be used: the emulator did not start, the set-up failed."""
 
 
-def did_you_mean(name: str, valid: Iterable[str]) -> str:
-    """Return a remedy that names the valid word nearest to ``name``, or lists all of them."""
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """Return a remedy that names the valid word nearest to ``name``; "" if none is near."""
     known = sorted(valid)
     near = [word for word in known if word.lower() == name.lower()]
     near = near or difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    if near:
-        return f'did you mean "{near[0]}"?'
-    return "expected one of " + ", ".join(known) if known else ""
+    return f'did you mean "{near[0]}"?' if near else ""
+
+
+def did_you_mean(name: str, valid: Iterable[str]) -> str:
+    """Return a remedy that names the valid word nearest to ``name``, or lists all of them."""
+    known = sorted(valid)
+    listed = "expected one of " + ", ".join(known) if known else ""
+    return nearest(name, known) or listed

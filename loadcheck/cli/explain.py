@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from loadcheck.errors import InputError, Problem, did_you_mean
+from loadcheck.errors import InputError, Problem, nearest
 
 
 class Kind(enum.StrEnum):
@@ -107,8 +107,7 @@ def explain(
         return
     found = reference.find(name)
     if not found:
-        near = did_you_mean(name, reference.words())
-        remedy = near if near.startswith("did you mean") else "see loadcheck explain"
+        remedy = nearest(name, reference.words()) or "see loadcheck explain"
         raise InputError(Problem(message=f'nothing is called "{name}"', remedy=remedy))
     texts = [reference.text(entry, color=color, width=width) for entry in found]
     sys.stdout.write("\n".join(texts))

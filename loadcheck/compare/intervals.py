@@ -1,6 +1,6 @@
-"""The intervals of one results file, decoded, checked, and ways to draw them.
+"""The intervals of one results file: decoded, checked, drawn from, and embedded in a comparison.
 
-What a comparison embeds of each run, so that a page can lay one over the other.
+What is embedded lets a page lay one run over the other.
 """
 
 from __future__ import annotations

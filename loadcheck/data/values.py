@@ -31,7 +31,7 @@ import orjson
 from loadcheck.data.order import Bits, blockwise, key_of, mixed
 from loadcheck.data.pools import NoFakerError, faker_pool, word_text
 from loadcheck.documents import format_instant, parse_duration
-from loadcheck.documents.toml import nearest
+from loadcheck.errors import nearest
 
 LITERAL: Final = "$json"
 """The word for JSON in which nothing is drawn."""

@@ -1,12 +1,10 @@
-"""A YAML or JSON document with the line of every value, read within bounds.
+"""Documents that know where each value was written.
 
-YAML is read as 1.2 with the core schema ("no" is a string, so is a date), JSON as JSON. What the
-specification leaves to the parser is refused: duplicate keys, further documents, tags of one's own.
-Size, depth and the number of nodes, aliases expanded, are bounded.
-
-A document whose every value knows where it was written; merging and overriding keep that.
-
-JSON Pointer (RFC 6901).
+A :class:`Node` tree is what TOML is read into: values with their places, which merging and
+overriding keep. A :class:`Document` is YAML or JSON with the line of every value. YAML is read as
+1.2 with the core schema ("no" is a string, so is a date), JSON as JSON; duplicate keys, further
+documents and unknown tags are refused, and size, depth and the number of nodes are bounded.
+JSON Pointers (RFC 6901) lead into either.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import os
 import select
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -168,23 +168,21 @@ def _failed(error: Exception) -> UnreadableError:
 
 def is_file(path: Path) -> bool:
     """Return whether ``path`` is a file that the user may see; a name too long for one is not."""
-    try:
-        return path.is_file()
-    except NO_PATH:
-        return False
+    return _sees(path.is_file)
 
 
 def exists(path: Path) -> bool:
     """Return whether there is anything that the user may see; a name too long is of nothing."""
-    try:
-        return path.exists()
-    except NO_PATH:
-        return False
+    return _sees(path.exists)
 
 
 def is_folder(path: Path) -> bool:
     """Return whether ``path`` is a folder that the user may see; a name too long for one is not."""
+    return _sees(path.is_dir)
+
+
+def _sees(test: Callable[[], bool]) -> bool:
     try:
-        return path.is_dir()
+        return test()
     except NO_PATH:
         return False

@@ -1,10 +1,8 @@
-"""JSON (RFC 8259) and YAML 1.2 texts of the core schema, read with the line of every value.
+"""JSON (RFC 8259) and YAML 1.2 (core schema) as trees of values that know their lines.
 
-PyYAML only splits the text into events: by libyaml, ten times as fast, which its wheels contain.
-Which scalar means what is decided here, so that nothing of the YAML 1.1 that PyYAML would make of
-them comes in ("no" as false, "1:30" as 90, dates).
-
-The tree of a document: JSON values that know their lines, built within bounds.
+PyYAML only splits a text into events, by libyaml where its wheel has it: ten times as fast. What a
+scalar means is decided here, so that nothing of YAML 1.1 comes in ("no" as false, "1:30" as 90,
+dates). Depth and the number of values are bounded.
 """
 
 from __future__ import annotations
@@ -333,10 +331,9 @@ def events(text: str, *, native: bool = True) -> Iterator[Any]:
 
     Args:
         text: The text.
-        native: Let libyaml parse it, if it is there.
+        native: Let libyaml parse it, if it is there; a test holds it to the other parser.
     """
-    loader = _NATIVE if native else yaml.SafeLoader
-    found: Iterator[Any] = yaml.parse(text, Loader=loader)
+    found: Iterator[Any] = yaml.parse(text, Loader=_NATIVE if native else yaml.SafeLoader)
     return found
 
 

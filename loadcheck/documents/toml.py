@@ -1,10 +1,8 @@
-"""Where in a TOML text each key and each array entry stands: ``tomllib`` does not say.
+"""TOML files as nodes that know their lines, or the one problem that prevents it.
 
-The scanner reads the shape of a document and skips its values. It does not judge: where the text
-is not TOML it stops and returns what it has found, and ``tomllib`` reports what is wrong. Its cost
-is linear in the text, and it refuses nesting that would exhaust a recursive reader.
-
-From a file to a document that knows its lines, or to the one problem that prevents it.
+``tomllib`` does not say where a key stands, so a scanner reads the shape of the text and skips its
+values. It does not judge: where the text is not TOML it stops, and ``tomllib`` reports what is
+wrong. Its cost is linear, and it refuses nesting that would exhaust a recursive reader.
 """
 
 from __future__ import annotations
@@ -13,7 +11,7 @@ import json
 import re
 import tomllib
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +19,7 @@ from typing import Any
 
 from loadcheck.documents.document import Node, annotate, dotted
 from loadcheck.documents.files import UnreadableError, read_file
-from loadcheck.errors import Problem, ScenarioError, did_you_mean
+from loadcheck.errors import Problem, ScenarioError, nearest
 
 KeyPath = tuple[str | int, ...]
 
@@ -273,12 +271,6 @@ def read(path: Path, file: str) -> Node:
             )
         ) from None
     return parse(text, file)
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """Return a remedy that names the one of ``names`` nearest to ``name``, "" if none is near."""
-    remedy = did_you_mean(name, names)
-    return remedy if remedy.startswith("did you mean") else ""
 
 
 def _meant(path: Path) -> str:

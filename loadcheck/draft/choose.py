@@ -11,7 +11,7 @@ from loadcheck.documents.document import format_pointer
 from loadcheck.draft import words
 from loadcheck.draft.fields import Field
 from loadcheck.draft.operations import Candidate
-from loadcheck.errors import DraftError, Problem, did_you_mean
+from loadcheck.errors import DraftError, Problem, did_you_mean, nearest
 
 _Draft = TypeVar("_Draft")
 
@@ -280,8 +280,7 @@ def _named(found: Sequence[Candidate], wish: str, option: str, source: str) -> C
     if fitting:
         raise _undecided(fitting, option, f'be "{wish}"', source)
     known = [each.name for each in found] + [each.operation.path for each in found]
-    near = did_you_mean(wish, known)
-    remedy = near if near.startswith("did") else _listed("expected one of ", found)
+    remedy = nearest(wish, known) or _listed("expected one of ", found)
     message = f'{option}: there is no operation "{wish}"'
     raise DraftError(Problem(message=message, file=source, remedy=remedy))
 
@@ -299,8 +298,8 @@ def _field(fields: Sequence[Field], wish: str, option: str, where: str) -> Field
         message = f'{option}: "{wish}" may be {names} in {where}'
         problem = Problem(message=message, remedy=f"say which: {option} {choices[0][0]}")
         raise UndecidedError(problem, option, choices)
-    near = did_you_mean(wish, [each.name for each in fields])
-    remedy = near if near.startswith("did") else did_you_mean(wish, [each.at for each in fields])
+    remedy = nearest(wish, [each.name for each in fields])
+    remedy = remedy or did_you_mean(wish, [each.at for each in fields])
     message = f'{option}: there is no "{wish}" in {where}'
     raise DraftError(Problem(message=message, remedy=remedy or "it takes no parameters"))
 

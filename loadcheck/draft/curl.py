@@ -13,7 +13,7 @@ from urllib.parse import quote
 from loadcheck.documents.files import UnreadableError, read_file
 from loadcheck.draft.choose import Wishes
 from loadcheck.draft.recorded import FORM, JSON, Recorded, path_of
-from loadcheck.errors import DraftError, Problem, did_you_mean
+from loadcheck.errors import DraftError, Problem, nearest
 
 _MOST_BYTES: Final = 10_000_000
 _LONG: Final = {
@@ -279,10 +279,7 @@ def _escaped(found: re.Match[str]) -> str:
 
 def _unknown(option: str) -> DraftError:
     known = {f"--{name}" for name in _VALUES | _FLAGS}
-    near = did_you_mean(option, known)
-    remedy = (
-        near if near.startswith("did") else "leave it out, if it changes nothing of the request"
-    )
+    remedy = nearest(option, known) or "leave it out, if it changes nothing of the request"
     return _refused(f'the option "{option}" is not known', remedy)
 
 

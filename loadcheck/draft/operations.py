@@ -261,8 +261,9 @@ def _credential(name: str, scheme: Mapping[str, Any]) -> Credential | None:
         return Credential(scheme=name, kind="key", place=place, name=str(scheme.get("name")))
     http = str(scheme.get("scheme", "bearer")).lower()
     if kind == "http" and http == "basic":
-        basic = ("header", "Authorization", "Basic ")
-        return Credential(scheme=name, kind="basic", place=basic[0], name=basic[1], prefix=basic[2])
+        return Credential(
+            scheme=name, kind="basic", place="header", name="Authorization", prefix="Basic "
+        )
     if kind in {"http", "oauth2", "openidconnect"}:
         prefix = f"{scheme.get('scheme', 'Bearer')} ".capitalize()
         return Credential(

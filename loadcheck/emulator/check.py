@@ -1,8 +1,6 @@
-"""Checks the events of an upload against the field rules: all of them hold, or it is refused.
+"""Checks the events of an upload: all of them are accepted, or the upload is refused.
 
-What an event may hold: the fields of the HTTP V2 and Batch APIs and their types [D].
-
-What is said to a refused upload, field by field as documented [D] HTTP V2 and Batch API.
+Fields, their types, and the answers to what is refused are those of the HTTP V2 and Batch APIs [D].
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Applies the faults to requests, events and queries on their way through the emulator.
 
-Which subjects a fault hits: a pure function of their order, the time and a seed.
-
-What the faults really did, for tests to read: which users they hit, and when.
+What a fault hits is a pure function of the order of its subjects, the time and a seed; what it did
+hit, and when, is recorded for tests to read.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""``/``: what has arrived, and which limits and faults are on.
+"""The emulator's own pages.
 
-``/openapi.json``: the emulator's own description of its endpoints.
+``/`` shows what has arrived, and which limits and faults are on; ``/openapi.json`` describes the
+endpoints.
 """
 
 from __future__ import annotations

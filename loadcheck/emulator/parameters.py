@@ -1,7 +1,4 @@
-"""The parameters of a segmentation query, checked.
-
-The x axis: which interval of the project's time an event belongs to.
-"""
+"""The parameters of a segmentation query, checked, and the intervals that its days are cut into."""
 
 from __future__ import annotations
 

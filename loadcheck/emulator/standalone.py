@@ -20,9 +20,11 @@ from typing import Any
 
 import orjson
 
+from loadcheck.emulator.check import LATEST_MS
 from loadcheck.emulator.commit import Journal
 from loadcheck.emulator.config import ConfigError, EmulatorConfig, parse_faults
-from loadcheck.emulator.config.faults import Reader
+from loadcheck.emulator.config.keys import Keys
+from loadcheck.emulator.config.reader import Reader
 from loadcheck.emulator.limits import authorized
 from loadcheck.emulator.message import (
     Answer,
@@ -36,8 +38,13 @@ from loadcheck.emulator.protocol import listening
 from loadcheck.emulator.recording import Recorder, replay
 from loadcheck.emulator.service import Emulator
 
-_LATEST_MS = 253_402_300_799_999
-_SLOWEST, _FASTEST = 0.001, 1_000_000.0
+_CLOCK: Keys = {
+    "stopped": {"type": "boolean"},
+    "speed": {"type": "number", "minimum": 0.001, "maximum": 1_000_000.0},
+    "now_ms": {"type": "integer", "minimum": 0, "maximum": LATEST_MS},
+    "advance": {"title": "duration"},
+}
+"""How the clock is moved."""
 
 
 class Control:
@@ -91,20 +98,18 @@ class Control:
         In this order; all may be left out.
         """
         try:
-            table = Reader(_table(request))
-            table.only({"stopped", "speed", "now_ms", "advance"})
+            table = Reader(_table(request), _CLOCK)
             clock = self._emulator.clock
-            stopped = table.flag("stopped", default=clock.stopped)
-            speed = table.number("speed", clock.speed, least=_SLOWEST, most=_FASTEST)
-            now_ms = table.integer("now_ms", clock.now_ms(), most=_LATEST_MS)
-            advance_ms = table.duration_ms("advance", 0.0)
+            stopped = table.flag("stopped") if "stopped" in table.table else clock.stopped
+            speed = table.number("speed")
+            now_ms, advance_ms = table.integer("now_ms"), table.duration_ms("advance")
             if table.problems:
                 raise ConfigError(table.problems)  # noqa: TRY301 - one place answers
         except ConfigError as error:
             return _refused(error)
         if stopped != clock.stopped:
             (clock.stop if stopped else clock.start)()
-        if speed != clock.speed:
+        if speed is not None and speed != clock.speed:
             clock.set_speed(speed)
         if "now_ms" in table.table:
             clock.set_to(now_ms)

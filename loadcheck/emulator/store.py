@@ -1,18 +1,8 @@
-"""The events: one column per core field, and properties in tables of events of the same shape.
+"""Everything that was accepted, in columns: core fields one each, properties by shape.
 
-Which events came already: by ``insert_id`` and device, for seven days.
-
-An open-addressing hash table of numbers, 12 to 16 bytes an entry where a dict takes 200.
-
-It knows hashes only; whether an entry of the same hash is the same thing, its owner decides.
-
-Events as the export and the user's activity show them.
-
-Which names a query finds: a project has room for a limited number, the rest is stored unseen [D].
-
-Property values numbered in the order of their arrival, without losing their type.
-
-Strings numbered in the order of their arrival.
+Strings and property values are numbered in the order of their arrival, through hash tables of 12 to
+16 bytes an entry where a dict takes 200. Here are also the ``insert_id``s of seven days, the names
+that the project still has room for [D], and an event as the export shows it.
 """
 
 from __future__ import annotations

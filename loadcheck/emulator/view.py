@@ -1,8 +1,7 @@
-"""The store as one query sees it: copied at one instant, so that it may be read in a thread.
+"""The store as one query sees it: copied at one instant, so that a thread may read it.
 
-Conditions on properties, evaluated once per distinct value instead of once per event.
-
-Splitting events by the values of properties.
+Conditions are evaluated once per distinct value of a property instead of once per event; so is what
+splits events into groups.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Watches the generator itself, so that its own faults are not taken for the target's.
 
-What is asked of the operating system for a load: open files, which bound its connections, and turns
-of a processor. And what calls back once a second while a run goes on.
+It also asks the operating system for what a load needs (open files, which bound its connections,
+and turns of a processor), and calls back once a second while a run goes on.
 """
 
 from __future__ import annotations

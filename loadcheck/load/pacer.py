@@ -1,10 +1,8 @@
-"""When is each copy due? Pure arithmetic: nothing here sleeps or looks at a clock.
+"""When each copy is due, and how many connections a load should find open. Pure arithmetic.
 
 The schedule is fixed before the first copy starts, from the scenario and the seed alone, so a late
 start never moves a later one (G. Tene's coordinated omission), and the number of copies is known
 and repeatable.
-
-How many connections a load should find open, and when: pure arithmetic.
 
 Opening a connection takes round trips and, with TLS, milliseconds of both sides' processors. Copies
 that fall due in a burst would wait for that, and the burst would measure handshakes.

@@ -1,6 +1,6 @@
-"""The scenario's answer to a failed attempt, where the workflow document has none.
+"""What a failed attempt proves about the service, and whether the scenario retries it.
 
-What an attempt proves about the service's side.
+The scenario's rules apply where the workflow document has none.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ def in_chunks(numbers: BitMap) -> Iterator[npt.NDArray[np.int64]]:
 
 
 def bitmap(numbers: npt.NDArray[Any]) -> BitMap:
-    """Return the set of some numbers: out of an array of C's it is made eight times as fast."""
+    """Return numbers as a bitmap; built from a C array, which is eight times as fast."""
     listed = array("I")
     listed.frombytes(numbers.astype(np.uint32).tobytes())
     return BitMap(listed)
@@ -120,9 +120,10 @@ class Ledger(Recorded):
     """Sets of copy numbers. A copy is put into ``started`` before its first byte is sent.
 
     Attributes:
-        started: Copies whose flow has begun.
+        started: Copies whose flow has begun, for certain.
         skipped: Copies that fell due while too many were in flight, and were never sent.
-        acknowledged, rejected, indeterminate: Started copies by :class:`Outcome`.
+        acknowledged, rejected, indeterminate: Copies by :class:`Outcome`. Those that a lost
+            generator may have started are indeterminate without being known to have been started.
     """
 
     __slots__ = _COLUMNS
@@ -145,8 +146,8 @@ class Ledger(Recorded):
 
     @property
     def end(self) -> int:
-        """The number after the last copy that fell due."""
-        due = self.started | self.skipped
+        """The number after the last copy that fell due, or may have been started."""
+        due = self.started | self.skipped | self.indeterminate
         return int(due.max()) + 1 if due else 0
 
     def open(self) -> BitMap:

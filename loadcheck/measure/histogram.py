@@ -3,8 +3,6 @@
 Samples are kept in a small buffer and put into their buckets by one vector operation, at about a
 tenth of the cost of recording each on its own. The buckets, their encoding and its readers are
 those of the ``hdrhistogram`` package.
-
-The buckets of an HdrHistogram, for whole arrays of values at once.
 """
 
 from __future__ import annotations

@@ -350,6 +350,7 @@ class Record(Recorded):
         ledger: Which copies have which outcome.
         timeline: What happened in each second.
         due: Copies that have fallen due.
+        started, skipped, acknowledged, rejected, indeterminate: As in the ledger.
         retries: Attempts beyond the first of a step.
         stale_retries: Requests that the transport sent a second time, because the connection of the
             first had been idle and was being closed; no attempts of their own.
@@ -537,6 +538,16 @@ class Record(Recorded):
         else:
             self.indeterminate += 1
 
+    @property
+    def started_at_most(self) -> int:
+        """Copies that can have been started: all that were, and what a lost generator may have."""
+        return self.acknowledged + self.rejected + self.indeterminate + self.in_flight
+
+    @property
+    def possible(self) -> int:
+        """Copies that can have taken effect."""
+        return self.started_at_most - self.rejected
+
     def pauses(self) -> list[dict[str, Any]]:
         """Return when the generator stood still for long: seconds since the load began."""
         return [
@@ -615,6 +626,8 @@ class Record(Recorded):
     def lose(self, due: int, since_begin_ns: int) -> dict[str, int]:
         """Take the generator for lost: what fell due may have been sent, as far as is known.
 
+        It is indeterminate, and not started: that is only what certainly was.
+
         Args:
             due: Copies, by its own numbers, that fell due before it was certainly gone.
             since_begin_ns: When it was last heard of, since the load began.
@@ -629,15 +642,14 @@ class Record(Recorded):
         unknown -= ledger.acknowledged | ledger.rejected | ledger.skipped | ledger.indeterminate
         gained = {
             "due": due - self.due,
-            "started": len(unknown - ledger.started),
             "indeterminate": len(unknown),
         }
-        ledger.started |= unknown
         ledger.indeterminate |= unknown
         if self.most_uploads > 1:
             # those of copies that have an outcome, too: nobody knows how many more they made
-            self.uploads.started.add_range(0, due * self.most_uploads)
-            self.uploads.close()
+            made = self.uploads
+            made.indeterminate.add_range(0, due * self.most_uploads)
+            made.indeterminate -= made.acknowledged | made.rejected
         outcomes.add_at(since_begin_ns, gained)
         self._outcomes = outcomes
         for name, count in gained.items():

@@ -1,7 +1,4 @@
-"""The program: scenario → plan → load → observe → reconcile → result.
-
-One run, from a scenario to a verdict that is on disk.
-"""
+"""The program: scenario → plan → load → observe → reconcile → result."""
 
 from __future__ import annotations
 

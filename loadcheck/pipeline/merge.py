@@ -23,12 +23,11 @@ from loadcheck.measure.intervals import decode, encode
 from loadcheck.measure.record import WORKFLOW
 from loadcheck.measure.timeline import COUNTS, FIGURES, LEVELS
 from loadcheck.pipeline.labels import new_id
-from loadcheck.pipeline.reconcile import OWN_CHECKS
 from loadcheck.result import OUTCOMES, Document
 from loadcheck.result import document as documents
 from loadcheck.result.schema import SCHEMA
 from loadcheck.scenario.model import Threshold
-from loadcheck.verify import Finding, Verdict, overall, worst
+from loadcheck.verify import OWN_CHECKS, Finding, Verdict, overall, worst
 from loadcheck.verify.metrics import Kind, Measured, Metric, MetricNames
 from loadcheck.verify.thresholds import parse
 
@@ -646,8 +645,8 @@ class MergedFigures:
             figures["rate"] = tried / length_s if length_s else None
             return Measured.exactly(figures.get(name))
         copies, load, seen = document["copies"], document["load"], document["consistency"]
-        ended = sum(copies[each] for each in ("acknowledged", "rejected", "indeterminate"))
-        ended -= document["generator"]["unsent"]
+        # no other copy is known to have been one: a lost worker may have sent none of the rest
+        ended = copies["started"] - document["generator"]["unsent"]
         known: dict[str, float | None] = {
             **{key: value for key, value in copies.items() if key != "planned"},
             "error_rate": (ended - copies["acknowledged"]) / ended if ended else None,

@@ -28,13 +28,12 @@ from loadcheck.pipeline.labels import new_id, with_facts
 from loadcheck.pipeline.merge import ALL_FLOWS, MergedFigures
 from loadcheck.pipeline.once import SharedSteps, alike
 from loadcheck.pipeline.prepare import thresholds_together
-from loadcheck.pipeline.reconcile import OWN_CHECKS
 from loadcheck.pipeline.session import CUT_SHORT, CompletedRun, RunContext
 from loadcheck.result import OUTCOMES
 from loadcheck.result.document import histogram
 from loadcheck.result.store import ResultFile, default_name, of_flow
 from loadcheck.scenario.model import Scenario, Threshold
-from loadcheck.verify import Verdict, overall, worst
+from loadcheck.verify import OWN_CHECKS, Verdict, overall, worst
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.figures import MixFigures, RunFigures
 from loadcheck.verify.metrics import COUNTED, Measured, Metric, MetricNames

@@ -33,6 +33,7 @@ from loadcheck.scenario.model import ClosedLoad, Guard, OpenLoad, Scenario, Serv
 from loadcheck.secrets import redactor
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.guard import PlannedLoad, forecast_queries, guard_problems, most_cost
+from loadcheck.verify.session import slack_s
 from loadcheck.workflow.runtime.plan import Role
 
 SCHEMA: Final = "loadcheck.plan/1"
@@ -369,7 +370,7 @@ def _duration(compiled: CompiledScenario) -> dict[str, float | None]:
     once_s = sum(part.timeout_s for part in (scenario.setup, scenario.teardown) if part)
     most_s = once_s + length_s + timeouts.drain_s
     if compiled.verification is not None:
-        most_s += verify.deadline_s + max(5.0, 2 * verify.timeout_s)
+        most_s += verify.deadline_s + slack_s(verify)
     least_s = 0.0 if isinstance(load, ClosedLoad) and load.copies is not None else length_s
     return _range(least_s, most_s)
 

@@ -1,6 +1,6 @@
 """Asks again about a stored run, from its results file alone.
 
-Puts a later answer into a stored result: findings, thresholds and the verdict.
+The later answer goes into the stored result: findings, thresholds and the verdict.
 """
 
 from __future__ import annotations
@@ -47,7 +47,15 @@ from loadcheck.result import document as documents
 from loadcheck.result.store import ResultFile, read
 from loadcheck.scenario.model import Scenario
 from loadcheck.secrets import SHORTEST, cover, credentials, keep, redactor, too_short
-from loadcheck.verify import Consistency, Finding, SentCounts, Verdict, overall, worst
+from loadcheck.verify import (
+    OWN_CHECKS,
+    Consistency,
+    Finding,
+    SentCounts,
+    Verdict,
+    overall,
+    worst,
+)
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.controls import ControlResult
 from loadcheck.verify.evidence import Observation
@@ -59,11 +67,6 @@ from loadcheck.verify.session import Verification, VerificationResult, moments
 from loadcheck.verify.thresholds import ParsedThreshold
 from loadcheck.verify.visibility import AckCurve, visibility
 from loadcheck.workflow.identity import Run
-
-OWN_CHECKS = frozenset(
-    {"target", "generator", "shard", "aborted", "load", "threshold", "transport"}
-)
-"""Findings of the run itself, which no later answer changes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -468,7 +471,7 @@ async def _again(
     users = people.ledger
     sent = people.counts(
         SentCounts(
-            started=len(users.started) + len(unsaved),
+            started=len(users.started),
             acknowledged=len(users.acknowledged),
             indeterminate=len(users.indeterminate),
             rejected=len(users.rejected),
@@ -674,8 +677,8 @@ def _uploads(document: Mapping[str, Any], ledger: Ledger, visits: Visits | None)
     if document["run"]["phase"] != "complete":
         # whoever was under way when the run was killed may have gone on
         begun = ledger.started | ledger.indeterminate
-        found.started |= bitmap(visits.of_copies(array_of(begun)))
-        found.close()
+        found.indeterminate |= bitmap(visits.of_copies(array_of(begun)))
+        found.indeterminate -= found.acknowledged | found.rejected
     return found
 
 
@@ -695,7 +698,8 @@ def _unsaved(document: Mapping[str, Any], ledger: Ledger) -> BitMap:
     if workers is not None:
         # each goes through its own numbers, and one may be behind the others
         first = 0
-    return BitMap(range(first, max(first, planned))) - ledger.started - ledger.skipped
+    known = ledger.started | ledger.skipped | ledger.indeterminate
+    return BitMap(range(first, max(first, planned))) - known
 
 
 async def _export(
@@ -747,6 +751,10 @@ def _renew_lag(document: dict[str, Any], verified: VerificationResult) -> None:
         return
     acks, timeline = AckCurve(), document["timeline"]
     totals = dict.fromkeys(("acknowledged", "started", "rejected", "skipped"), 0)
+    # a lost worker may have sent them at any time
+    copies = document["copies"]
+    ended = copies["acknowledged"] + copies["rejected"] + copies["indeterminate"]
+    lost = max(0, ended - copies["started"])
     acks.add(0, 0)
     for second in range(len(timeline["second"])):
         for name in totals:
@@ -754,8 +762,8 @@ def _renew_lag(document: dict[str, Any], verified: VerificationResult) -> None:
         acks.add(
             (second + 1) * _NS_PER_S,
             totals["acknowledged"],
-            totals["started"] - totals["rejected"],
-            totals["started"] + totals["skipped"],
+            lost + totals["started"] - totals["rejected"],
+            lost + totals["started"] + totals["skipped"],
         )
     observations = [
         Observation(

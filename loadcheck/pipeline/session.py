@@ -149,12 +149,11 @@ class RunTally:
         self._arrivals = None if visits is None else Arrivals(visits)
 
     def come_so_far(self) -> tuple[int, int, int]:
-        """Return the copies acknowledged, those that can have arrived, and those begun."""
+        """Return the copies acknowledged, those that can have arrived, and how far numbers are."""
         record = self._record
         if self._arrivals is not None:
             return self._arrivals.look(record)
-        begun = record.started + record.skipped
-        return record.acknowledged, record.started - record.rejected, begun
+        return record.acknowledged, record.possible, record.started_at_most + record.skipped
 
     def sent(self) -> SentCounts:
         """Return how many users there are by outcome, and their events."""
@@ -180,9 +179,9 @@ class RunTally:
         return document.progress_sections(self._record, self._compiled.planned) | spent
 
     def users(self) -> int:
-        """Return how many users have been sent for."""
+        """Return how many users have been sent for, at the most."""
         record = self._record
-        return record.started if self._arrivals is None else self._arrivals.look(record)[1]
+        return record.started_at_most if self._arrivals is None else self._arrivals.look(record)[1]
 
     def queries(self) -> dict[str, int]:
         """Return what asking has cost."""
@@ -194,10 +193,10 @@ class RunTally:
         record, verification = self._record, self._verification
         visits, each = self._compiled.run.visits, self._compiled.load.load.events_per_copy
         several = visits is not None and visits.most > 1
-        sent = record.uploads.started if several else record.ledger.started
+        made = record.uploads if several else record.ledger
         return {
             "users": users,
-            "events": each * len(sent),
+            "events": each * made.started.union_cardinality(made.indeterminate),
             "controls": 0 if verification is None else verification.controls_sent,
             **self.queries(),
             **({"preflight": dict(self._preflight)} if self._preflight else {}),

@@ -325,10 +325,16 @@ def _unacknowledged(document: Document) -> str:
     what = "no copy was acknowledged"
     if copies["rejected"] == started:
         what = "every request was rejected"
-    elif copies["indeterminate"] == started:
+    elif copies["indeterminate"] == started_at_most(copies):
         what = "no request got a conclusive response"
     why = _why(document)
     return f"{what}: {why}" if why else what
+
+
+def started_at_most(copies: Mapping[str, int]) -> int:
+    """Return how many copies can have been started, those of lost workers included."""
+    ended = copies["acknowledged"] + copies["rejected"] + copies["indeterminate"]
+    return max(copies["started"], ended)
 
 
 def _refused(document: Document) -> Iterator[str]:
@@ -342,7 +348,7 @@ def _refused(document: Document) -> Iterator[str]:
     if amounts:
         why = _why(document)
         tail = f": {why}" if why else ""
-        yield f"{' and '.join(amounts)} of {many(copies['started'], 'copies')}{tail}"
+        yield f"{' and '.join(amounts)} of {many(started_at_most(copies), 'copies')}{tail}"
     if copies["skipped"]:
         yield f"{many(copies['skipped'], 'copies')} skipped"
 

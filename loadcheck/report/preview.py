@@ -1,4 +1,4 @@
-"""What a run would send, for a terminal; problems of documents as other tools read them.
+"""What a run would send, for a terminal; and problems of documents in other tools' formats.
 
 Those are JSON, SARIF, and annotations of GitHub.
 """

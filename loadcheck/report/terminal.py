@@ -1,7 +1,4 @@
-"""The summary of a results document for a terminal: the verdict first, then why.
-
-Captures rich output as text.
-"""
+"""The summary of a results document for a terminal: the verdict first, then why."""
 
 from __future__ import annotations
 

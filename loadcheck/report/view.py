@@ -47,7 +47,7 @@ class Rates:
     """Rates of copies, with units.
 
     Attributes:
-        achieved: Started per second.
+        achieved: Started per second; "≥" where a lost worker may have started more.
         target: Due per second; "" for a closed load.
         share: Achieved of target.
         peak: The highest of a second.
@@ -197,8 +197,10 @@ def _rates(document: Document) -> Rates | None:
     if not load:
         return None
     opened = load["asked_rate"] is not None
+    copies = document["copies"]
+    least = "≥ " if headline.started_at_most(copies) > copies["started"] else ""
     return Rates(
-        achieved=words.rate(load["reached_rate"]),
+        achieved=least + words.rate(load["reached_rate"]),
         target=words.rate(load["asked_rate"]) if opened else "",
         share=words.share(load["reached_ratio"]) if opened else "",
         peak=words.rate(load["peak_rate"]),

@@ -1,6 +1,7 @@
 """The results file: its schema, how it is written so that nothing is lost, how it is read.
 
-The building blocks of the JSON Schemas of loadcheck's files, and the check against them.
+Here are the building blocks of the JSON Schemas of all files of loadcheck, and the check against
+them.
 """
 
 from __future__ import annotations
@@ -114,7 +115,7 @@ PERCENTILES: Mapping[str, float] = {
 def histogram() -> dict[str, Shape]:
     """Return what a histogram has."""
     names = ("median", "90th percentile", "95th percentile", "99th percentile")
-    shown = zip(PERCENTILES, (*names, "99.9th percentile", "longest"), strict=True)
+    shown = zip(PERCENTILES, (*names, "99.9th percentile", "maximum"), strict=True)
     return {
         "count": count("Samples."),
         **{
@@ -129,11 +130,13 @@ def histogram() -> dict[str, Shape]:
 def outcomes() -> dict[str, Shape]:
     """Return the numbers of copies by outcome."""
     return {
-        "started": count("Begun."),
+        "started": count("Begun for certain: of a lost worker those that it reported."),
         "skipped": count("Due while max_in_flight were under way; never sent."),
         "acknowledged": count("The service said yes."),
         "rejected": count("Certainly without effect."),
-        "indeterminate": count("May or may not have taken effect."),
+        "indeterminate": count(
+            "May or may not have taken effect; those that a lost worker may have sent included."
+        ),
     }
 
 
@@ -149,9 +152,7 @@ def finding() -> dict[str, Shape]:
 
 def labels() -> Shape:
     """Return what identifies a run."""
-    return object_of(
-        "What it is told apart by: given as labels, or taken from git and CI.", {"type": "string"}
-    )
+    return object_of("Labels of the run, given or taken from git and CI.", {"type": "string"})
 
 
 def violations(document: Any, schema: Shape) -> list[tuple[str, str]]:

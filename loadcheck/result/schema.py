@@ -239,7 +239,7 @@ def _localized() -> Shape:
         "anyOf": [
             open_object(
                 "Who is missing, was counted twice, or although refused: named from counts by "
-                "bucket. Nobody is named who could be innocent.",
+                "bucket. A user is listed only if it is provably affected.",
                 {
                     "lost": copies("Acknowledged users that are certainly missing."),
                     "unexpected": copies("Refused users that were certainly counted."),
@@ -482,7 +482,9 @@ def _load() -> Shape:
         {
             "asked_rate": maybe(amount("Mean, copies/s; null for a closed load.")),
             "peak_rate": maybe(amount("The highest asked for, copies/s.")),
-            "reached_rate": amount("Copies started per second of load."),
+            "reached_rate": amount(
+                "Copies started per second of load: at least so many where a worker was lost."
+            ),
             "reached_ratio": maybe(amount("Reached over asked, 1 is all.")),
             "duration_s": amount("How long copies were started."),
             "retries": count("Attempts beyond the first."),

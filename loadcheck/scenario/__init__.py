@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -195,61 +196,45 @@ def _over_profile(own: Node, changes: Sequence[Override], folder: Path, report: 
 
 
 def _scenario(document: Node, file: str, env: Mapping[str, str], report: Report) -> Scenario:
+    folder = Path(file).parent
     top = Table(document, report, known=grammar.TOP)
-    workflow = read_workflow(top, Path(file).parent)
-    load = read_load(top, Path(file).parent)
-    target, inputs = read_target(top, Path(file).parent), read_inputs(top, env)
-    retry, timeouts = read_retry(top), read_timeouts(top)
-    verify, overlay = read_verify(top), read_overlay(top)
-    limits, deletion = read_limits(top), read_delete(top)
-    service, guard = read_service(top), read_guard(top)
-    files, values = read_data(top, Path(file).parent), read_values(top)
-    users = read_users(top)
-    sessions = read_sessions(top, None if load is None else load.think_time)
-    setup, teardown = read_once(top, "setup", env), read_once(top, "teardown", env)
-    labels = _labels(top)
-    name, description = _name(top, file), top.text("description") or ""
-    seed = top.whole("seed")
-    thresholds, capacity = read_thresholds(top), read_capacity(top)
+    workflow, load = read_workflow(top, folder), read_load(top, folder)
     if "together" in top:
         report.add(
             top["together"], "there is no [[mix]]", "say it in thresholds: there is one flow"
         )
+    read = partial(
+        Scenario,
+        name=_name(top, file),
+        description=" ".join((top.text("description") or "").split()),
+        file=file,
+        target=read_target(top, folder),
+        inputs=read_inputs(top, env),
+        retry=read_retry(top),
+        timeouts=read_timeouts(top),
+        verify=read_verify(top),
+        overlay=read_overlay(top),
+        thresholds=read_thresholds(top),
+        seed=top.whole("seed"),
+        document=document.plain(),
+        places=_places(document),
+        limits=read_limits(top),
+        capacity=read_capacity(top),
+        files=read_data(top, folder),
+        values=read_values(top),
+        user_ids=read_users(top),
+        sessions=read_sessions(top, None if load is None else load.think_time),
+        setup=read_once(top, "setup", env),
+        teardown=read_once(top, "teardown", env),
+        labels=_labels(top),
+        service=read_service(top),
+        guard=read_guard(top),
+        deletion=read_delete(top),
+    )
     if report.problems or workflow is None or load is None:
         problems = sorted(report.problems, key=lambda each: (each.file != file, each.line or 0))
         raise ScenarioError(problems)
-    places = _places(document)
-    return Scenario(
-        name=name,
-        description=" ".join(description.split()),
-        file=file,
-        workflow=workflow,
-        target=target,
-        inputs=inputs,
-        load=load,
-        retry=retry,
-        timeouts=timeouts,
-        verify=verify,
-        overlay=overlay,
-        thresholds=thresholds,
-        seed=seed,
-        document=document.plain(),
-        lines={key: at.line for key, at in places.items() if at.file == file and at.line},
-        places=places,
-        limits=limits,
-        capacity=capacity,
-        files=files,
-        values=values,
-        user_ids=users,
-        sessions=sessions,
-        setup=setup,
-        teardown=teardown,
-        labels=labels,
-        service=service,
-        guard=guard,
-        deletion=deletion,
-        deletes=bool(document.plain().get("teardown", {}).get("delete")),
-    )
+    return read(workflow=workflow, load=load)
 
 
 def _places(document: Node) -> dict[str, Location]:

@@ -15,6 +15,7 @@ from loadcheck.data.values import LITERAL, SpecError, drawn, word_of
 from loadcheck.documents.document import Node
 from loadcheck.scenario import grammar
 from loadcheck.scenario.reader import Report, Table, drop_none, json, number_of, seconds_of
+from loadcheck.scenario.shapes import MAX_DURATION_S
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
 _SUFFIXES: Final = "expected .csv, .tsv, .jsonl or .json, and .gz behind it if it is compressed"
@@ -143,7 +144,6 @@ _UPLOADS: Final = (
     f"expected a whole number from 1 to {grammar.MAX_UPLOADS:,}, or a table such as "
     "{ uniform = [1, 9] }"
 )
-_WEEK_S: Final = grammar.MAX_DURATION_S
 _SHARE: Final = "expected a share above 0 and below 1, such as 0.3"
 _NEARLY_ALL: Final = 0.9999
 """The share of what is drawn that is below the most, where that is not given."""
@@ -237,7 +237,7 @@ class _Reader:
     def _amount(self, node: Node, *, zero: bool, whole: bool = False) -> float | None:
         """Return one length of time, or a number of uploads."""
         amount = number_of(node.value) if self._counts else seconds_of(node.value)
-        most = float(grammar.MAX_UPLOADS) if self._counts else grammar.MAX_DURATION_S
+        most = float(grammar.MAX_UPLOADS) if self._counts else MAX_DURATION_S
         fits = amount is not None and 0 <= amount <= most and (zero or amount > 0)
         if amount is not None and fits and not (self._counts and whole and amount % 1):
             return float(amount)
@@ -273,7 +273,7 @@ class _Reader:
 
     def _bounds(self, drawn: Table, kind: str) -> tuple[float, float] | None:
         found_bounds = []
-        least, most = (1.0, float(grammar.MAX_UPLOADS)) if self._counts else (0.0, _WEEK_S)
+        least, most = (1.0, float(grammar.MAX_UPLOADS)) if self._counts else (0.0, MAX_DURATION_S)
         for name, default in (("min", least), ("max", most)):
             node = drawn.get(name)
             zero = not self._counts

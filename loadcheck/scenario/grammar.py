@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import get_args
 
 from loadcheck.data.cells import CELL_TYPES
+from loadcheck.data.order import End, Order
 from loadcheck.data.users import UserIds
 from loadcheck.scenario.model import (
     Capacity,
@@ -25,8 +27,6 @@ from loadcheck.scenario.model import (
     Verify,
 )
 from loadcheck.scenario.shapes import (
-    MAX_DURATION_S,
-    MAX_RATE,
     Keys,
     Shape,
     anything,
@@ -43,10 +43,6 @@ from loadcheck.scenario.shapes import (
     whole,
 )
 
-__all__ = ["MAX_DURATION_S", "MAX_RATE"]
-
-ORDERS = ("sequential", "shuffle", "random", "once")
-ENDS = ("cycle", "stop", "error")
 MAX_COPIES = 1_000_000_000
 MAX_IN_FLIGHT = 1_000_000
 MAX_STAGES = 1000
@@ -128,10 +124,6 @@ FURTHER_EDIT: Keys = {
 
 def _edits(says: str, keys: Keys = OBSERVER_EDIT) -> Shape:
     return array(says, table("", keys, required=tuple(keys)))
-
-
-def _expression(says: str, example: str) -> Shape:
-    return text(says, example=example)
 
 
 WORKFLOW: Keys = {
@@ -417,7 +409,12 @@ TRACE: Keys = {
         example="received_at",
     ),
     "unit": choice(
-        "What numbers count; by default their size tells.", "s", "ms", "us", "ns", example="ms"
+        "Unit of instants given as numbers; by default guessed from their size.",
+        "s",
+        "ms",
+        "us",
+        "ns",
+        example="ms",
     ),
     "speed": rate("Times as fast as it was recorded.", example=2),
     "scale": rate("Copies for each row of it, in the mean; a fraction thins it out.", example=0.5),
@@ -528,10 +525,10 @@ LOAD: Keys = {
         example=100,
     ),
     "workers": either(
-        'Processes that share the load; "auto": as many as this machine has cores to spare. By '
-        "default one, or one for each of prefixes. They sleep between copies of an open load, "
-        "which start some 0.05 ms after they are due, and together where they are less than 0.1 ms "
-        "apart (0.25 ms where a worker has 16,000 or more a second).",
+        'Processes that share the load; "auto": as many as this machine, or the container, has '
+        "cores to spare. By default one, or one for each of prefixes. They sleep between copies of "
+        "an open load, which start some 0.05 ms after they are due, and together where they are "
+        "less than 0.1 ms apart (0.25 ms where a worker has 16,000 or more a second).",
         {"type": "integer", "minimum": 1, "maximum": MAX_WORKERS},
         {"const": "auto"},
         title=f'whole number from 1 to {MAX_WORKERS:,}, or "auto"',
@@ -602,8 +599,9 @@ LIMIT: Keys = {
     "rate": rate("Requests of the step per second.", example=5),
 }
 COUNT: Keys = {
-    "value": _expression(
-        "Runtime expression or JSONPath that gives the number.", "$response.body#/data/users"
+    "value": text(
+        "Runtime expression or JSONPath that gives the number.",
+        example="$response.body#/data/users",
     ),
     "overlay": _edits("Edits of the query that this count needs and others do not."),
     "select": text(
@@ -612,19 +610,19 @@ COUNT: Keys = {
     ),
 }
 EVIDENCE: Keys = {
-    "pruned": _expression(
-        "Expression that is true if groups were left out.", "$response.body#/pruned"
+    "pruned": text(
+        "Expression that is true if groups were left out.", example="$response.body#/pruned"
     ),
-    "sample_rate": _expression(
-        "The share of events that was counted, 1 if all.", "$response.body#/sampleRate"
+    "sample_rate": text(
+        "The share of events that was counted, 1 if all.", example="$response.body#/sampleRate"
     ),
-    "cached": _expression("Whether the answer came from a cache.", "$response.body#/wasCached"),
-    "age_ms": _expression("How long ago it was computed, in milliseconds.", "$response.body#/age"),
+    "cached": text("Whether the answer came from a cache.", example="$response.body#/wasCached"),
+    "age_ms": text("How long ago it was computed, in milliseconds.", example="$response.body#/age"),
 }
 SPLIT: Keys = {
-    "labels": _expression("The labels of the rows.", "$response.body#/data/labels"),
-    "values": _expression(
-        "Their counts, in the same order; {$count} as in overlay.", "$.data.rows[*].value"
+    "labels": text("The labels of the rows.", example="$response.body#/data/labels"),
+    "values": text(
+        "Their counts, in the same order; {$count} as in overlay.", example="$.data.rows[*].value"
     ),
     "limit": whole("The most rows that the service returns.", 2, MAX_ROWS, example=1000),
     "tag": _edits(
@@ -767,21 +765,21 @@ BATCH: Keys = {
         text(""),
         example=["$response.body#/refused"],
     ),
-    "statuses": _expression(
+    "statuses": text(
         "The HTTP status of each event, in their order, in a 2xx answer that took only some: 4xx "
         "is refused, 2xx taken.",
-        "$.items[*].index.status",
+        example="$.items[*].index.status",
     ),
 }
 JOBS: Keys = {
-    "job": _expression("JSONPath to the day of the job in the answer to a deletion.", "$.day"),
+    "job": text("JSONPath to the day of the job in the answer to a deletion.", example="$.day"),
     "path": text(
         "Where jobs are listed; {$start} and {$end} stand for the first and the last day wanted.",
         pattern=PATH,
         example="/jobs?start={$start}&end={$end}",
     ),
-    "days": _expression("JSONPath to the days of the jobs listed.", "$[*].day"),
-    "states": _expression("JSONPath to their states.", "$[*].status"),
+    "days": text("JSONPath to the days of the jobs listed.", example="$[*].day"),
+    "states": text("JSONPath to their states.", example="$[*].status"),
     "done": text("The state that is the last.", example="done"),
 }
 _DELETION = Deletion()
@@ -828,7 +826,7 @@ def _count_of(says: str) -> Shape:
 
 VERIFY: Keys = {
     "enabled": flag(
-        "false sends load only: nobody is asked, and thresholds alone decide.", default=True
+        "false sends load only: no query is sent, and thresholds alone decide.", default=True
     ),
     "query": choice(
         '"after": loadcheck alone asks, for all copies. "each": every copy runs the query, too.',
@@ -977,13 +975,13 @@ DATA: Keys = {
     "order": choice(
         'Which row a copy gets. "sequential": the next one; "shuffle": the next of a shuffled '
         'file; "random": any, independently; "once": the next, and none twice.',
-        *ORDERS,
+        *get_args(Order),
         default="sequential",
     ),
     "end": choice(
         'After the last row. "cycle": begin again; "stop": end the load; "error": refuse a file '
         "with fewer rows than copies. By default cycle, and error for once.",
-        *ENDS,
+        *get_args(End),
         example="stop",
     ),
     "separator": text(
@@ -1111,7 +1109,7 @@ _TOP: Keys = {
     ),
     "description": text("One line for people.", example="A burst and the recovery from it"),
     "labels": named(
-        "What a run is told apart by later, in list, trend and exports; --label adds to them. "
+        "Distinguish the run later, in list, trend and exports; --label adds to them. "
         "Commit, branch and CI run are taken from git and the environment where not given.",
         "NAME",
         text("Anything that fits in a line.", pattern=LABEL),
@@ -1185,7 +1183,7 @@ _TOP: Keys = {
     ),
     "together": table("What all flows of a [[mix]] are judged by together.", TOGETHER),
     "guard": table(
-        "What a run may not do, whatever else it is told: seen to before it starts, and every "
+        "What a run may not do, whatever else is asked of it: checked before it starts, and every "
         "second while it sends. Ends a load as a threshold with abort = true does.",
         GUARD,
     ),

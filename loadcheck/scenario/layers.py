@@ -21,12 +21,11 @@ from loadcheck.documents.toml import (
     MAX_DEPTH,
     TooDeepError,
     locate,
-    nearest,
     nearest_file,
     read,
     toml_remedy,
 )
-from loadcheck.errors import Location, Problem, ScenarioError, did_you_mean
+from loadcheck.errors import Location, Problem, ScenarioError, did_you_mean, nearest
 from loadcheck.scenario import grammar
 from loadcheck.scenario.model import Workflow
 from loadcheck.scenario.reader import Report, Table, text

@@ -1,12 +1,7 @@
-"""``[load]``: how many copies, and when.
+"""``[load]`` and what goes with it: ``[retry] [timeouts] [capacity] [limits] thresholds``.
 
-``[retry]`` and ``[timeouts]``: how long and how often one copy tries.
-
-``[capacity]``: how ``loadcheck capacity`` searches for the highest rate that holds.
-
-``[limits.STEP]``: what a step that the service meters may ask of it.
-
-``thresholds``: what must hold, and what ends a load early when it does not.
+How many copies and when; how long and how often one tries; how the highest rate is searched for;
+what a step may ask of the service; what must hold, and what ends a load when it does not.
 """
 
 from __future__ import annotations
@@ -38,6 +33,7 @@ from loadcheck.scenario.model import (
     Users,
 )
 from loadcheck.scenario.reader import (
+    Report,
     Table,
     drop_none,
     number_of,
@@ -45,6 +41,7 @@ from loadcheck.scenario.reader import (
     share_of,
     text,
 )
+from loadcheck.scenario.shapes import MAX_DURATION_S
 
 _MOST_IN_FLIGHT = OpenLoad(stages=()).max_in_flight
 _NAME = re.compile(grammar.STAGE_NAME)
@@ -152,7 +149,7 @@ def _trace(table: Table, folder: Path) -> tuple[Trace | None, tuple[Stage, ...]]
         report.problems.append(problem)
         return None, ()
     trace.speed, trace.scale = speed or 1.0, scale or 1.0
-    if trace.duration_s > grammar.MAX_DURATION_S:
+    if trace.duration_s > MAX_DURATION_S:
         message = f"lasts {format_duration(trace.duration_s)}"
         report.add(own["file"], message, "play it faster: speed = 10")
     rate = trace.total / trace.duration_s
@@ -167,7 +164,7 @@ def _repeated(table: Table, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
         remedy = "give stages, or a longer duration"
         table.report.add(table["repeat"], "repeats stages, and there are none", remedy)
         return stages
-    if times is None or times == 1:
+    if times is None or times == 1 or not stages:
         return stages
     if times * len(stages) > grammar.MAX_STAGES:
         message = f"makes {times * len(stages):,} stages"
@@ -247,11 +244,7 @@ def _constant(table: Table) -> tuple[Stage, ...]:
 def _stages(table: Table) -> tuple[Stage, ...]:
     table.exclude("stages", ("rate", "duration"), "give rate and duration, or stages")
     entries = table.tables("stages", grammar.STAGE) or []
-    if table["stages"].value == []:
-        table.report.add(table["stages"], "is empty", "expected at least one stage")
-    if len(entries) > grammar.MAX_STAGES:
-        message, remedy = f"has {len(entries):,} stages", f"expected at most {grammar.MAX_STAGES:,}"
-        table.report.add(table["stages"], message, remedy)
+    if not _fits(table["stages"], entries, ("stage", "stages"), table.report):
         return ()
     stages: list[Stage] = []
     for entry in entries:
@@ -296,15 +289,22 @@ def _ramp(table: Table) -> tuple[Users, ...]:
         length_s, users = entry.duration("duration"), entry.whole("concurrency")
         if length_s is not None and users is not None:
             found.append(Users(duration_s=length_s, concurrency=users))
-    node = table["ramp"]
-    if node.value == []:
-        table.report.add(node, "is empty", "expected at least one stretch")
-    elif len(entries) > grammar.MAX_STAGES:
-        message, remedy = f"has {len(entries):,}", f"expected at most {grammar.MAX_STAGES:,}"
-        table.report.add(node, message, remedy)
-    elif len(found) == len(entries) and not any(each.concurrency for each in found):
-        table.report.add(node, "brings no users", "expected concurrency of 1 or more somewhere")
+    node, report = table["ramp"], table.report
+    complete = _fits(node, entries, ("stretch", "stretches"), report) and len(found) == len(entries)
+    if complete and not any(each.concurrency for each in found):
+        report.add(node, "brings no users", "expected concurrency of 1 or more somewhere")
     return tuple(found)
+
+
+def _fits(node: Node, entries: Sequence[Table], words: tuple[str, str], report: Report) -> bool:
+    """Report an array that is empty, or too long; return whether it is neither."""
+    if node.value == []:
+        report.add(node, "is empty", f"expected at least one {words[0]}")
+    elif len(entries) > grammar.MAX_STAGES:
+        report.add(
+            node, f"has {len(entries):,} {words[1]}", f"expected at most {grammar.MAX_STAGES:,}"
+        )
+    return 0 < len(entries) <= grammar.MAX_STAGES
 
 
 def _closed(table: Table) -> ClosedLoad:
@@ -391,17 +391,11 @@ _RETRIED = re.compile(grammar.RETRIED)
 def read_retry(top: Table) -> Retry:
     """Read ``[retry]``."""
     table = top.section("retry", grammar.RETRY)
-    backoff_s = table.duration("backoff")
-    max_backoff_s = table.duration("max_backoff")
-    if backoff_s is not None and max_backoff_s is not None and backoff_s > max_backoff_s:
-        remedy = "the first wait is longer than the longest"
-        table.report.contradiction(table["backoff"], table["max_backoff"], remedy)
-    if backoff_s is not None and max_backoff_s is None:
-        max_backoff_s = max(Retry().max_backoff_s, backoff_s)
-    if max_backoff_s is not None and backoff_s is None:
-        backoff_s = min(Retry().backoff_s, max_backoff_s)
+    remedy = "the first wait is longer than the longest"
+    defaults = Retry().backoff_s, Retry().max_backoff_s
     return Retry(
-        **drop_none(backoff_s=backoff_s, max_backoff_s=max_backoff_s, on=_retried(table)),
+        **table.ascending(("backoff", "max_backoff"), defaults, remedy),
+        **drop_none(on=_retried(table)),
         **table.fields("attempts", "stale"),
     )
 

@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 from loadcheck.documents import format_duration, parse_duration
 from loadcheck.documents.document import Node, quoted
 from loadcheck.documents.files import UnreadableError, is_file, path_within
-from loadcheck.documents.toml import nearest, nearest_file
-from loadcheck.errors import Problem, did_you_mean
+from loadcheck.documents.toml import nearest_file
+from loadcheck.errors import Problem, did_you_mean, nearest
 from loadcheck.scenario import grammar
 from loadcheck.scenario.shapes import MAX_DURATION_S, MAX_RATE, Keys, Shape, bounds, zero_allowed
 
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 class Report:
-    """The problems found so far."""
+    """The problems found so far, each once however often its value is read."""
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
@@ -34,9 +34,11 @@ class Report:
     def add(self, node: Node, message: str, remedy: str = "") -> None:
         """Report a problem with the value of ``node``, where it was written."""
         place = node.place
-        self.problems.append(
-            Problem(message=message, file=place.file, line=place.line, key=place.key, remedy=remedy)
+        problem = Problem(
+            message=message, file=place.file, line=place.line, key=place.key, remedy=remedy
         )
+        if problem not in self.problems:
+            self.problems.append(problem)
 
     def found(self, node: Node, expected: str) -> None:
         """Report that ``node`` is not what was expected."""
@@ -224,6 +226,22 @@ class Table:
             expected += f", {'0s or more' if zero else 'more than 0s'} and at most {most}"
         self.report.found(node, expected)
         return None
+
+    def ascending(
+        self, names: tuple[str, str], defaults: tuple[float, float], remedy: str
+    ) -> dict[str, Any]:
+        """Return two durations, as :meth:`fields` does, of which the first is not the longer.
+
+        If one of them is absent, its default makes room for the other.
+        """
+        first_s, second_s = (self.duration(name) for name in names)
+        if first_s is not None and second_s is not None and first_s > second_s:
+            self.report.contradiction(self[names[0]], self[names[1]], remedy)
+        elif first_s is None and second_s is not None:
+            first_s = min(defaults[0], second_s)
+        elif first_s is not None and second_s is None:
+            second_s = max(defaults[1], first_s)
+        return drop_none(**{f"{names[0]}_s": first_s, f"{names[1]}_s": second_s})
 
     def array(self, name: str, of: str) -> list[Node] | None:
         """Return the entries of an array; ``of`` says in the plural what they are."""

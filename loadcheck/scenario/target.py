@@ -1,6 +1,6 @@
-"""``[target]``, who receives the load, and the workflow's inputs.
+"""``[target]``, who receives the load; ``[inputs]``; and ``[setup]`` and ``[teardown]``.
 
-Those are values of the scenario, and credentials from the environment.
+Inputs are values of the scenario, and credentials from the environment.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from urllib.parse import SplitResult
 from loadcheck.documents import split_http_url, with_scheme
 from loadcheck.documents.document import Node
 from loadcheck.documents.files import UnreadableError, is_file, read_file
-from loadcheck.documents.toml import nearest, nearest_file
-from loadcheck.errors import Problem, ScenarioError, did_you_mean
+from loadcheck.documents.toml import nearest_file
+from loadcheck.errors import Problem, ScenarioError, did_you_mean, nearest
 from loadcheck.scenario import grammar
 from loadcheck.scenario.data import check_drawn
 from loadcheck.scenario.model import Input, Once, Target, Tls
@@ -151,7 +151,7 @@ def _variable(node: Node, environment: Mapping[str, str], report: Report) -> Inp
         keep({secret})
         if too_short({secret}):
             message = f"a secret of fewer than {SHORTEST} characters cannot be kept out of texts"
-            remedy = "use a longer one, or say that it is none: secret = false"
+            remedy = "use a longer one, or declare that it is not a secret: secret = false"
             report.add(node, message, remedy)
         return Input(value=secret, secret=True, env=name, hidden=frozenset({secret}))
     if value:

@@ -117,14 +117,8 @@ def read_verify(top: Table) -> Verify:
     """Read ``[verify]``."""
     table = top.section("verify", grammar.VERIFY)
     step = table.text("step")
-    quiet_s, deadline_s = table.duration("quiet"), table.duration("deadline")
-    if quiet_s is not None and deadline_s is not None and quiet_s > deadline_s:
-        remedy = "the count could never be quiet for so long before the deadline"
-        table.report.contradiction(table["quiet"], table["deadline"], remedy)
-    if deadline_s is not None and quiet_s is None:
-        quiet_s = min(Verify().quiet_s, deadline_s)
-    if quiet_s is not None and deadline_s is None:
-        deadline_s = max(Verify().deadline_s, quiet_s)
+    remedy = "the count could never be quiet for so long before the deadline"
+    defaults = Verify().quiet_s, Verify().deadline_s
     return Verify(
         **drop_none(
             step=step,
@@ -141,9 +135,8 @@ def read_verify(top: Table) -> Verify:
             repeat=_repeat(table),
             batch=_batch(table),
             bypass=_observer_edits(table, "bypass", step or ""),
-            quiet_s=quiet_s,
-            deadline_s=deadline_s,
         ),
+        **table.ascending(("quiet", "deadline"), defaults, remedy),
         **table.fields(
             *("enabled", "query", "ingest", "acknowledged", "partitions", "cache", "every"),
             "timeout",
@@ -459,7 +452,7 @@ def read_guard(top: Table) -> Guard:
         table.report.add(table["over"], "has no effect without a share", remedy)
     hosts = table.texts("hosts", "hosts")
     if "hosts" in table and not hosts:
-        table.report.add(table["hosts"], "lets nobody be reached", "name hosts, or leave it out")
+        table.report.add(table["hosts"], "allows no host at all", "name hosts, or leave it out")
     return Guard(
         **drop_none(window=table.value("window", _window, _WINDOW_EXPECTED), **rates),
         **table.fields(

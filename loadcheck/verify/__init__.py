@@ -34,18 +34,34 @@ CHECKS: Final[Mapping[str, str]] = {
     "otherwise the load was not what the scenario asks for.",
     "shard": "A worker that shares the load must live to its end; what one that was lost had not "
     "reported may or may not have been sent.",
-    "shards": "Every process that shares the load must finish its part; what a lost one sent since "
-    "its last report is indeterminate.",
-    "setup": "What is run once before the load must succeed, and its renewals.",
-    "teardown": "What is run once when all is over must succeed; otherwise something stays behind.",
+    "setup": "An internal error interrupted the set-up, or its renewal.",
+    "teardown": "An internal error interrupted the tear-down; something may have stayed behind.",
+    "transport": "An internal error closed the connections of the run.",
     "threshold": "An internal error kept a threshold from being judged.",
     "asking": "An internal error interrupted the queries.",
     "load": "An internal error interrupted the load.",
     "consistency": "An internal error kept the counts from being evaluated.",
     "shortage": "An internal error kept this machine's shortages from being reported.",
-    "abort": "An internal error kept the early stop from being reported.",
 }
 """By the name of the check, as findings have it."""
+
+_OF_COUNTS = frozenset(
+    {
+        "lost",
+        "unexpected",
+        "duplicated",
+        "missing_events",
+        "disappeared",
+        "controls",
+        "unverified",
+        "acknowledged",
+        "isolation",
+        "asking",
+        "consistency",
+    }
+)
+OWN_CHECKS = frozenset(CHECKS) - _OF_COUNTS
+"""Checks of the run itself: no later answer of the service changes what they found."""
 
 
 def meaning(check: str) -> str:

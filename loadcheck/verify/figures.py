@@ -68,7 +68,7 @@ class RunFigures:
         """Return the figure in the unit of a threshold's limit; None if there is no sample.
 
         What our own process has part in is an interval: a latency without its delay, and a number
-        or a rate with the copies that it passed over.
+        or a rate with the copies that it passed over, or that a lost generator may have started.
         """
         stage = self._stage(metric)
         if metric.percentile is not None:
@@ -79,7 +79,7 @@ class RunFigures:
             value = self._of_stage(metric.name, stage)
         else:
             value = self._run(metric.name)
-        return None if value is None else self._with_paused(metric, value, stage)
+        return None if value is None else self._with_unknown(metric, value, stage)
 
     @property
     def is_behind(self) -> bool:
@@ -104,19 +104,10 @@ class RunFigures:
         if self.pacer is None:
             return 0
         due = self.pacer.due_before(max(0.0, self.rates.duration_s - age_ms / 1e3))
-        ledger, last = self.record.ledger, min(span.last, due)
+        last = min(span.last, due)
         if last <= span.first:
             return 0
-        started, *ended = (
-            copies.range_cardinality(span.first, last)
-            for copies in (
-                ledger.started,
-                ledger.acknowledged,
-                ledger.rejected,
-                ledger.indeterminate,
-            )
-        )
-        return int(started - sum(ended))
+        return int(self.record.ledger.open().range_cardinality(span.first, last))
 
     def _stage(self, metric: Metric) -> StageRecord | None:
         stages = {stage.span.name: stage for stage in self.record.stages}
@@ -143,10 +134,10 @@ class RunFigures:
 
     @property
     def ended(self) -> int:
-        """Copies that have an outcome, without those that this machine could not send."""
+        """Copies started that have an outcome, without those that this machine could not send."""
         record = self.record
         # copies under way are no errors: the figure is asked for while the load goes on, too
-        return record.acknowledged + record.rejected + record.indeterminate - len(record.unsent)
+        return record.started - record.in_flight - len(record.unsent)
 
     def _visible(self, percentile: float) -> Measured | None:
         if self.lag is None:
@@ -157,25 +148,38 @@ class RunFigures:
             return None
         return Measured(high_s * 1e3, low_s * 1e3, high_s * 1e3)
 
-    def _with_paused(self, metric: Metric, value: float, stage: StageRecord | None) -> Measured:
-        """Return a number or a rate, and what it could be had our process not paused."""
+    def _with_unknown(self, metric: Metric, value: float, stage: StageRecord | None) -> Measured:
+        """Return a number or a rate, and what it could be but for what we did, or do not know.
+
+        That is the copies that our process passed over in a pause, and those of which nobody knows
+        whether a lost generator started them.
+        """
         name, record = metric.name.rpartition(".")[2], self.record
         span = stage.span if stage is not None else None
         paused = record.paused if span is None else record.paused[span.first : span.last]
         if name == "skipped":
             return Measured(value, value - len(paused), value)
+        missed = len(paused) + self._may_have_started(stage)
         if name in _SIZES:
-            return Measured(value, value, value + len(paused))
+            return Measured(value, value, value + missed)
         if name in ("rate", "rate_ratio"):
             elapsed_s = self._elapsed_s(stage)
             asked = self.rates.asked or 0.0
-            missing = len(paused) / elapsed_s if elapsed_s else 0.0
+            missing = missed / elapsed_s if elapsed_s else 0.0
             if self.is_behind:
                 missing = max(missing, asked - self.rates.reached)
             if name == "rate_ratio":
                 missing = missing / asked if asked else 0.0
             return Measured(value, value, value + missing)
         return Measured(value, value, value)
+
+    def _may_have_started(self, stage: StageRecord | None) -> int:
+        """Return how many copies a lost generator may have started that are not known to be."""
+        record = self.record
+        if stage is None:
+            return record.started_at_most - record.started
+        unknown = record.ledger.indeterminate - record.ledger.started
+        return int(unknown.range_cardinality(stage.span.first, stage.span.last))
 
     def _step(self, metric: Metric, stage: StageRecord | None) -> float | None:
         step = self._step_record(metric, stage)
@@ -220,8 +224,7 @@ class RunFigures:
             asked = self.pacer.expected_at(span.begin_s + elapsed_s)
             asked -= self.pacer.expected_at(span.begin_s)
         acknowledged = among(ledger.acknowledged)
-        ended = acknowledged + among(ledger.rejected) + among(ledger.indeterminate)
-        ended -= among(self.record.unsent)
+        ended = started - among(ledger.open()) - among(self.record.unsent)
         figures: dict[str, float | None] = {
             "error_rate": (ended - acknowledged) / ended if ended else None,
             "rate": started / elapsed_s if elapsed_s else None,

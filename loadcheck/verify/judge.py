@@ -136,7 +136,7 @@ def check_target(evidence: RunEvidence) -> Iterator[Finding]:
         yield Finding(check="target", verdict=Verdict.UNKNOWN, summary=summary)
 
 
-def check_abort(evidence: RunEvidence) -> Iterator[Finding]:
+def check_aborted(evidence: RunEvidence) -> Iterator[Finding]:
     """Report a threshold that ended the load early."""
     if evidence.aborted is not None:
         yield evidence.aborted.finding()
@@ -145,7 +145,7 @@ def check_abort(evidence: RunEvidence) -> Iterator[Finding]:
 _OF_LOST = ("index", "why", "heard_s", "at_s", "indeterminate")
 
 
-def check_shards(evidence: RunEvidence) -> Iterator[Finding]:
+def check_shard(evidence: RunEvidence) -> Iterator[Finding]:
     """Report which workers were lost, and what that leaves open."""
     lost = evidence.lost
     if not lost:
@@ -160,7 +160,8 @@ def check_shards(evidence: RunEvidence) -> Iterator[Finding]:
         left = "No copy was sent"
     elif unknown:
         left = f"What {they} had not reported, {many(unknown, 'copies')}, may or may not have been "
-        left += f"sent{_until(lost)}; the target was not given the load that was asked for"
+        left += f"sent{_until(lost)}; rates hold only what was reported, and the target was not "
+        left += "given the load that was asked for"
     else:
         left = (
             f"What became of all that {they} sent is known; the load, or what was measured of it, "
@@ -358,7 +359,7 @@ def judge(
     target = compose([check_target])(evidence)
     consistent = worst(finding.verdict for finding in (*findings, *target)) if checked else None
     every += [*target, *_joined(compose([check_generator, check_shortage])(evidence))]
-    every += compose([check_shards, check_abort])(evidence)
+    every += compose([check_shard, check_aborted])(evidence)
     if not (checked or judged or figures.record.acknowledged):
         every.append(NOTHING_DONE)
     if evidence.lost:

@@ -1,6 +1,6 @@
 """Names the lost, the duplicated and the unexpected, from the ledger and counts by bucket.
 
-Outages: stretches of send order in which users are missing.
+An outage is a stretch of send order in which users are missing.
 """
 
 from __future__ import annotations
@@ -493,7 +493,7 @@ def _undecided(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Duplicates:
-    """Whose events were counted too often.
+    """Users whose events were counted too often.
 
     Attributes:
         events: Copies with certainly at least one event too many → how many.

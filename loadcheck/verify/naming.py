@@ -1,6 +1,6 @@
-"""Names missing users, by the ids that were really sent, and when they were sent.
+"""Names missing users by the ids that were really sent, and says when they were sent.
 
-Ranks of the missing users in acknowledgement order.
+Their ranks in acknowledgement order are what the visibility lag needs.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -88,8 +89,8 @@ class Arrivals:
 
     def __init__(self, visits: Visits) -> None:
         self._visits = visits
-        self._seen = {name: BitMap() for name in ("started", "acknowledged")}
-        self._users = {name: BitMap() for name in ("started", "acknowledged")}
+        self._seen = {name: BitMap() for name in _LOOKED_AT}
+        self._users = {name: BitMap() for name in _LOOKED_AT}
 
     def look(self, record: Record) -> tuple[int, int, int]:
         """Return the users acknowledged, those that can have arrived, and how far numbers are."""
@@ -99,8 +100,13 @@ class Arrivals:
             now: BitMap = getattr(made, name)
             self._users[name] |= users_of(now - seen, self._visits)
             self._seen[name] = now.copy()
-        begun = (record.started + record.skipped) * most
-        return len(self._users["acknowledged"]), len(self._users["started"]), begun
+        begun = (record.started_at_most + record.skipped) * most
+        possible = self._users["started"].union_cardinality(self._users["indeterminate"])
+        return len(self._users["acknowledged"]), possible, begun
+
+
+# what a lost generator may have started is indeterminate only
+_LOOKED_AT: Final = ("started", "acknowledged", "indeterminate")
 
 
 def users_of(uploads: BitMap, visits: Visits) -> BitMap:

@@ -1,7 +1,7 @@
-"""The queries of a run, compiled from the observer step, and what they cost; and the observer.
+"""The queries of a run, compiled from the observer step, what they cost, and the observer.
 
-What a scenario's requests carry besides what the workflow says: the overlay, written out. The
-observer asks the step what the service has counted, during the load and after it.
+The overlay, which requests carry besides what the workflow says, is written out here. The observer
+asks the step what the service has counted, during the load and after it.
 """
 
 from __future__ import annotations

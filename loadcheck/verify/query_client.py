@@ -1,8 +1,6 @@
-"""Asks the observer step one question at a time, within the service's budget.
+"""Asks the observer step one question at a time, within the service's query budget.
 
-What may still be asked: the service's query budget, kept on our side.
-
-Counts by bucket, and what must hold before they are believed.
+The budget is kept on our side. Counts by bucket must add up before they are believed.
 """
 
 from __future__ import annotations

@@ -246,7 +246,7 @@ class Verification:
         """
         since_ns = last_ack_ns or time.monotonic_ns()
         self._people = people
-        self.acks.add(since_ns, sent.acknowledged, sent.started - sent.rejected)
+        self.acks.add(since_ns, sent.acknowledged, sent.possible)
         deadline_ns = since_ns + int(self._verify.deadline_s * 1e9)
         terms = self._make_terms(sent, since_ns, deadline_ns)
         with self._no_longer_than(max(deadline_ns, time.monotonic_ns())):

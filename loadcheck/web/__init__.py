@@ -233,7 +233,7 @@ class LivePage:
         self._gone = threading.Event()
         self._ready = threading.Event()
         self._failure = ""
-        self._told_gone = False
+        self._noted_gone = False
         sockets: dict[str, socket.socket] = {}
         with contextlib.ExitStack() as ours:
             for name, place in (("page", page), ("metrics", metrics)):
@@ -357,8 +357,8 @@ class LivePage:
             raise
 
     def _note(self, progress: Progress, why: str) -> None:
-        if not self._told_gone:
-            self._told_gone = True
+        if not self._noted_gone:
+            self._noted_gone = True
             progress.notes.append(f"the live page ended early: {why}")
 
     def probed(self, row: Sequence[str]) -> None:

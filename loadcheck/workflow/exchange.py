@@ -3,8 +3,6 @@
 A plan is sans-IO: its copy is a generator that yields :class:`Request` and :class:`Pause` and is
 sent the :class:`Exchange` that came of the request. Any driver can run it: callbacks on a socket,
 an ``httpx`` client, or a test with a virtual clock.
-
-How long an answer asks to wait.
 """
 
 from __future__ import annotations

@@ -9,12 +9,13 @@ import orjson
 import pytest
 from pyroaring import BitMap
 
-from loadcheck.pipeline.reconcile import _renew_lag, exact_findings
-from loadcheck.verify import Consistency, SentCounts, Verdict
+from loadcheck.pipeline.reconcile import LaterAnswer, _renew_lag, exact_findings, rejudge
+from loadcheck.verify import OWN_CHECKS, Consistency, Finding, SentCounts, Verdict
 from loadcheck.verify.controls import ControlResult
 from loadcheck.verify.evidence import ControlEvidence, Observation, Terms, prove
 from loadcheck.verify.export import Compared
 from loadcheck.verify.findings import CountEvidence, conclude
+from loadcheck.verify.judge import broken
 from loadcheck.verify.session import VerificationResult
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "results" / "example-burst.json"
@@ -30,6 +31,17 @@ def counted(uniques: int, totals: int, sent: SentCounts = SENT) -> Consistency:
     proof = prove(terms, answers, controls=ControlEvidence(counted=True))
     seen, _ = conclude(CountEvidence(terms=terms, proof=proof, controlled=ControlResult()))
     return seen
+
+
+def answer(seen: Consistency, *findings: Finding) -> VerificationResult:
+    return VerificationResult(
+        consistency=seen,
+        findings=list(findings),
+        visibility=None,
+        localized=None,
+        controlled=ControlResult(),
+        believed=True,
+    )
 
 
 @pytest.mark.parametrize(
@@ -64,19 +76,26 @@ def test_without_a_count_the_export_has_the_word() -> None:
     assert exact_findings(Compared(lost=BitMap([7])), SENT, seen)[0].verdict is Verdict.FAIL
 
 
+@pytest.mark.parametrize("check", sorted(OWN_CHECKS))
+def test_what_the_run_itself_left_unknown_stays_unknown(check: str) -> None:
+    document = orjson.loads(EXAMPLE.read_bytes())
+    document["findings"].append(broken(check, ValueError("five")).to_json())
+    users = document["consistency"]["uniques"]
+    sent = SentCounts(started=users, acknowledged=users, indeterminate=0, rejected=0)
+    arrived = Finding(check="lost", verdict=Verdict.PASS, summary="")
+    again = LaterAnswer(
+        sent=sent, verified=answer(counted(users, users, sent), arrived), compared=None
+    )
+    renewed = rejudge(document, again, [], now="2026-01-01T00:00:00Z", unsaved=0, export=None)
+    assert (renewed.consistent, renewed.verdict) == (Verdict.PASS, Verdict.UNKNOWN)
+    assert check in {each["check"] for each in renewed.document["findings"]}
+
+
 @pytest.mark.parametrize("believed", [True, False])
 def test_only_answers_that_agree_tell_when_users_were_counted(believed: bool) -> None:
     document = orjson.loads(EXAMPLE.read_bytes())
     section = document["consistency"]
     section["visibility"], users = None, section["uniques"]
     sent = SentCounts(started=users, acknowledged=users, indeterminate=0, rejected=0)
-    asked = VerificationResult(
-        consistency=counted(users, users, sent),
-        findings=[],
-        visibility=None,
-        localized=None,
-        controlled=ControlResult(),
-        believed=believed,
-    )
-    _renew_lag(document, asked)
+    _renew_lag(document, replace(answer(counted(users, users, sent)), believed=believed))
     assert (section["visibility"] is not None) == believed

@@ -233,7 +233,7 @@ def test_the_last_second_is_as_long_as_the_load(document: Document) -> None:
     assert series(charts(document)["rate"])["achieved"][16] == pytest.approx(300)
 
 
-def test_percentiles_end_with_the_longest_sample(document: Document) -> None:
+def test_percentiles_end_with_the_maximum(document: Document) -> None:
     curve = series(charts(document)["percentiles"])["response time"]
     times = document["steps"]["uploadEvents"]["response_time"]
     assert max(curve) == times["count"]

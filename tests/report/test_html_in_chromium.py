@@ -139,7 +139,7 @@ def soon(holds: Callable[[], bool], tries: int = 20) -> bool:
 
 def test_a_line_is_hidden_by_its_number_or_its_name(opened: Tab) -> None:
     lines = "document.querySelectorAll('#chart-latency .plot > svg .line').length"
-    longest = "document.querySelector('#chart-latency .label.r-longest')"
+    longest = "document.querySelector('#chart-latency .label.r-max')"
     before = opened.run(lines)
     opened.run(f"{plot('latency')}.focus()")
     opened.key("1", "1")

@@ -168,6 +168,12 @@ def test_a_duration(value: str, problems: Problems) -> None:
          ["4: load.stages: starts no copy; expected a rate greater than 0"]),
         (f"stages = [{'{ duration = 1, rate = 1 },' * 1001}]",
          ["4: load.stages: has 1,001 stages; expected at most 1,000"]),
+        (f"repeat = 2\nstages = [{'{ duration = 1, rate = 1 },' * 1001}]",
+         ["5: load.stages: has 1,001 stages; expected at most 1,000"]),
+        # read twice, said once
+        ("repeat = 2\nstages = [{ duration = 1, rate = 1, ramp_two = 2 }, 3]",
+         ['5: load.stages.0.ramp_two: unknown key; did you mean "ramp_to"?',
+          "5: load.stages.1: found 3; expected a table"]),
     ],
 )  # fmt: skip
 def test_stages(stages: str, expected: list[str], problems: Problems) -> None:

@@ -46,10 +46,6 @@ A delay is a duration, ``{ min, max }`` (uniform) or ``{ median, p99 }`` (lognor
 The kinds of faults are :data:`~loadcheck.emulator.config.faults.KINDS`. What one hits is chosen by
 ``rate``, or ``count`` with ``among`` or ``first``, inside a window of ``after``, ``lasting`` and
 ``every``, counted from the first upload; without any of these it hits all.
-
-A mapping, as a scenario's ``[target]`` or a file holds it, to an :class:`EmulatorConfig`.
-
-``limits``: the documented numbers, none, or either with changes.
 """
 
 from __future__ import annotations
@@ -60,13 +56,6 @@ import zoneinfo
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, cast
 
-from loadcheck.emulator.config.faults import (
-    ConfigError,
-    ConfigProblem,
-    Reader,
-    read_delay,
-    read_faults,
-)
 from loadcheck.emulator.config.keys import KEYS
 from loadcheck.emulator.config.model import (
     DelayDistribution,
@@ -79,6 +68,7 @@ from loadcheck.emulator.config.model import (
     TaxonomyLimits,
     UploadLimits,
 )
+from loadcheck.emulator.config.reader import ConfigError, ConfigProblem, Reader, read_faults
 
 # [D] HTTP V2 API and its FAQ. Whether MB is 10^6 or 2^20 is [U]; the smaller refuses more.
 _HTTPAPI = UploadLimits(
@@ -121,20 +111,18 @@ _Table = TypeVar("_Table", UploadLimits, QueryLimits, TaxonomyLimits)
 _SIZES = ("max_bytes", "max_events", "window_s", "max_intervals")
 
 
-def read_limits(top: Reader) -> Limits:
+def _limits(top: Reader) -> Limits:
     """Read ``limits``: a word, or a table whose ``base`` is that word and the rest changes.
 
     "off" lifts rates, budgets and room for names. Sizes of a request and windows of a query are
     part of what the API is and stay, unless a table changes them.
     """
-    value = top.table.get("limits", "off")
-    if not isinstance(value, Mapping):
-        word = top.choice("limits", ("off", "documented"), "off")
+    if not isinstance(top.table.get("limits"), Mapping):
+        word = top.choice("limits")
         return (word, *_base(word))
     table = top.sub("limits")
     assert table is not None
-    table.only({"base", "httpapi", "batch", "queries", "taxonomy"})
-    word = table.choice("base", ("documented", "off"), "documented")
+    word = table.choice("base")
     httpapi, batch, queries, taxonomy = _base(word)
     return (
         f"{word}, with changes",
@@ -162,18 +150,15 @@ def _changed(top: Reader, key: str, limits: _Table) -> _Table:
     table = top.sub(key)
     if table is None:
         return limits
-    names = [entry.name for entry in dataclasses.fields(limits)]
-    table.only(names)
     changes: dict[str, Any] = {}
-    for name in names:
-        if name not in table.table:
-            continue
-        if name == "max_intervals":
-            changes[name] = table.flag(name, default=True)
-        elif table.table[name] == "off" and name != "window_s":
+    for name, value in table.table.items():
+        shape = table.keys[name]
+        if shape.get("type") == "boolean":
+            changes[name] = table.flag(name)
+        elif value == "off" and "anyOf" in shape:
             changes[name] = None
         else:
-            changes[name] = table.integer(name, 1, least=1)
+            changes[name] = table.integer(name)
     return dataclasses.replace(limits, **changes)
 
 
@@ -184,38 +169,34 @@ def parse(table: Mapping[str, Any]) -> EmulatorConfig:
         ConfigError: Something in it cannot be used; it holds every problem.
     """
     top = Reader(table)
-    top.only(KEYS)
-    seed = top.integer("seed", 0)
-    limits_name, httpapi, batch, queries, taxonomy = read_limits(top)
-    default_cache = "documented" if limits_name.startswith("documented") else "off"
+    seed = top.integer("seed")
+    limits_name, httpapi, batch, queries, taxonomy = _limits(top)
+    cache = top.choice("cache") or limits_name.partition(",")[0]
+    custom = top.sub("custom_events")
     config = EmulatorConfig(
-        api_key=top.text("api_key", secrets.token_hex(16)),
-        secret_key=top.text("secret_key", secrets.token_hex(16)),
+        api_key=top.text("api_key") or secrets.token_hex(16),
+        secret_key=top.text("secret_key") or secrets.token_hex(16),
         seed=seed,
-        visibility=read_delay(top, "visibility_delay", DelayDistribution("fixed", 0.0)),
+        visibility=top.delay("visibility_delay"),
         time_zone=_time_zone(top),
         limits_name=limits_name,
         httpapi=httpapi,
         batch=batch,
         queries=queries,
         taxonomy=taxonomy,
-        cache=top.choice("cache", ("documented", "off"), default_cache) == "documented",
-        short_ids=cast(
-            'Literal["strip", "refuse"]', top.choice("short_ids", ("strip", "refuse"), "strip")
-        ),
-        empty_result=cast(
-            'Literal["zeros", "empty"]', top.choice("empty_result", ("zeros", "empty"), "zeros")
-        ),
+        cache=cache == "documented",
+        short_ids=cast('Literal["strip", "refuse"]', top.choice("short_ids")),
+        empty_result=cast('Literal["zeros", "empty"]', top.choice("empty_result")),
         blocked_event_types=frozenset(top.texts("blocked_event_types")),
         inactive_event_types=frozenset(top.texts("inactive_event_types")),
-        custom_events=_custom_events(top),
+        custom_events={} if custom is None else {name: custom.texts(name) for name in custom.table},
         silenced_devices=frozenset(top.texts("silenced_devices")),
-        export_lag_ms=top.duration_ms("export_lag", 2 * 3_600_000.0),  # [D] Export API
-        deletion_after_ms=top.duration_ms("deletion_after", 30 * 24 * 3_600_000.0),  # [D]
-        block_bots=top.flag("block_bots", default=False),
+        export_lag_ms=top.duration_ms("export_lag"),  # its default: [D] Export API
+        deletion_after_ms=top.duration_ms("deletion_after"),  # its default: [D]
+        block_bots=top.flag("block_bots"),
         capacity=top.rate("capacity"),
         faults=read_faults(top, seed),
-        region=_region(top, "us"),
+        region=cast("Region", top.choice("region")),
         projects=_projects(top),
     )
     if config.api_key in {project.api_key for project in config.projects}:
@@ -225,19 +206,14 @@ def parse(table: Mapping[str, Any]) -> EmulatorConfig:
     return config
 
 
-def _region(table: Reader, default: Region) -> Region:
-    return cast("Region", table.choice("region", ("us", "eu"), default))
-
-
 def _projects(top: Reader) -> tuple[OtherProject, ...]:
     found: list[OtherProject] = []
     for table in top.subs("projects"):
-        table.only({"api_key", "secret_key", "region"})
         found.append(
             OtherProject(
-                api_key=table.text("api_key", secrets.token_hex(16)),
-                secret_key=table.text("secret_key", secrets.token_hex(16)),
-                region=_region(table, "us"),
+                api_key=table.text("api_key") or secrets.token_hex(16),
+                secret_key=table.text("secret_key") or secrets.token_hex(16),
+                region=cast("Region", table.choice("region")),
             )
         )
         if found[-1].api_key in {project.api_key for project in found[:-1]}:
@@ -258,13 +234,8 @@ def parse_faults(table: Mapping[str, Any], seed: int) -> tuple[Fault, ...]:
     return faults
 
 
-def _custom_events(top: Reader) -> dict[str, tuple[str, ...]]:
-    table = top.sub("custom_events")
-    return {} if table is None else {name: table.texts(name) for name in table.table}
-
-
 def _time_zone(top: Reader) -> str:
-    name = top.text("time_zone", "UTC")
+    name = top.text("time_zone")
     if name == "UTC":  # known even where the machine has no time zone database
         return name
     try:

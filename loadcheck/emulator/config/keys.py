@@ -12,6 +12,7 @@ from loadcheck.emulator.config.faults import KINDS, PRESETS, SELECTION, WINDOW, 
 from loadcheck.emulator.config.model import QueryLimits, TaxonomyLimits, UploadLimits, duration
 
 _Shape = Mapping[str, Any]
+Keys = Mapping[str, _Shape]
 
 
 def _key(says: str, shape: _Shape, **more: Any) -> dict[str, Any]:
@@ -89,7 +90,7 @@ def _limits_of(says: str, kind: type) -> dict[str, Any]:
     return _table(says, keys)
 
 
-_SELECTED: Mapping[str, _Shape] = {
+_SELECTED: Keys = {
     "rate": _key(
         "Each with this probability.",
         {"type": "number", "minimum": 0, "maximum": 1, "title": "share"},
@@ -124,7 +125,7 @@ def _fault(kind: Kind) -> dict[str, Any]:
     if kind.parted:
         keys["partition"] = _key(
             "Only this share of the users, by a hash of the id: a part of the service.",
-            {"type": "number", "minimum": 0, "maximum": 1},
+            {"type": "number", "minimum": 0, "maximum": 1, "title": "share"},
             example=0.125,
         )
     one = _table("", keys)
@@ -138,7 +139,7 @@ def _fault(kind: Kind) -> dict[str, Any]:
     )
 
 
-KEYS: Mapping[str, _Shape] = {
+KEYS: Keys = {
     "api_key": _key(
         "API key of the emulator's project; by default drawn at random.",
         _TEXT,

@@ -1,6 +1,6 @@
 """The configuration as frozen values; times in milliseconds (``_ms``), sizes in bytes.
 
-Durations as people write them: "500ms", "2s", "5m", "1h", "7d", or a number of seconds.
+:func:`milliseconds` reads the durations of a configuration, :func:`duration` writes them.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import math
 import random
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -240,14 +240,14 @@ class EmulatorConfig:
     cache: bool
     short_ids: Literal["strip", "refuse"]
     empty_result: Literal["zeros", "empty"]
-    blocked_event_types: frozenset[str] = frozenset()
-    inactive_event_types: frozenset[str] = frozenset()
-    custom_events: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    silenced_devices: frozenset[str] = frozenset()
-    export_lag_ms: float = 2 * 3_600_000.0
-    deletion_after_ms: float = 30 * 24 * 3_600_000.0
-    block_bots: bool = False
-    capacity: float | None = None
-    faults: tuple[Fault, ...] = field(default=())
-    region: Region = "us"
-    projects: tuple[OtherProject, ...] = ()
+    blocked_event_types: frozenset[str]
+    inactive_event_types: frozenset[str]
+    custom_events: Mapping[str, tuple[str, ...]]
+    silenced_devices: frozenset[str]
+    export_lag_ms: float
+    deletion_after_ms: float
+    block_bots: bool
+    capacity: float | None
+    faults: tuple[Fault, ...]
+    region: Region
+    projects: tuple[OtherProject, ...]

@@ -34,8 +34,8 @@ from loadcheck.pipeline.target import Address, addressed, emulator_for
 from loadcheck.result import document as documents
 from loadcheck.result.document import ResultSink, ResultWriter
 from loadcheck.result.store import ResultFile, default_name
-from loadcheck.scenario import grammar
 from loadcheck.scenario.model import OpenLoad, Scenario
+from loadcheck.scenario.shapes import MAX_RATE
 from loadcheck.secrets import redactor
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.progress import ProgressView
@@ -201,7 +201,7 @@ def aim_of(scenario: Scenario) -> SearchGoal:
         )
     return SearchGoal(
         lowest=lowest,
-        highest=given.highest or grammar.MAX_RATE,
+        highest=given.highest or MAX_RATE,
         precision=given.precision,
         probes=given.probes,
         climb=given.climb,

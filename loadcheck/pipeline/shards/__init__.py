@@ -15,20 +15,22 @@ import os
 import shlex
 import signal
 import ssl
+import sys
 import time
 import warnings
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
-from loadcheck.errors import InputError, Problem
+from loadcheck.errors import InputError, Problem, printable
 from loadcheck.load.slices import Slice
 from loadcheck.load.transport.routes import is_loopback
 from loadcheck.pipeline.shards.coordinator import ShardedEngine
+from loadcheck.pipeline.shards.machine import cores
 from loadcheck.pipeline.shards.members import READY_S
 from loadcheck.pipeline.shards.remote import (
     Child,
@@ -53,7 +55,7 @@ from loadcheck.pipeline.shards.spec import (
 )
 from loadcheck.pipeline.target import Address
 from loadcheck.scenario.model import Scenario
-from loadcheck.secrets import without_userinfo
+from loadcheck.secrets import cover, without_userinfo
 from loadcheck.verify.compiled import CompiledScenario
 
 _Started = TypeVar("_Started")
@@ -130,22 +132,6 @@ def count(scenario: Scenario) -> int:
     return max(1, cores() - (scenario.target.kind == "emulator"))
 
 
-def cores() -> int:
-    """Return how many cores this process may use; two threads of one core are one."""
-    try:
-        usable = os.sched_getaffinity(0)
-    except AttributeError:
-        return os.cpu_count() or 1
-    found = set()
-    for cpu in usable:
-        siblings = str(cpu)
-        with suppress(OSError):
-            path = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
-            siblings = path.read_text(encoding="ascii").strip()
-        found.add(siblings)
-    return len(found)
-
-
 @asynccontextmanager
 async def open_workers(
     compiled: CompiledScenario,
@@ -177,10 +163,15 @@ async def open_workers(
     try:
         refuse_too_few(scenario, number)
         specs = _specs(compiled, engine, address, number, workers)
-        await _unless(signals, sharded.open(specs, fingerprint(compiled)))
+        await _unless(signals, sharded.open(specs, fingerprint(compiled), _tell))
         yield sharded
     finally:
         await sharded.shut()
+
+
+def _tell(news: str) -> None:
+    """Show something while there is no screen yet."""
+    print(printable(cover(news)), file=sys.stderr)  # noqa: T201
 
 
 async def _unless(
@@ -411,7 +402,7 @@ class DaskEngine:
             message = f"Dask cannot read its TLS files for {self._address}: {why}"
             remedy = f"see which {files} name"
         elif isinstance(error, MemoryError):
-            message = f"what answers at {self._address} is no Dask scheduler"
+            message = f"what answers at {self._address} is not a Dask scheduler"
             remedy = "give the scheduler's own port, not its dashboard's"
         return Problem(key="--scheduler", message=message, remedy=remedy)
 
@@ -478,6 +469,8 @@ class _Seat:
         where: The worker on which it is.
         placed: Dask's future of the actor.
     """
+
+    said = ""
 
     def __init__(self, actor: Any, where: str, placed: Any) -> None:
         self.where = where

@@ -217,7 +217,7 @@ class Crew:
         return iter(self._members)
 
     def add(self, member: Member) -> None:
-        """Take one in."""
+        """Add a member."""
         self._members.append(member)
 
     def change(self) -> None:
@@ -366,7 +366,10 @@ _MEASURE_S: Final = 5.0
 _AHEAD_NS: Final = 1_000_000_000
 _ROUND_TRIPS: Final = 10
 _SLOW_S: Final = 5.0
-"""A wait for a slow line that is told."""
+"""A wait for a worker, or for a slow line, that is told."""
+_ASKS_NOTHING: Final = (
+    "that the command asks for nothing (for ssh: a key, a known host, -o BatchMode=yes)"
+)
 
 
 async def launch(engine: Engine, parts: Sequence[Slice], welcome: Callable[[Member], None]) -> None:
@@ -399,52 +402,87 @@ async def _caught(launching: Coroutine[Any, Any, Remote]) -> Remote | InputError
         return error
 
 
-async def greet(crew: Crew) -> list[str]:
+Announce = Callable[[str], None]
+"""Shows people something at once."""
+
+
+async def greet(crew: Crew, announce: Announce) -> list[str]:
     """Wait until all have said who they are; return how they differ that may work together.
+
+    Args:
+        crew: All of them.
+        announce: Is told for whom the wait is long.
 
     Raises:
         InputError: One has not, or is of another version.
     """
-    await _await_all(crew, lambda shard: bool(shard.hello), "did not come up")
+    await _await_all(crew, lambda shard: bool(shard.hello), "did not come up", announce)
     _refuse(version_problems(crew))
     return [*odd([*crew])]
 
 
-async def prepare(crew: Crew, specs: Sequence[Message], fingerprint: str) -> None:
+async def prepare(
+    crew: Crew, specs: Sequence[Message], fingerprint: str, announce: Announce
+) -> None:
     """Tell all what to send, and see that they have made of it what we have.
+
+    Args:
+        crew: All of them.
+        specs: What each is told.
+        fingerprint: What the plan is to come to.
+        announce: Is told for whom the wait is long.
 
     Raises:
         InputError: One cannot do its part.
     """
     await crew.send(lambda shard: specs[shard.record.part.index], within_s=READY_S)
     await _await_all(
-        crew, lambda shard: shard.ready is not None or shard.problems is not None, "was not ready"
+        crew,
+        lambda shard: shard.ready is not None or shard.problems is not None,
+        "was not ready",
+        announce,
     )
     _refuse(ready_problems(crew, fingerprint))
 
 
-async def _await_all(crew: Crew, met: Callable[[Member], bool], what: str) -> None:
+async def _await_all(
+    crew: Crew, met: Callable[[Member], bool], what: str, announce: Announce
+) -> None:
     """Wait until all shards have come to something.
 
     Raises:
         InputError: One has gone, or has not come to it in time.
     """
-    await crew.until(lambda: all(met(shard) or shard.gone is not None for shard in crew), READY_S)
-    problems = []
-    for shard in crew:
-        if shard.gone is not None and not met(shard):
-            message = f"{shard.name} on {shard.remote.where} {what}: {shard.gone.why}"
-            problems.append(Problem(message=message, remedy="see that loadcheck runs there"))
-        elif not met(shard):
-            message = f"{shard.name} on {shard.remote.where} {what} within {READY_S:g} s"
-            remedy = "take fewer workers"
-            if shard.remote.where != HERE:
-                remedy += (
-                    ", or see that the command asks for nothing (ssh -o BatchMode=yes) and passes "
-                    "on at once what it is given"
-                )
-            problems.append(Problem(message=message, remedy=remedy))
-    _refuse(problems)
+
+    def done() -> bool:
+        return all(met(shard) or shard.gone is not None for shard in crew)
+
+    told_s = min(_SLOW_S, READY_S)
+    if not await crew.until(done, told_s):
+        for shard in crew:
+            if shard.gone is None and not met(shard) and shard.remote.where != HERE:
+                said = f", which says: {shard.remote.said}" if shard.remote.said else ""
+                announce(f"waiting for {shard.name} on {shard.remote.where}{said}")
+        await crew.until(done, READY_S - told_s)
+    _refuse(_not_there(shard, what) for shard in crew if not met(shard))
+
+
+def _not_there(shard: Member, what: str) -> Problem:
+    """Return what is said of a shard that has gone, or has not come to something in time."""
+    place, behind = f"{shard.name} on {shard.remote.where}", shard.remote.where != HERE
+    if shard.gone is not None:
+        message = f"{place} {what}: {shard.gone.why}"
+        remedy = "see that loadcheck runs there"
+        if behind:
+            remedy += f", and {_ASKS_NOTHING}"
+    else:
+        message = f"{place} {what} within {READY_S:g} s"
+        if shard.remote.said:
+            message += f"; it said last: {shard.remote.said}"
+        remedy = "take fewer workers"
+        if behind:
+            remedy += f", or see {_ASKS_NOTHING} and passes on at once what it is given"
+    return Problem(message=message, remedy=remedy)
 
 
 def _refuse(problems: Iterable[Problem]) -> None:

@@ -131,6 +131,10 @@ class Remote(Protocol):
 
     where: str
 
+    @property
+    def said(self) -> str:
+        """The last line that it, or what reaches it, has written for people; "" if none."""
+
     async def send(self, message: Message) -> None:
         """Send a message; to one that is gone it is lost."""
 
@@ -229,6 +233,14 @@ class Child:
         """Its process, or that of the command that reaches it."""
         return self._process.pid
 
+    @property
+    def said(self) -> str:
+        """The last line that it has written for people, a question that has no end included."""
+        # of a trace the last line that says something: what follows it is for who sees the others
+        lines = (line.strip() for line in self._said.decode("utf-8", "replace").splitlines())
+        said = [line for line in lines if line and not line.startswith("This is a bug")]
+        return said[-1] if said else ""
+
     async def _listen(self) -> None:
         """Keep the end of what it writes for people."""
         assert self._process.stderr is not None
@@ -266,14 +278,9 @@ class Child:
         why = f"it was killed by signal {-code}" if code < 0 else f"it ended with exit code {code}"
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(self._listening), _REAP_S / 2)
-        # of a trace the last line that says something: what follows it is for who sees the others
-        said = [
-            line
-            for line in self._said.decode("utf-8", "replace").splitlines()
-            if line.strip() and not line.startswith("This is a bug")
-        ]
         # behind a command only the command is known to have ended
-        return Gone(why=f"{why}: {said[-1]}" if said else why, certain=self.where == HERE)
+        said = f": {self.said}" if self.said else ""
+        return Gone(why=f"{why}{said}", certain=self.where == HERE)
 
     async def kill(self) -> bool:
         """End it, and what it has started here; return whether it has certainly ended."""

@@ -44,7 +44,7 @@ ORPHANED: Final = 75
 UNUSABLE: Final = 74
 """Exit code of a shard that nobody can speak with."""
 _UNCONNECTED: Final = (
-    "its standard {} is no pipe: take ssh without -n and -t, kubectl exec with -i and without -t"
+    "its standard {} is not a pipe: use ssh without -n and -t, kubectl exec with -i and without -t"
 )
 _SAMPLE_S: Final = 0.05
 _TURN_NS: Final = 50_000
@@ -332,7 +332,7 @@ class _Load:
 
     def _note(self) -> None:
         record = self.engine.record
-        acknowledged, possible = record.acknowledged, record.started - record.rejected
+        acknowledged, possible = record.acknowledged, record.possible
         if self._arrivals is not None:
             acknowledged, possible, _ = self._arrivals.look(record)
         begun = self._part.number(record.started + record.skipped) * record.most_uploads

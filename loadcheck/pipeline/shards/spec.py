@@ -13,7 +13,7 @@ import hmac
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +28,7 @@ from loadcheck.load.pacer import max_requests
 from loadcheck.load.retry import Backoff
 from loadcheck.load.slices import Slice, share_of, too_few
 from loadcheck.pipeline.prepare import compile_scenario, hide_passwords
+from loadcheck.pipeline.shards.machine import available_memory
 from loadcheck.pipeline.shards.remote import Secret
 from loadcheck.pipeline.target import Address
 from loadcheck.scenario.model import Retry, Scenario
@@ -216,24 +217,18 @@ def refuse_too_many(scenario: Scenario, of: int) -> None:
     Raises:
         ScenarioError: It has not.
     """
-    free = available_memory()
-    if free is not None and of * WORKER_BYTES > free:
-        message = (
-            f"{of:,} workers need about {of * WORKER_BYTES / 1e9:.1f} GB of memory; this machine "
-            f"has {free / 1e9:.1f} GB available"
-        )
-        remedy = "take fewer, one for each core at most, or more machines"
-        raise ScenarioError([scenario.problem("load.workers", message, remedy)])
-
-
-def available_memory() -> int | None:
-    """Return how many bytes new processes of this machine can have; None where it does not say."""
-    with suppress(OSError, ValueError):
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            name, _, value = line.partition(":")
-            if name == "MemAvailable":
-                return int(value.split()[0]) * 1024
-    return None
+    found = available_memory()
+    if found is None or of * WORKER_BYTES <= found.free_bytes:
+        return
+    has, remedy = "this machine has", "take fewer, one for each core at most, or more machines"
+    if found.limit_bytes is not None:
+        has = f"this container, limited to {found.limit_bytes / 1e9:.1f} GB, has"
+        remedy = "take fewer, one for each core at most, or raise its limit"
+    message = (
+        f"{of:,} workers need about {of * WORKER_BYTES / 1e9:.1f} GB of memory; {has} "
+        f"{found.free_bytes / 1e9:.1f} GB available"
+    )
+    raise ScenarioError([scenario.problem("load.workers", message, remedy)])
 
 
 def agreed(load: LoadSpec) -> str:

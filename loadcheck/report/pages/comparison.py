@@ -103,7 +103,7 @@ def _percentiles(document: Document, step: str) -> Chart | None:
             columns=["percentile", *(look["label"] for _, look in _lines(document))],
             rows=[
                 [
-                    "longest" if level == _ALL else f"p{level:g}",
+                    "max" if level == _ALL else f"p{level:g}",
                     *(
                         words.duration(run["curves"]["steps"][step]["percentiles"][place])
                         for run, _ in _lines(document)

@@ -1,6 +1,6 @@
-"""Response time over the load: of the copies that fell due in each stretch of it.
+"""Response time over the load, by the instant at which copies fell due, and by percentile.
 
-Response time by percentile, on the axis of HdrHistogram's plots: every nine takes equal room.
+The percentile axis is that of HdrHistogram's plots: every nine takes equal room.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def _percentile_chart(document: Document, name: str, place: int, *, alone: bool)
                     ]
                     for percentile in _ROWS
                 ),
-                ["longest", *(words.duration(times.max_ns / 1e6) for *_, times in curves)],
+                ["max", *(words.duration(times.max_ns / 1e6) for *_, times in curves)],
             ],
         ),
         height=340,
@@ -189,7 +189,7 @@ class Curves:
 def chart(document: Document, at_most: int = _MAX_POINTS) -> Chart | None:
     """Return the chart; None if no copy succeeded."""
     drawn = curves(document, at_most)
-    if not any(drawn.columns["longest"]):
+    if not any(drawn.columns["max"]):
         return None
     listed = _intervals(document, _MAX_ROWS) or _seconds(document, _MAX_ROWS)
     middle = [(begin + end) / 2 for begin, end in zip(drawn.begin, drawn.end, strict=True)]
@@ -206,9 +206,9 @@ def chart(document: Document, at_most: int = _MAX_POINTS) -> Chart | None:
         series=[
             Series(
                 label="max",
-                role="longest",
+                role="max",
                 x=middle,
-                y=drawn.columns["longest"],
+                y=drawn.columns["max"],
                 dash="dot",
                 faint=True,
             ),
@@ -272,7 +272,7 @@ def _intervals(document: Document, at_most: int) -> Curves | None:
         columns={
             "p50": _percentiles(counts, 50),
             "p99": _percentiles(counts, 99),
-            "longest": _percentiles(counts, 100),
+            "max": _percentiles(counts, 100),
         },
         note="Of the copies due in each interval of the load",
     )
@@ -305,7 +305,7 @@ def _seconds(document: Document, at_most: int) -> Curves:
         columns={
             "p50": seconds.middle("p50_ms"),
             "p99": seconds.worst("p99_ms"),
-            "longest": seconds.worst("max_ms"),
+            "max": seconds.worst("max_ms"),
         },
         note=f"Of the responses received in each {each}",
     )

@@ -1,6 +1,6 @@
-"""What is pointed out in charts over time: stages, limits, and where users are missing from.
+"""A result's timeline in rows of one or more seconds, and what charts over time point out.
 
-A result's timeline in rows of one or more seconds.
+Those are stages, limits, and stretches from which users are missing.
 """
 
 from __future__ import annotations

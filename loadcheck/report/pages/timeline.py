@@ -134,7 +134,7 @@ def _merged(cells: Cells, edges: Sequence[float], most: int) -> tuple[Cells, lis
 def _times_table(cells: Cells, edges: Sequence[float], low: int) -> Table:
     cells, edges = _merged(cells, edges, _MOST_TABLE_ROWS)
     return Table(
-        columns=["from", "to", "requests", "most frequent", "shortest", "longest"],
+        columns=["from", "to", "requests", "most frequent", "min", "max"],
         rows=[
             [words.clock(begin), words.clock(end), words.count(int(row.sum())), *_ranges(row, low)]
             for begin, end, row in zip(edges, edges[1:], cells, strict=False)

@@ -27,7 +27,7 @@ from loadcheck.report.words import CHANGE_MARKS, CHANGE_ROLES
 from loadcheck.result import Document
 
 _UNITS = {"ms": Unit.MILLISECONDS, "1/s": Unit.RATE, "ratio": Unit.SHARE, "count": Unit.COUNT}
-_ROLES = ("service", "counted", "response", "longest")
+_ROLES = ("service", "counted", "response", "max")
 _DASHES = ("", "dash", "dot", "dashdot")
 _TILES = 4
 

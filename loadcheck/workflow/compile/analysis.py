@@ -1,7 +1,4 @@
-"""Which steps each copy runs, and what a step depends on.
-
-Workflows that could never end, found before they run.
-"""
+"""Which steps each copy runs, what a step depends on, and which workflows could never end."""
 
 from __future__ import annotations
 

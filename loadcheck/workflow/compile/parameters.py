@@ -1,6 +1,6 @@
-"""Parameters in path, query, header and cookie, in the styles of OpenAPI ("Parameter Object").
+"""Parameters in path, query, header and cookie, and bodies of ``multipart/form-data`` (RFC 7578).
 
-Bodies of ``multipart/form-data`` (RFC 7578), by the Encoding Objects of OpenAPI.
+Styles are those of OpenAPI's "Parameter Object" and "Encoding Object".
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
-"""A step's request before it is compiled, as the overlay changes it.
+"""A step's request before it is compiled: what the document says, changed by the overlay.
 
-Request bodies: payload and replacements (Arazzo 1.0.1, "Request Body Object").
-
-The request of a step: what the document says of it, and what the scenario adds.
+Payload and replacements of its body are those of Arazzo 1.0.1, "Request Body Object".
 """
 
 from __future__ import annotations

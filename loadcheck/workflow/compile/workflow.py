@@ -1,6 +1,6 @@
-"""Compiling one workflow of a document to a machine.
+"""Compiles one workflow of a document to a machine.
 
-Success and failure actions of a step, its own and its workflow's (Arazzo 1.0.1).
+A step's success and failure actions are its own and its workflow's (Arazzo 1.0.1).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """OpenAPI descriptions (3.0, 3.1 and 3.2), as far as a request is made from them.
 
-Reference Objects of OpenAPI: ``$ref`` within a document and to other files.
+A ``$ref`` may lead within a document and to other files.
 """
 
 from __future__ import annotations

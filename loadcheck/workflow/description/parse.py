@@ -1,7 +1,4 @@
-"""From the tree of a document to the model, by the tables of the specification.
-
-What steps, workflows and components share: parameters, criteria, actions and outputs.
-"""
+"""From the tree of a document to the model, by the tables of the specification."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""What expressions read off an exchange: ``$url $method $statusCode $request.* $response.*``.
+"""The sources of runtime expressions, and the way from one into its value.
 
-Following an expression into the value that it starts from, now or when a copy runs.
-
-Expressions of our own: ``$copy.* $run.* $query.* $target.*``.
+Arazzo's are read off an exchange (``$url $method $statusCode $request.* $response.*``); our own are
+``$copy.* $run.* $query.* $target.*``. An expression is followed now, or when a copy runs.
 """
 
 from __future__ import annotations

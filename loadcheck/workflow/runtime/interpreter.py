@@ -1,9 +1,7 @@
-"""Running a compiled workflow: a generator that yields requests and is sent what came of them.
+"""Runs a compiled workflow: a generator that yields requests and is sent what came of them.
 
-Cookies of one copy: what its answers set is sent with its later requests (RFC 6265).
-
-Copies share none. Attributes that decide where a cookie goes are kept to: domain, path, secure,
-and an age or a date that removes it.
+A copy's cookies are its own (RFC 6265): what its answers set is sent with its later requests.
+Domain, path and secure are kept to, as is an age or a date that removes a cookie.
 """
 
 from __future__ import annotations

@@ -60,7 +60,6 @@ def scenario(*checks: str, max_in_flight: int = 2000, **capacity: Any) -> Scenar
         thresholds=tuple(Threshold(check=check) for check in checks),
         seed=None,
         document={"load": {"model": "open", "rate": 10, "duration": "1s"}},
-        lines={},
         capacity=Capacity(samples=50, **capacity),
     )
 

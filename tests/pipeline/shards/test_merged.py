@@ -21,6 +21,8 @@ from loadcheck.measure.grid import Grid
 from loadcheck.measure.record import Record
 from loadcheck.pipeline.shards.merged import Loss, MergedRecord, ShardRecord
 from loadcheck.scenario.model import OpenLoad, Stage
+from loadcheck.verify.figures import Rates, RunFigures
+from loadcheck.verify.metrics import Kind, Metric
 from loadcheck.verify.visibility import AckCurve
 from tests.measure.test_merge import LENGTH_S, SPAN, STEPS, Copy, S, exchange, in_order
 
@@ -188,7 +190,30 @@ def test_of_a_lost_shard_the_truth_lies_between_the_bounds(
     assert ledger.acknowledged.isdisjoint(ledger.indeterminate)
     # and the counts say the same as the sets
     assert merged.started == len(ledger.started)
-    assert merged.due == len(ledger.started | ledger.skipped)
+    assert merged.due == len(ledger.started | ledger.skipped | ledger.indeterminate)
+    assert merged.possible == len(possible)
+    # what is told as sent was sent: no rate is of copies that may have been
+    known = sum(copy.due_ns < told_s * S for copy in lost.own)
+    others = sum(len(shard.own) for shard in shards[1:])
+    assert merged.started == known + others
+    length_s = merged.load_ns / S
+    rates = Rates(asked=None, reached=merged.started / length_s, duration_s=length_s)
+    figures = RunFigures(record=merged, monitor=Monitor(), rates=rates)
+    for stage, first, last in (("", 0, len(copies)), (SPAN.name, SPAN.first, SPAN.last)):
+
+        def among(numbers: BitMap, first: int = first, last: int = last) -> int:
+            return int(numbers.range_cardinality(first, last))
+
+        known = among(ledger.started)
+        started = figures.measure(Metric(name="started", kind=Kind.COUNT, stage=stage))
+        if started is not None:
+            most = among(ledger.started | ledger.indeterminate)
+            assert started == (known, known, most)
+        # and none of errors holds what nobody knows to have been an attempt
+        wrong = figures.measure(Metric(name="error_rate", kind=Kind.RATIO, stage=stage))
+        ended = known - among(ledger.open())
+        expected = (ended - among(ledger.acknowledged)) / ended if ended else None
+        assert (None if wrong is None else wrong.value) == expected
     assert merged.indeterminate == len(ledger.indeterminate)
     assert len(ledger.indeterminate & BitMap(copy.number for copy in lost.own)) == unknown
     assert total(merged.timeline.column("due")) == merged.due

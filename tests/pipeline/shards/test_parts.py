@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,10 +22,11 @@ from loadcheck import scenario as scenarios
 from loadcheck.errors import InputError
 from loadcheck.load.monitor import Monitor
 from loadcheck.load.slices import Slice
-from loadcheck.measure.changes import BrokenChangeError, change, still
+from loadcheck.measure.changes import BrokenChangeError, change, decode, still
 from loadcheck.pipeline import shards
-from loadcheck.pipeline.shards import DaskEngine, Workers, cores, count, members
+from loadcheck.pipeline.shards import DaskEngine, Workers, count, members
 from loadcheck.pipeline.shards import spec as specs
+from loadcheck.pipeline.shards.machine import Memory, available_memory, cores
 from loadcheck.pipeline.shards.members import (
     Crew,
     Member,
@@ -43,6 +45,7 @@ from loadcheck.pipeline.shards.remote import (
     HERE,
     FrameError,
     Gone,
+    Local,
     Message,
     Secret,
     Unframer,
@@ -94,6 +97,34 @@ def test_messages_come_out_as_they_went_in_however_they_are_cut(
 def test_what_is_no_message_is_refused(data: bytes) -> None:
     with pytest.raises(FrameError):
         list(Unframer().feed(data))
+
+
+@pytest.mark.parametrize("held", [b"", b"\x92\x01", b"\x01\x01"])
+def test_what_is_wrong_within_a_message_is_said_once(held: bytes) -> None:
+    for code in range(6):
+        inner = msgpack.packb(msgpack.ExtType(code, held))
+        for outer in (1, 4):
+            with pytest.raises(BrokenChangeError, match="not a message of ours") as broken:
+                decode(msgpack.packb([msgpack.ExtType(outer, inner)]))
+            assert str(broken.value).count("not a message of ours") == 1
+
+
+def test_of_what_a_command_writes_for_people_the_end_is_kept() -> None:
+    code = (
+        "import os\n"
+        "for _ in range(30): os.write(2, b'x' * 99_999 + b'\\n')\n"
+        "os.write(2, b'y' * 9000)"
+    )
+
+    async def end() -> tuple[str, Any]:
+        child = await Local([[sys.executable, "-c", code]]).launch(0)
+        _, gone = await child.receive()
+        return child.said, gone
+
+    said, gone = asyncio.run(end())
+    assert isinstance(gone, Gone)
+    assert said == "y" * 2000
+    assert gone.why == f"it ended with exit code 0: {said}"
 
 
 def test_secrets_show_in_no_text() -> None:
@@ -355,23 +386,128 @@ def test_an_address_at_which_a_scheduler_can_be_is_tried(address: str) -> None:
 def test_no_more_workers_are_started_than_the_machine_has_memory_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    free = specs.available_memory()
-    assert free is None or free > 0
+    found = available_memory()
+    assert found is None or found.free_bytes > 0
     scenario = scenarios.load(SCENARIOS / "smoke.toml", overrides=["load.workers=400"])
-    monkeypatch.setattr(specs, "available_memory", lambda: 23_000_000_000)
+    memory = Memory(free_bytes=23_000_000_000)
+    monkeypatch.setattr(specs, "available_memory", lambda: memory)
     with pytest.raises(InputError, match=r"24.0 GB of memory; this machine has 23.0 GB available"):
         Workers().check(scenario)
-    monkeypatch.setattr(specs, "available_memory", lambda: 25_000_000_000)
+    memory = Memory(free_bytes=20_000_000_000, limit_bytes=21_000_000_000)
+    told = r"this container, limited to 21.0 GB, has 20.0 GB available; .* or raise its limit"
+    with pytest.raises(InputError, match=told):
+        Workers().check(scenario)
+    memory = Memory(free_bytes=25_000_000_000)
     Workers().check(scenario)
     monkeypatch.setattr(specs, "available_memory", lambda: None)
     Workers().check(scenario)
 
 
+_MOUNTS = {
+    "v2": "31 23 0:28 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n",
+    "v1": "34 31 0:31 {shown} /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"
+    "35 31 0:32 {shown} /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n",
+}
+_NO_LIMIT = "9223372036854771712"
+
+
+@pytest.mark.parametrize(
+    ("kind", "member", "shown", "files", "left", "processors"),
+    [
+        # a container that sees its own group as the root of all
+        (
+            *("v2", "0::/", "/"),
+            {
+                "memory.max": "500000000",
+                "memory.current": "400000000",
+                "memory.stat": "anon 1\ninactive_file 300000000\n",
+                "cpu.max": "200000 100000",
+            },
+            *(400_000_000, 2),
+        ),
+        # a group further up bounds what a group has
+        (
+            *("v2", "0::/a.slice/b.scope", "/"),
+            {
+                "a.slice/memory.max": "700000000",
+                "a.slice/memory.current": "100000000",
+                "a.slice/b.scope/memory.max": "max",
+                "a.slice/b.scope/memory.current": "100000000",
+                "a.slice/cpu.max": "150000 100000",
+                "a.slice/b.scope/cpu.max": "max 100000",
+            },
+            *(600_000_000, 1),
+        ),
+        # half a processor is one worker
+        (*("v2", "0::/", "/"), {"cpu.max": "50000 100000"}, None, 1),
+        (*("v2", "0::/gone/elsewhere", "/"), {"memory.max": "max"}, None, None),
+        (*("v2", "0::/../sibling", "/"), {"cpu.max": "max 100000"}, None, None),
+        # of version 1, of which a container may see the whole names
+        (
+            *("v1", "4:memory:/docker/x\n3:cpu,cpuacct:/docker/x", "/docker/x"),
+            {
+                "memory/memory.limit_in_bytes": "300000000",
+                "memory/memory.usage_in_bytes": "350000000",
+                "memory/memory.stat": "inactive_file 1\ntotal_inactive_file 100000000\n",
+                "cpu,cpuacct/cpu.cfs_quota_us": "300000",
+                "cpu,cpuacct/cpu.cfs_period_us": "100000",
+            },
+            *(50_000_000, 3),
+        ),
+        (
+            *("v1", "4:memory:/\n3:cpu,cpuacct:/", "/"),
+            {
+                "memory/memory.limit_in_bytes": _NO_LIMIT,
+                "memory/memory.usage_in_bytes": "350000000",
+                "cpu,cpuacct/cpu.cfs_quota_us": "-1",
+                "cpu,cpuacct/cpu.cfs_period_us": "100000",
+            },
+            *(None, None),
+        ),
+    ],
+)
+def test_what_a_container_has_is_what_its_groups_leave(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    member: str,
+    shown: str,
+    files: dict[str, str],
+    left: int | None,
+    processors: int | None,
+) -> None:
+    system = {
+        "proc/meminfo": "MemTotal: 64000000 kB\nMemAvailable:   1000000 kB\n",
+        "proc/self/cgroup": f"{member}\n",
+        "proc/self/mountinfo": "22 1 0:20 / /proc rw - proc proc rw\n"
+        + _MOUNTS[kind].format(shown=shown),
+        **{f"sys/fs/cgroup/{name}": f"{text}\n" for name, text in files.items()},
+    }
+    for name, text in system.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="ascii")
+    found = available_memory(tmp_path)
+    assert found is not None
+    assert found.free_bytes == (1_024_000_000 if left is None else left)
+    assert (found.limit_bytes is None) == (left is None)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(64), raising=False)
+    assert cores(tmp_path) == (processors or 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {5}, raising=False)
+    assert cores(tmp_path) == 1
+
+
+def test_where_no_system_says_what_there_is_nothing_is_made_up(tmp_path: Path) -> None:
+    assert available_memory(tmp_path) is None
+    assert cores(tmp_path) >= 1
+
+
 class _Far:
     """Stands for a worker that answers after a while, by a clock that a test turns."""
 
-    def __init__(self, way_s: float = 0.0, where: str = HERE) -> None:
+    def __init__(self, way_s: float = 0.0, where: str = HERE, said: str = "") -> None:
         self.where = where
+        self.said = said
         self.now_ns = 0
         self.member = Member(record=ShardRecord(Slice(index=0, of=1)), remote=self)
         self._way_ns = int(way_s * 1e9)
@@ -411,16 +547,29 @@ def test_a_slow_line_is_measured_for_so_long_only_and_told(
     assert far.member.offset.count == pings
 
 
-@pytest.mark.parametrize(("where", "command"), [(HERE, False), ("ssh host1", True)])
-def test_who_says_nothing_at_all_is_told_with_what_may_be_wrong(
-    monkeypatch: pytest.MonkeyPatch, where: str, *, command: bool
+@pytest.mark.parametrize(
+    ("where", "asks", "waits"),
+    [
+        (HERE, "", []),
+        ("ssh host1", "", ["waiting for worker 1 on ssh host1"]),
+        (
+            *("ssh host1", "me@host1's password:"),
+            ["waiting for worker 1 on ssh host1, which says: me@host1's password:"],
+        ),
+    ],
+)
+def test_who_does_not_come_up_is_told_with_what_may_be_wrong(
+    monkeypatch: pytest.MonkeyPatch, where: str, asks: str, waits: list[str]
 ) -> None:
-    monkeypatch.setattr(members, "READY_S", 0.01)
-    crew = Crew()
-    crew.add(_Far(where=where).member)
+    monkeypatch.setattr(members, "READY_S", 0.02)
+    monkeypatch.setattr(members, "_SLOW_S", 0.01)
+    crew, told = Crew(), list[str]()
+    crew.add(_Far(where=where, said=asks).member)
     with pytest.raises(InputError, match=f"worker 1 on {where} did not come up within") as refused:
-        asyncio.run(greet(crew))
-    assert ("see that the command asks for nothing" in str(refused.value)) is command
+        asyncio.run(greet(crew, told.append))
+    assert told == waits
+    assert ("see that the command asks for nothing" in str(refused.value)) is (where != HERE)
+    assert (f"it said last: {asks};" in str(refused.value)) is bool(asks)
 
 
 def test_who_stood_still_while_others_did_not_is_named() -> None:
@@ -485,4 +634,4 @@ def test_a_worker_that_nobody_can_speak_with_says_why() -> None:
         command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=60
     )
     assert ended.returncode == UNUSABLE
-    assert b"its standard input is no pipe: take ssh without -n" in ended.stderr
+    assert b"its standard input is not a pipe: use ssh without -n" in ended.stderr
