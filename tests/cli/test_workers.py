@@ -308,6 +308,7 @@ def test_a_command_that_starts_no_worker_is_told(
     ended = loadcheck("run", smoke, "--prefix", prefix)
     assert ended.code == 2, ended.stderr
     assert said in ended.stderr
+    assert ended.stderr.startswith("error: "), "it is said once"
     assert not ended.results
 
 
