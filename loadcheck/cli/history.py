@@ -202,7 +202,7 @@ def prune(
         return
     sys.stdout.flush()
     if not yes and not sys.stdin.isatty():
-        message = "nobody can be asked: standard input is not a terminal"
+        message = "cannot ask for confirmation: standard input is not a terminal"
         raise InputError(Problem(message=message, remedy="add --yes, or --dry-run"))
     if not yes and not terminal.agreed(f"Remove {what}?"):
         sys.stderr.write("nothing was removed\n")

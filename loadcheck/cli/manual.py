@@ -65,8 +65,8 @@ def man_page() -> str:
         ".SH DESCRIPTION",
         _plain(
             "loadcheck sends many concurrent copies of an API workflow, each with a user id of its "
-            "own, and then asks the service whom it has counted: who is lost, who is counted "
-            "twice, and how late each became visible."
+            "own, and then asks the service which users it has counted: which are lost, which are "
+            "counted twice, and how late each became visible."
         ),
         ".SH COMMANDS",
     ]

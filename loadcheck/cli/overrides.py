@@ -338,7 +338,7 @@ class Serving:
         typer.Option(
             "--web-linger",
             metavar="TIME",
-            help="Serve the finished report, and the last metrics, for so long, e.g. 10m; "
+            help="How long to serve the finished report and the last metrics, e.g. 10m; "
             "0: end with the run. Ctrl-C ends it earlier.",
             show_default="until Ctrl-C on a terminal, else 0",
         ),

@@ -30,7 +30,7 @@ TERMS: Final[Mapping[str, str]] = {
     "dispatch lag": "From when a copy was due to when it was started: loadcheck's own delay.",
     "in flight": "Started and not finished.",
     "outcome": "Acknowledged, rejected or indeterminate.",
-    "acknowledged": "The service said yes: whoever is acknowledged must be counted.",
+    "acknowledged": "The service accepted the copy, so its user must be counted.",
     "rejected": "Certainly without effect: refused by the service, or never sent.",
     "indeterminate": "May or may not have taken effect: a timeout, a lost connection, a 500.",
     "skipped": "Fell due and was not sent: too many in flight, or the generator stood still.",
@@ -271,7 +271,7 @@ def _code(text: str) -> str:
 
 
 def text(entry: Entry, *, color: bool, width: int) -> str:
-    """Return what there is to say of one thing, for a terminal."""
+    """Return one entry as text for a terminal."""
     name = f"\x1b[1m{entry.name}\x1b[0m" if color else entry.name
     lines = [f"{name}  ({entry.kind})", *_wrapped(entry.says, "  ", width)]
     for label, says in entry.rows:

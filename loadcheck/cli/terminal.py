@@ -372,7 +372,7 @@ def confirm(*, yes: bool, what: str, digest: str = "") -> None:
     if digest:
         remedy += f", or --plan {digest} to say that exactly this may"
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        message = "nobody has approved the plan, and there is no terminal to ask at"
+        message = "the plan is not approved, and there is no terminal to ask on"
         raise ConsentError(Problem(message=message, remedy=remedy))
     if not agreed(what):
         raise ConsentError(Problem(message="the plan was not approved: nothing was sent"))

@@ -220,8 +220,8 @@ def _verify(choice: Choice, deadline: str) -> list[str]:
     if choice.totals is not None:
         entries["totals"] = (as_toml(choice.totals), "the number of events")
     entries |= {
-        "every": ('"1s"', "ask so often, during the load and after it"),
-        "quiet": ('"3s"', "settled: everybody counted, or the count still for so long"),
+        "every": ('"1s"', "how often to ask, during the load and after it"),
+        "quiet": ('"3s"', "settled: every user counted, or the count unchanged for this long"),
         "deadline": (as_toml(deadline), "after the last answer; users missing by then are lost"),
     }
     return _commented(entries)

@@ -336,8 +336,11 @@ def decode(data: bytes) -> Any:
     """
     try:
         return msgpack.unpackb(data, ext_hook=_read, use_list=False, strict_map_key=False)
+    except BrokenChangeError:
+        raise  # of what it holds: it is said once
     except (ValueError, TypeError, IndexError, struct.error, msgpack.UnpackException) as error:
-        raise BrokenChangeError(f"not a message of ours: {error}") from error
+        why = str(error).rstrip(".")
+        raise BrokenChangeError(f"not a message of ours: {why}") from error
 
 
 def _extended(value: Any) -> Any:

@@ -60,7 +60,7 @@ class Snapshot:
     times: Mapping[Series, Distribution]
 
     def to_json(self) -> dict[str, Any]:
-        """Return it for another process: names, attributes and numbers; times in buckets."""
+        """Return the snapshot for another process: names, attributes, numbers; times in buckets."""
         times = []
         for (name, labels), taken in self.times.items():
             places = np.flatnonzero(taken.counts)
@@ -139,7 +139,7 @@ DESCRIPTIONS: Mapping[str, tuple[str, str]] = {
     "loadcheck.users.counted": ("Users of this run that the service counts.", "{user}"),
     "loadcheck.response_time": ("From when a copy was due until its success.", "s"),
     "loadcheck.request.duration": ("From when a request was sent until its answer.", "s"),
-    "loadcheck.lateness": ("From when a copy was due until it was sent: our own fault.", "s"),
+    "loadcheck.lateness": ("From due to sent: delay of the load generator.", "s"),
 }
 """Of each metric what it is, and its unit."""
 

@@ -77,7 +77,7 @@ def _size(number: float) -> str:
 
 def _takes(bounds: Mapping[str, Any]) -> str:
     if bounds["most"] is None:
-        return "nobody can say: the number of copies decides"
+        return "unknown: it depends on the number of copies"
     return f"{words.clock(bounds['least'])} of load, {words.clock(bounds['most'])} at the longest"
 
 

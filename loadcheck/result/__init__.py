@@ -152,9 +152,7 @@ def finding() -> dict[str, Shape]:
 
 def labels() -> Shape:
     """Return what identifies a run."""
-    return object_of(
-        "What it is told apart by: given as labels, or taken from git and CI.", {"type": "string"}
-    )
+    return object_of("Labels of the run, given or taken from git and CI.", {"type": "string"})
 
 
 def violations(document: Any, schema: Shape) -> list[tuple[str, str]]:

@@ -239,7 +239,7 @@ def _localized() -> Shape:
         "anyOf": [
             open_object(
                 "Who is missing, was counted twice, or although refused: named from counts by "
-                "bucket. Nobody is named who could be innocent.",
+                "bucket. A user is listed only if it is provably affected.",
                 {
                     "lost": copies("Acknowledged users that are certainly missing."),
                     "unexpected": copies("Refused users that were certainly counted."),

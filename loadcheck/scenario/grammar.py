@@ -409,7 +409,12 @@ TRACE: Keys = {
         example="received_at",
     ),
     "unit": choice(
-        "What numbers count; by default their size tells.", "s", "ms", "us", "ns", example="ms"
+        "Unit of instants given as numbers; by default guessed from their size.",
+        "s",
+        "ms",
+        "us",
+        "ns",
+        example="ms",
     ),
     "speed": rate("Times as fast as it was recorded.", example=2),
     "scale": rate("Copies for each row of it, in the mean; a fraction thins it out.", example=0.5),
@@ -821,7 +826,7 @@ def _count_of(says: str) -> Shape:
 
 VERIFY: Keys = {
     "enabled": flag(
-        "false sends load only: nobody is asked, and thresholds alone decide.", default=True
+        "false sends load only: no query is sent, and thresholds alone decide.", default=True
     ),
     "query": choice(
         '"after": loadcheck alone asks, for all copies. "each": every copy runs the query, too.',
@@ -1104,7 +1109,7 @@ _TOP: Keys = {
     ),
     "description": text("One line for people.", example="A burst and the recovery from it"),
     "labels": named(
-        "What a run is told apart by later, in list, trend and exports; --label adds to them. "
+        "Distinguish the run later, in list, trend and exports; --label adds to them. "
         "Commit, branch and CI run are taken from git and the environment where not given.",
         "NAME",
         text("Anything that fits in a line.", pattern=LABEL),
@@ -1178,7 +1183,7 @@ _TOP: Keys = {
     ),
     "together": table("What all flows of a [[mix]] are judged by together.", TOGETHER),
     "guard": table(
-        "What a run may not do, whatever else it is told: seen to before it starts, and every "
+        "What a run may not do, whatever else is asked of it: checked before it starts, and every "
         "second while it sends. Ends a load as a threshold with abort = true does.",
         GUARD,
     ),

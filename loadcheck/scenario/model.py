@@ -675,7 +675,7 @@ class Verify:
     """How the service is asked what arrived.
 
     Attributes:
-        enabled: False sends load only: nobody is asked, and thresholds alone decide.
+        enabled: False sends load only: no query is sent, and thresholds alone decide.
         query: "after": the observer step is asked by loadcheck alone, for all copies. "each": every
             copy runs it too, as the workflow literally says.
         ingest: The per-copy step whose outcome is the copy's; None: the workflow's only one.

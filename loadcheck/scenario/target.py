@@ -151,7 +151,7 @@ def _variable(node: Node, environment: Mapping[str, str], report: Report) -> Inp
         keep({secret})
         if too_short({secret}):
             message = f"a secret of fewer than {SHORTEST} characters cannot be kept out of texts"
-            remedy = "use a longer one, or say that it is none: secret = false"
+            remedy = "use a longer one, or declare that it is not a secret: secret = false"
             report.add(node, message, remedy)
         return Input(value=secret, secret=True, env=name, hidden=frozenset({secret}))
     if value:

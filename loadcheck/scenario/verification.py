@@ -452,7 +452,7 @@ def read_guard(top: Table) -> Guard:
         table.report.add(table["over"], "has no effect without a share", remedy)
     hosts = table.texts("hosts", "hosts")
     if "hosts" in table and not hosts:
-        table.report.add(table["hosts"], "lets nobody be reached", "name hosts, or leave it out")
+        table.report.add(table["hosts"], "allows no host at all", "name hosts, or leave it out")
     return Guard(
         **drop_none(window=table.value("window", _window, _WINDOW_EXPECTED), **rates),
         **table.fields(

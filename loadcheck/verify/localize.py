@@ -493,7 +493,7 @@ def _undecided(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Duplicates:
-    """Whose events were counted too often.
+    """Users whose events were counted too often.
 
     Attributes:
         events: Copies with certainly at least one event too many → how many.

@@ -308,6 +308,7 @@ def test_a_command_that_starts_no_worker_is_told(
     ended = loadcheck("run", smoke, "--prefix", prefix)
     assert ended.code == 2, ended.stderr
     assert said in ended.stderr
+    assert ended.stderr.startswith("error: "), "it is said once"
     assert not ended.results
 
 
@@ -375,7 +376,7 @@ shard.stdin.close()
     ("kind", "does", "told"),
     [
         ("ready", "end", "was lost before the load began: it ended with exit code 9"),
-        ("armed", "hollow", "what it tells cannot be used: KeyError('at_ns')"),
+        ("armed", "hollow", "a message of its cannot be used: KeyError('at_ns')"),
         ("snap", "end", "s into the load: it ended with exit code 9"),
     ],
 )

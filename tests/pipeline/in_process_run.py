@@ -95,7 +95,7 @@ class Truth:
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedRun:
     """A run that is over, beside the truth."""
 
     mix: Mix
@@ -160,7 +160,7 @@ async def nobody_watches(_: Any) -> None:
     pass
 
 
-async def fight(mix: Mix) -> Judged:
+async def run_mix(mix: Mix) -> JudgedRun:
     """Run a mix to its verdict, and look into the store."""
     emulator = Emulator(parse({"api_key": KEY, "secret_key": SECRET, **mix.emulator}))
     with tempfile.TemporaryDirectory() as folder:
@@ -170,7 +170,7 @@ async def fight(mix: Mix) -> Judged:
             made = compiled(scenario, seed=mix.seed)
             finished: CompletedRun = await execute(made, Nowhere(), nobody_watches, context)
             truth = _truth(emulator, finished.document["run"]["id"])
-    return Judged(
+    return JudgedRun(
         mix=mix,
         document=finished.document,
         consistent=finished.judgement.consistent or Verdict.UNKNOWN,

@@ -199,7 +199,7 @@ def test_a_key_of_the_wrong_type_is_refused_by_both(
             "is missing",
             "no file",
             "changes nothing",
-            "lets nobody be reached",
+            "allows no host at all",
         )  # what one key alone does not say
         assert not told or _needs_more(reads, document, beyond), (told, document)
 

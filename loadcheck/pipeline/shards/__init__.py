@@ -160,15 +160,18 @@ async def open_workers(
         engine = DaskEngine(workers.scheduler)
         number = await _unless(signals, engine.connect(scenario.load.workers or None))
     sharded = ShardedEngine(compiled.load, compiled.plan, engine, keep_going=workers.keep_going)
-    # until there is a screen
-    sharded.announce = lambda news: print(printable(cover(news)), file=sys.stderr)  # noqa: T201
     try:
         refuse_too_few(scenario, number)
         specs = _specs(compiled, engine, address, number, workers)
-        await _unless(signals, sharded.open(specs, fingerprint(compiled)))
+        await _unless(signals, sharded.open(specs, fingerprint(compiled), _tell))
         yield sharded
     finally:
         await sharded.shut()
+
+
+def _tell(news: str) -> None:
+    """Show something while there is no screen yet."""
+    print(printable(cover(news)), file=sys.stderr)  # noqa: T201
 
 
 async def _unless(
@@ -399,7 +402,7 @@ class DaskEngine:
             message = f"Dask cannot read its TLS files for {self._address}: {why}"
             remedy = f"see which {files} name"
         elif isinstance(error, MemoryError):
-            message = f"what answers at {self._address} is no Dask scheduler"
+            message = f"what answers at {self._address} is not a Dask scheduler"
             remedy = "give the scheduler's own port, not its dashboard's"
         return Problem(key="--scheduler", message=message, remedy=remedy)
 

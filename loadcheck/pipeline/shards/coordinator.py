@@ -89,12 +89,15 @@ class ShardedEngine:
 
     # before the load
 
-    async def open(self, specs: Sequence[Message], fingerprint: str) -> None:
+    async def open(
+        self, specs: Sequence[Message], fingerprint: str, tell: Callable[[str], None]
+    ) -> None:
         """Start the shards and see that all are of one mind.
 
         Args:
             specs: What each is told.
             fingerprint: What the plan is to come to.
+            tell: Shows for whom the wait is long.
 
         Raises:
             InputError: One does not start, cannot do its part, or is of another version.
@@ -103,8 +106,8 @@ class ShardedEngine:
         parts = [Slice(index=each, of=len(specs), together=together) for each in range(len(specs))]
         await launch(self._engine, parts, self._welcome)
         self.record = MergedRecord(self._empty, [shard.record for shard in self._crew])
-        self.notes += await greet(self._crew, self.announce)
-        await prepare(self._crew, specs, fingerprint, self.announce)
+        self.notes += await greet(self._crew, tell)
+        await prepare(self._crew, specs, fingerprint, tell)
 
     def _welcome(self, shard: Member) -> None:
         self._crew.add(shard)
@@ -262,7 +265,7 @@ class ShardedEngine:
         except (BrokenChangeError, LookupError, TypeError, ValueError) as error:
             certain = await shard.remote.kill()
             told = error if isinstance(error, BrokenChangeError) else repr(error)
-            shard.gone = Gone(why=f"what it tells cannot be used: {told}", certain=certain)
+            shard.gone = Gone(why=f"a message of its cannot be used: {told}", certain=certain)
             self._lose(shard, time.monotonic_ns())
             return True
         if shard.gone is not None:

@@ -217,7 +217,7 @@ class Crew:
         return iter(self._members)
 
     def add(self, member: Member) -> None:
-        """Take one in."""
+        """Add a member."""
         self._members.append(member)
 
     def change(self) -> None:

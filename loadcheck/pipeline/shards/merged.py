@@ -81,7 +81,7 @@ class ShardRecord:
         self.rows = rows
         if final is not None:
             if digest(self._tree) != final:
-                raise BrokenChangeError("what was told does not come to what was recorded")
+                raise BrokenChangeError("the reports do not add up to what was recorded")
             self.complete = True
 
     def held(self, name: str) -> Any:

@@ -44,7 +44,7 @@ ORPHANED: Final = 75
 UNUSABLE: Final = 74
 """Exit code of a shard that nobody can speak with."""
 _UNCONNECTED: Final = (
-    "its standard {} is no pipe: take ssh without -n and -t, kubectl exec with -i and without -t"
+    "its standard {} is not a pipe: use ssh without -n and -t, kubectl exec with -i and without -t"
 )
 _SAMPLE_S: Final = 0.05
 _TURN_NS: Final = 50_000

@@ -424,7 +424,7 @@ class Resolver:
         value = join_template(parts)
         if is_broken_json(parts):
             raise ExpressionError(
-                f'"{raw}" looks like JSON text and is none', "check its quotes and brackets"
+                f'"{raw}" looks like JSON text but is not', "check its quotes and brackets"
             )
         return value
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,7 +22,7 @@ from loadcheck import scenario as scenarios
 from loadcheck.errors import InputError
 from loadcheck.load.monitor import Monitor
 from loadcheck.load.slices import Slice
-from loadcheck.measure.changes import BrokenChangeError, change, still
+from loadcheck.measure.changes import BrokenChangeError, change, decode, still
 from loadcheck.pipeline import shards
 from loadcheck.pipeline.shards import DaskEngine, Workers, count, members
 from loadcheck.pipeline.shards import spec as specs
@@ -44,6 +45,7 @@ from loadcheck.pipeline.shards.remote import (
     HERE,
     FrameError,
     Gone,
+    Local,
     Message,
     Secret,
     Unframer,
@@ -95,6 +97,34 @@ def test_messages_come_out_as_they_went_in_however_they_are_cut(
 def test_what_is_no_message_is_refused(data: bytes) -> None:
     with pytest.raises(FrameError):
         list(Unframer().feed(data))
+
+
+@pytest.mark.parametrize("held", [b"", b"\x92\x01", b"\x01\x01"])
+def test_what_is_wrong_within_a_message_is_said_once(held: bytes) -> None:
+    for code in range(6):
+        inner = msgpack.packb(msgpack.ExtType(code, held))
+        for outer in (1, 4):
+            with pytest.raises(BrokenChangeError, match="not a message of ours") as broken:
+                decode(msgpack.packb([msgpack.ExtType(outer, inner)]))
+            assert str(broken.value).count("not a message of ours") == 1
+
+
+def test_of_what_a_command_writes_for_people_the_end_is_kept() -> None:
+    code = (
+        "import os\n"
+        "for _ in range(30): os.write(2, b'x' * 99_999 + b'\\n')\n"
+        "os.write(2, b'y' * 9000)"
+    )
+
+    async def end() -> tuple[str, Any]:
+        child = await Local([[sys.executable, "-c", code]]).launch(0)
+        _, gone = await child.receive()
+        return child.said, gone
+
+    said, gone = asyncio.run(end())
+    assert isinstance(gone, Gone)
+    assert said == "y" * 2000
+    assert gone.why == f"it ended with exit code 0: {said}"
 
 
 def test_secrets_show_in_no_text() -> None:
@@ -604,4 +634,4 @@ def test_a_worker_that_nobody_can_speak_with_says_why() -> None:
         command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=60
     )
     assert ended.returncode == UNUSABLE
-    assert b"its standard input is no pipe: take ssh without -n" in ended.stderr
+    assert b"its standard input is not a pipe: use ssh without -n" in ended.stderr
