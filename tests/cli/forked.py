@@ -9,6 +9,8 @@ and an environment of its own.
 from __future__ import annotations
 
 import atexit
+import gc
+import importlib
 import json
 import os
 import runpy
@@ -24,6 +26,21 @@ from pathlib import Path
 from typing import Self
 
 ROOT = Path(__file__).resolve().parents[2]
+# what commands import, most of it only when they need it
+_READ_AHEAD = (
+    "loadcheck.cli.outputs",
+    "loadcheck.cli.terminal",
+    "loadcheck.cli.web",
+    "loadcheck.compare",
+    "loadcheck.pipeline",
+    "loadcheck.report.html",
+    "loadcheck.report.plan",
+    "loadcheck.report.preview",
+    "loadcheck.result.catalogue",
+    "jsonschema",
+    "markdown_it",
+    "uvloop",
+)
 _AT_START = ("PYTHON", "LC_", "LANG", "OPENBLAS")  # read when an interpreter starts
 
 
@@ -137,9 +154,17 @@ def _serve(requests: socket.socket) -> tuple[list[str], str, dict[str, str]] | N
 
 
 def _main() -> None:
-    import loadcheck.cli.app  # noqa: PLC0415 - in the process that forks only
-    import loadcheck.pipeline  # noqa: F401, PLC0415 - what most commands import later
+    import typer.main  # noqa: PLC0415 - in the process that forks only
 
+    from loadcheck.cli.app import app  # noqa: PLC0415
+
+    for name in _READ_AHEAD:
+        importlib.import_module(name)
+    # what typer imports at the first argument that it reads
+    typer.main.get_command(app).make_context("loadcheck", ["list"])
+    # no child looks through what all of them share, which would copy every page of it
+    gc.collect()
+    gc.freeze()
     with socket.socket(fileno=int(sys.argv[1])) as requests:
         asked = _serve(requests)
     if asked:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -248,23 +245,11 @@ def test_there_is_nowhere_to_look(loadcheck: Loadcheck) -> None:
 # completion
 
 
-def completed(folder: Path, line: str) -> list[str]:
+def completed(loadcheck: Loadcheck, line: str) -> list[str]:
     """Return what bash would offer at the end of a line."""
-    words = line.split(" ")
-    done = subprocess.run(
-        [sys.executable, "-c", "import sys; from loadcheck.cli import main; sys.exit(main())"],
-        cwd=folder,
-        env={
-            **os.environ,
-            "_LOADCHECK_COMPLETE": "complete_bash",
-            "COMP_WORDS": line,
-            "COMP_CWORD": str(len(words) - 1),
-        },
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    return done.stdout.split()
+    place = str(len(line.split(" ")) - 1)
+    asked = {"_LOADCHECK_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": place}
+    return loadcheck(env=asked).stdout.split()
 
 
 def test_file_arguments_are_completed(loadcheck: Loadcheck, stored: Path) -> None:
@@ -273,12 +258,12 @@ def test_file_arguments_are_completed(loadcheck: Loadcheck, stored: Path) -> Non
     (scenarios / "burst.toml").touch()
     (scenarios / "notes.md").touch()
     assert stored.exists()
-    assert completed(loadcheck.folder, "loadcheck run scenarios/") == ["scenarios/burst.toml"]
-    assert completed(loadcheck.folder, "loadcheck check sc") == ["scenarios/"]
-    assert completed(loadcheck.folder, "loadcheck show ")[0] == "results/smoke.json"
-    assert completed(loadcheck.folder, "loadcheck report results/s") == ["results/smoke.json"]
-    assert completed(loadcheck.folder, "loadcheck show nowhere/") == []
+    assert completed(loadcheck, "loadcheck run scenarios/") == ["scenarios/burst.toml"]
+    assert completed(loadcheck, "loadcheck check sc") == ["scenarios/"]
+    assert completed(loadcheck, "loadcheck show ")[0] == "results/smoke.json"
+    assert completed(loadcheck, "loadcheck report results/s") == ["results/smoke.json"]
+    assert completed(loadcheck, "loadcheck show nowhere/") == []
 
 
 def test_commands_are_completed(loadcheck: Loadcheck) -> None:
-    assert {"report", "reconcile"} <= set(completed(loadcheck.folder, "loadcheck re"))
+    assert {"report", "reconcile"} <= set(completed(loadcheck, "loadcheck re"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import signal
@@ -19,8 +18,10 @@ import pytest
 from loadcheck.emulator import config
 from loadcheck.emulator.commit import Journal
 from loadcheck.emulator.config.faults import KINDS
+from tests.cli.conftest import Loadcheck
 
-COMMAND = [sys.executable, "-m", "loadcheck", "emulate", "--port", "0"]
+EMULATE = ["emulate", "--port", "0"]
+COMMAND = [sys.executable, "-m", "loadcheck", *EMULATE]
 KEYS = ["--api-key", "key-12345", "--secret-key", "secret-12345"]
 
 
@@ -110,10 +111,8 @@ def test_a_configuration_that_cannot_be_used_is_told_by_line(tmp_path: Path) -> 
     config.write_text(
         'visibility_dely = "2s"\n[faults]\ndrop = { count = 9, among = 3 }\n', encoding="utf-8"
     )
-    ended = subprocess.run(
-        [*COMMAND, "--config", str(config)], capture_output=True, text=True, check=False
-    )
-    assert ended.returncode == 2
+    ended = Loadcheck(tmp_path)(*EMULATE, "--config", config)
+    assert ended.code == 2
     assert ended.stdout == ""
     first, second = ended.stderr.splitlines()
     assert first.endswith('toml:1: visibility_dely: unknown key; did you mean "visibility_delay"?')
@@ -128,27 +127,24 @@ def test_a_configuration_that_cannot_be_used_is_told_by_line(tmp_path: Path) -> 
         (["--config", "/nowhere/emulator.toml"], "cannot be read"),
     ],
 )
-def test_what_cannot_be_had_is_told(arguments: list[str], words: str) -> None:
-    ended = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=False)
-    assert (ended.returncode, ended.stdout) == (2, "")
+def test_what_cannot_be_had_is_told(tmp_path: Path, arguments: list[str], words: str) -> None:
+    ended = Loadcheck(tmp_path)(*EMULATE, *arguments)
+    assert (ended.code, ended.stdout) == (2, "")
     assert words in ended.stderr
     assert "Traceback" not in ended.stderr
 
 
-def test_the_help_names_every_key_and_every_fault() -> None:
-    command = [sys.executable, "-m", "loadcheck", "emulate", "--help"]
-    told = subprocess.check_output(command, text=True, env={**os.environ, "COLUMNS": "100"})
-    words = set(re.findall(r"\w+", told))
+def test_the_help_names_every_key_and_every_fault(tmp_path: Path) -> None:
+    told = Loadcheck(tmp_path)("emulate", "--help", env={"COLUMNS": "100"})
+    words = set(re.findall(r"\w+", told.stdout))
     assert words >= {*config.KEYS, *KINDS}
 
 
-def test_a_port_that_is_in_use_is_told() -> None:
+def test_a_port_that_is_in_use_is_told(tmp_path: Path) -> None:
     with running() as printed:
         port = url_in(printed).rpartition(":")[2]
-        ended = subprocess.run(
-            [*COMMAND, "--port", port], capture_output=True, text=True, check=False
-        )
-    assert (ended.returncode, ended.stdout) == (2, "")
+        ended = Loadcheck(tmp_path)(*EMULATE, "--port", port)
+    assert (ended.code, ended.stdout) == (2, "")
     assert ended.stderr == (
         f"error: cannot listen on 127.0.0.1 port {port}: address already in use; "
         "choose another with --port, or 0 for any free one\n"

@@ -34,6 +34,12 @@ def named(trial: Trial, kind: str) -> list[int]:
     return [user["copy"] for user in (trial.seen["localized"] or {}).get(kind, ())]
 
 
+def seeds(*, first: int = 0, number: int) -> list[Any]:
+    """Return seeds of the same mix: one is played always, the others by the long tests."""
+    long = (pytest.param(seed, marks=pytest.mark.long) for seed in range(first + 1, first + number))
+    return [first, *long]
+
+
 # 1, 2: sums that fit
 
 
@@ -48,14 +54,14 @@ def test_refused_but_stored_hides_as_many_that_are_lost(status: int, *, localize
         assert set(named(trial, "lost")) <= {3, 4, 5}
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", seeds(number=3))
 def test_as_many_strangers_as_lost(seed: int) -> None:
     trial = judged(Behaviour(lose=Pick(first=3), phantoms=3), seed=seed)
     assert trial.service.events
     assert said(trial) == "fail", trial.findings()
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", seeds(number=3))
 def test_as_many_events_twice_as_lost(seed: int) -> None:
     wrong = Behaviour(lose_event=Pick(first=3), duplicate=Pick(window=(0.04, 0.06)))
     trial = judged(wrong, load={**OPEN, "events_per_copy": 3}, seed=seed)
@@ -82,7 +88,7 @@ def test_a_dip_at_the_beginning() -> None:
 
 
 @pytest.mark.parametrize("routing", ["alternate", "random"])
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", seeds(number=2))
 def test_replicas_that_disagree_accuse_nobody(routing: str, seed: int) -> None:
     wrong = Behaviour(replicas=2, replica_hides=0.06, routing=routing)
     trial = judged(wrong, load={"model": "open", "rate": 300, "duration": "2s"}, seed=seed)
@@ -100,7 +106,7 @@ def test_groups_from_a_replica_that_shows_nobody() -> None:
 # 6: late, not lost
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", seeds(number=6))
 def test_a_late_partition_is_not_lost(seed: int) -> None:
     trial = judged(Behaviour(late_shard=seed), load=OPEN, seed=seed)
     assert truth_of(trial).late
@@ -108,7 +114,7 @@ def test_a_late_partition_is_not_lost(seed: int) -> None:
     assert not named(trial, "lost")
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", seeds(number=3))
 def test_the_lost_are_proven_by_others_of_their_own(seed: int) -> None:
     trial = judged(Behaviour(lose=Pick(first=4)), load=OPEN, seed=seed)
     assert said(trial) == "fail", trial.findings()
@@ -137,7 +143,7 @@ def test_an_error_that_is_declared(bias: float) -> None:
 
 
 @pytest.mark.parametrize("copies", [31, 400])
-@pytest.mark.parametrize("seed", range(1, 4))
+@pytest.mark.parametrize("seed", seeds(first=1, number=3))
 def test_a_late_partition_of_unnamed_users_is_not_lost(seed: int, copies: int) -> None:
     load = {"model": "closed", "concurrency": 13, "copies": copies}
     trial = judged(Behaviour(late_shard=seed), load=load, verify={"approximate": "1%"}, seed=seed)
@@ -197,7 +203,7 @@ def test_controls_that_nobody_tells_of_are_not_none() -> None:
     assert "none of them is counted" not in trial.findings()
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", seeds(number=4))
 def test_a_control_question_that_fails_takes_no_proof_away(seed: int) -> None:
     wrong = Behaviour(lose=Pick(first=3), fail=Answers(rate=0.4, kinds=("control",)))
     trial = judged(wrong, load=OPEN, seed=seed)
@@ -260,7 +266,7 @@ def test_those_without_an_answer_that_arrived() -> None:
     assert said(trial) == "fail", trial.findings()
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", seeds(number=5))
 def test_percentiles_of_a_heavy_tail_are_inside_their_bounds(seed: int) -> None:
     judged(heavy_tail(), load={"model": "open", "rate": 150, "duration": "2s"}, seed=seed)
 
@@ -379,7 +385,7 @@ def test_verdicts_have_three_values() -> None:
     ],
     ids=["sample", "half", "cap", "round", "bots", "swaps", "swaps-more", "other-row", "stale"],
 )
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", seeds(number=2))
 def test_a_service_that_lies_by_design_neither_passes_losses_nor_accuses(
     wrong: Behaviour, lost: int, seed: int
 ) -> None:
