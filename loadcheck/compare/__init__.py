@@ -11,7 +11,7 @@ from loadcheck import __version__
 from loadcheck.compare.evidence import Evidence, Unknown, evidence
 from loadcheck.compare.figures import Difference, Figure, differences, unfinished
 from loadcheck.compare.intervals import Intervals, curves
-from loadcheck.compare.judge import CONFIDENCE, MOST_RUNS, Judged, judge
+from loadcheck.compare.judge import CONFIDENCE, MOST_RUNS, FigureComparison, judge
 from loadcheck.documents import format_instant
 from loadcheck.errors import Problem, ResultFileError
 from loadcheck.result.schema_others import COMPARISON, Change
@@ -86,7 +86,7 @@ def compare(
     }
 
 
-def verdict(judged: Sequence[Judged]) -> str:
+def verdict(judged: Sequence[FigureComparison]) -> str:
     """Return what it all comes to: "worse", "same", "better" or, without evidence, "unsure".
 
     One figure of the target that is worse makes the candidate worse. Who cannot be sure of a core
@@ -176,7 +176,7 @@ def _notes(base: Sequence[Stored], candidate: Sequence[Stored]) -> list[str]:
     return notes
 
 
-def _advice(judged: Sequence[Judged], base: int, candidate: int) -> list[str]:
+def _advice(judged: Sequence[FigureComparison], base: int, candidate: int) -> list[str]:
     """Return how many runs would settle the core figures that are left open."""
     needed = [one.runs_needed for one in judged if one.figure.core and one.runs_needed]
     if not needed:
@@ -190,7 +190,7 @@ def _advice(judged: Sequence[Judged], base: int, candidate: int) -> list[str]:
     return [advice]
 
 
-def _figure(one: Judged) -> dict[str, Any]:
+def _figure(one: FigureComparison) -> dict[str, Any]:
     figure = one.figure
     return {
         **figure.named(),

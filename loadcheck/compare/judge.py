@@ -25,7 +25,7 @@ Method = Literal["intervals", "runs", "exact", "none"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
+class FigureComparison:
     """A figure, compared.
 
     Attributes:
@@ -69,7 +69,7 @@ class Judged:
 
 def judge(
     figure: Figure, base: Sequence[Evidence], candidate: Sequence[Evidence], tolerance: float
-) -> Judged:
+) -> FigureComparison:
     """Compare a figure.
 
     Args:
@@ -92,12 +92,12 @@ def judge(
 
 def _unknown(
     figure: Figure, base: Sequence[Evidence], candidate: Sequence[Evidence], why: str
-) -> Judged:
+) -> FigureComparison:
     sides = []
     for side in (base, candidate):
         values = [one.value for one in side if isinstance(one, Measured)]
         sides.append(_mean(values) if len(values) == len(side) else None)
-    return Judged(figure=figure, base=sides[0], candidate=sides[1], why=why)
+    return FigureComparison(figure=figure, base=sides[0], candidate=sides[1], why=why)
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -109,7 +109,7 @@ def _mean(values: Sequence[float]) -> float:
 
 def _measured(
     figure: Figure, base: Sequence[Measured], candidate: Sequence[Measured], tolerance: float
-) -> Judged:
+) -> FigureComparison:
     """Compare by what runs differ, or by what single runs show that they would."""
     logarithmic = all(one.logarithmic and one.value > 0 for one in (*base, *candidate))
     sides = [
@@ -121,7 +121,7 @@ def _measured(
         side[0].value if len(side) == 1 else math.exp(mean) if logarithmic else mean
         for side, mean in zip((base, candidate), means, strict=True)
     ]
-    judged = Judged(figure=figure, base=values[0], candidate=values[1])
+    judged = FigureComparison(figure=figure, base=values[0], candidate=values[1])
     several = len(base) > 1 or len(candidate) > 1
     left, right = base[0].spread, candidate[0].spread
     if several:
@@ -228,14 +228,14 @@ _ENDLESS = 700.0
 
 def _shares(
     figure: Figure, base: Sequence[Share], candidate: Sequence[Share], tolerance: float
-) -> Judged:
+) -> FigureComparison:
     """Compare by Wilson's intervals of each side, put together as R. G. Newcombe (1998) does."""
     # a side without a hit does not show how its hits would come: as the other side's do
     burst = min(one.effective / one.trials for one in (*base, *candidate))
     (left, left_low, left_high), (right, right_low, right_high) = (
         _wilson(side, burst) for side in (base, candidate)
     )
-    judged = Judged(figure=figure, base=left, candidate=right)
+    judged = FigureComparison(figure=figure, base=left, candidate=right)
     apart = right - left
     several = len(base) > 1 or len(candidate) > 1
     if left == right == 0:
@@ -287,7 +287,7 @@ _NO_SHARE = 0.001
 
 def _bounds(
     figure: Figure, base: Sequence[Bounds], candidate: Sequence[Bounds], tolerance: float
-) -> Judged:
+) -> FigureComparison:
     """Compare the worst runs of both sides: bounds that are proven differ, or may not."""
     sides = [
         Bounds(lower=max(one.lower for one in side), upper=max(one.upper for one in side))
@@ -295,7 +295,7 @@ def _bounds(
     ]
     left, right = sides
     exact = figure.unit == "count"
-    judged = Judged(
+    judged = FigureComparison(
         figure=figure,
         base=left.lower if exact else left.upper,
         candidate=right.lower if exact else right.upper,
@@ -312,19 +312,21 @@ def _bounds(
 # words
 
 
-def _without(judged: Judged, why: str) -> Judged:
-    return Judged(figure=judged.figure, base=judged.base, candidate=judged.candidate, why=why)
+def _without(judged: FigureComparison, why: str) -> FigureComparison:
+    return FigureComparison(
+        figure=judged.figure, base=judged.base, candidate=judged.candidate, why=why
+    )
 
 
 def _worded(
-    judged: Judged,
+    judged: FigureComparison,
     *,
     low: float,
     high: float,
     margin: float,
     method: Method,
     same: float | None = None,
-) -> Judged:
+) -> FigureComparison:
     if not (math.isfinite(low) and math.isfinite(high)):
         return _without(judged, "the interval has no bounds")
     sign = 1 if judged.figure.better == "less" else -1
@@ -337,7 +339,7 @@ def _worded(
         word = Change.SAME
     else:
         word = Change.UNSURE
-    return Judged(
+    return FigureComparison(
         figure=judged.figure,
         base=judged.base,
         candidate=judged.candidate,
@@ -349,7 +351,7 @@ def _worded(
     )
 
 
-_COMPARED: Sequence[tuple[type[Evidence], Callable[..., Judged]]] = (
+_COMPARED: Sequence[tuple[type[Evidence], Callable[..., FigureComparison]]] = (
     (Measured, _measured),
     (Share, _shares),
     (Bounds, _bounds),

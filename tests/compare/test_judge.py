@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from loadcheck.compare import figures
 from loadcheck.compare.bootstrap import Spread, two_sided
 from loadcheck.compare.evidence import Bounds, Evidence, Measured, Share, Unknown
-from loadcheck.compare.judge import CONFIDENCE, MOST_RUNS, Judged, judge, runs_needed
+from loadcheck.compare.judge import CONFIDENCE, MOST_RUNS, FigureComparison, judge, runs_needed
 from loadcheck.result.schema_others import Change
 
 P50 = figures.time_of_step("up", "response_time", "p50")
@@ -27,7 +27,7 @@ def spread(deviation: float) -> Spread:
     return Spread(shown=deviation, correlation=-0.5, number=10**9, stages=((10**5, 1),), freedom=10)
 
 
-def one(figure: figures.Figure, base: Evidence, candidate: Evidence) -> Judged:
+def one(figure: figures.Figure, base: Evidence, candidate: Evidence) -> FigureComparison:
     return judge(figure, [base], [candidate], 0.05)
 
 

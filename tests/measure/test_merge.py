@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadcheck.load.monitor import Monitor
-from loadcheck.measure import Ledger, Outcome
+from loadcheck.measure import Ledger, Outcome, Recorded
 from loadcheck.measure.grid import Grid, OutcomeCounts
 from loadcheck.measure.histogram import Histogram
 from loadcheck.measure.intervals import Delays, IntervalHistograms, StepTimes, Tally
@@ -173,6 +173,11 @@ KINDS = [
 ]
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=operator.attrgetter("__name__"))
 few = settings(max_examples=5)
+
+
+def test_every_kind_of_record_is_looked_at() -> None:
+    own = {kind for kind in Recorded.__subclasses__() if kind.__module__.startswith("loadcheck.")}
+    assert own == set(KINDS)
 
 
 @each_kind

@@ -15,7 +15,7 @@ import pytest
 from loadcheck.emulator.config.faults import KINDS
 from loadcheck.errors import many
 from loadcheck.verify import Verdict
-from tests.pipeline.in_process_run import Judged, Mix, fight
+from tests.pipeline.in_process_run import JudgedRun, Mix, run_mix
 
 COPIES = 120
 ALL, ONCE = {"attempts": 12, "backoff": "20ms", "max_backoff": "100ms"}, {"attempts": 1}
@@ -39,7 +39,7 @@ class Case:
     name: str
     faults: Mapping[str, Any]
     verdict: Verdict
-    told: Callable[[Judged], None]
+    told: Callable[[JudgedRun], None]
     retry: Mapping[str, Any] = field(default_factory=lambda: ALL)
     load: Mapping[str, Any] = field(default_factory=dict)
     verify: Mapping[str, Any] = field(default_factory=dict)
@@ -49,13 +49,13 @@ class Case:
         return self.name
 
 
-def hit(run: Judged, kind: str) -> set[int]:
+def hit(run: JudgedRun, kind: str) -> set[int]:
     """Return the copies that a fault hit, as the emulator recorded it."""
     prefix = f"lc-{run.document['run']['id']}-"
     return {int(user.removeprefix(prefix)) for user in run.truth.hits[kind]}
 
 
-def nothing_is_lost(run: Judged) -> None:
+def nothing_is_lost(run: JudgedRun) -> None:
     """Everybody arrived once, and nobody says otherwise."""
     assert run.truth.hits[next(iter(run.mix.emulator["faults"]))], "the fault hit nobody"
     assert (run.missing, run.surplus, run.unexpected) == (set(), 0, set())
@@ -65,7 +65,7 @@ def nothing_is_lost(run: Judged) -> None:
     assert len(run.ledger.acknowledged) == COPIES
 
 
-def nobody_is_accused(run: Judged) -> None:
+def nobody_is_accused(run: JudgedRun) -> None:
     """Some ended without a clear answer, but nobody who was acknowledged is called lost."""
     assert (run.missing, run.unexpected) == (set(), set())
     assert not run.seen["lost_at_least"]
@@ -73,7 +73,7 @@ def nobody_is_accused(run: Judged) -> None:
     assert run.named("lost") == run.named("unexpected") == set()
 
 
-def the_dropped_are_named(run: Judged) -> None:
+def the_dropped_are_named(run: JudgedRun) -> None:
     dropped = hit(run, "drop")
     assert dropped == run.missing == run.named("lost")
     seen = run.seen
@@ -86,7 +86,7 @@ def the_dropped_are_named(run: Judged) -> None:
         assert user["sent_at"]
 
 
-def the_window_is_told(run: Judged) -> None:
+def the_window_is_told(run: JudgedRun) -> None:
     dropped = hit(run, "drop")
     assert dropped == run.missing
     assert run.seen["lost_at_least"] == run.seen["lost_at_most"] == len(dropped)
@@ -101,7 +101,7 @@ def the_window_is_told(run: Judged) -> None:
     assert sum(window["lost"] for window in windows) == len(dropped)
 
 
-def the_doubled_are_named(run: Judged) -> None:
+def the_doubled_are_named(run: JudgedRun) -> None:
     doubled = hit(run, "duplicate")
     assert run.seen["duplicated"] == run.surplus == len(doubled) > 0
     assert run.named("duplicated") == doubled
@@ -110,19 +110,19 @@ def the_doubled_are_named(run: Judged) -> None:
     assert f"{events} counted beyond one per user" in run.finding("duplicated")["summary"]
 
 
-def nothing_is_proven(run: Judged) -> None:
+def nothing_is_proven(run: JudgedRun) -> None:
     """A service that tells nothing, or nothing new, proves neither loss nor arrival."""
     assert not run.named("lost")
     assert not any(finding["verdict"] == "fail" for finding in run.document["findings"])
 
 
-def refused_and_not_counted(run: Judged) -> None:
+def refused_and_not_counted(run: JudgedRun) -> None:
     assert len(run.ledger.rejected) == len(hit(run, "refuse")) == 30
     assert run.truth.visible.keys() == set(run.ledger.acknowledged)
     assert run.seen["unexpected"] == 0
 
 
-def the_late_are_missing(run: Judged) -> None:
+def the_late_are_missing(run: JudgedRun) -> None:
     """Whoever is later than the deadline is missing, by name; others sent later are counted."""
     late = hit(run, "late_visibility")
     assert run.missing == late == run.named("lost")
@@ -304,7 +304,7 @@ async def test_what_is_said_of(case: Case) -> None:
         verify=case.verify,
         retry=case.retry,
     )
-    run = await fight(mix)
+    run = await run_mix(mix)
     assert run.consistent is case.verdict, [f["summary"] for f in run.document["findings"]]
     case.told(run)
 

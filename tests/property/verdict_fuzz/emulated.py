@@ -13,7 +13,7 @@ import anyio
 
 from loadcheck.emulator.config.faults import KINDS
 from loadcheck.verify import Verdict
-from tests.pipeline.in_process_run import Judged, Mix, fight
+from tests.pipeline.in_process_run import JudgedRun, Mix, run_mix
 
 AT_ONCE = 16
 _VERDICTS = ("pass", "fail", "unknown")
@@ -102,7 +102,7 @@ def _fault(name: str, chance: random.Random, copies: int) -> dict[str, Any]:
     return fault
 
 
-def truth(run: Judged) -> str:
+def truth(run: JudgedRun) -> str:
     """Return in a word what really happened."""
     late = {number for number in run.missing if run.truth.stored.get(number)}
     words = [
@@ -118,18 +118,18 @@ def truth(run: Judged) -> str:
     return "clean" if not words else words[0] if len(words) == 1 else "several"
 
 
-def _each(run: Judged) -> int:
+def _each(run: JudgedRun) -> int:
     each: int = run.mix.load["events_per_copy"]
     return each
 
 
-def _fewer(run: Judged) -> set[int]:
+def _fewer(run: JudgedRun) -> set[int]:
     """Return the acknowledged copies of which some events can be seen, and some not."""
     each, visible = _each(run), run.truth.visible
     return {number for number in run.ledger.acknowledged if 0 < visible.get(number, 0) < each}
 
 
-def contradictions(run: Judged) -> Iterable[str]:
+def contradictions(run: JudgedRun) -> Iterable[str]:
     """Say where the run claims what is not so.
 
     What it leaves open is judged where time is virtual: on a busy machine answers come late.
@@ -145,7 +145,7 @@ def contradictions(run: Judged) -> Iterable[str]:
         yield f"copies {sorted(effects)} are called rejected and had an effect"
 
 
-def _hidden(run: Judged) -> Iterable[str]:
+def _hidden(run: JudgedRun) -> Iterable[str]:
     if run.missing:
         yield f"it says pass, and copies {sorted(run.missing)} are missing"
     if _fewer(run):
@@ -158,7 +158,7 @@ def _hidden(run: Judged) -> Iterable[str]:
         yield "it says pass, and nobody was acknowledged"
 
 
-def _accused(run: Judged) -> Iterable[str]:
+def _accused(run: JudgedRun) -> Iterable[str]:
     failed = {entry["check"] for entry in run.document["findings"] if entry["verdict"] == "fail"}
     seen, missing = run.seen, len(run.missing)
     if "lost" in failed and not seen["lost_at_least"] <= missing <= seen["lost_at_most"]:
@@ -173,7 +173,7 @@ def _accused(run: Judged) -> Iterable[str]:
         yield f"it fails for another reason: {sorted(failed)}"
 
 
-def _misnamed(run: Judged) -> Iterable[str]:
+def _misnamed(run: JudgedRun) -> Iterable[str]:
     doubled = {n for n, number in run.truth.visible.items() if number > _each(run)}
     for kind, guilty in (
         ("lost", run.missing),
@@ -185,14 +185,14 @@ def _misnamed(run: Judged) -> Iterable[str]:
             yield f"it names {sorted(innocent)} as {kind}, who are innocent"
 
 
-async def sit(seeds: Iterable[int]) -> list[tuple[int, Judged]]:
+async def sit(seeds: Iterable[int]) -> list[tuple[int, JudgedRun]]:
     """Run the mixes of some seeds, a few at a time."""
     limiter = anyio.CapacityLimiter(AT_ONCE)
-    runs: list[tuple[int, Judged]] = []
+    runs: list[tuple[int, JudgedRun]] = []
 
     async def one(seed: int) -> None:
         async with limiter:
-            runs.append((seed, await fight(mix(seed))))
+            runs.append((seed, await run_mix(mix(seed))))
 
     async with anyio.create_task_group() as group:
         for seed in seeds:
