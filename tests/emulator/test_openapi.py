@@ -76,11 +76,7 @@ def deep() -> dict[str, Any]:
     return content
 
 
-OPERATIONS = [
-    operation["operationId"]
-    for item in orjson.loads(description(parse({})))["paths"].values()
-    for operation in item.values()
-]
+schema = schemathesis.openapi.from_dict(deep())
 settings: Callable[[Any], Any] = hypothesis.settings(
     max_examples=15, deadline=None, suppress_health_check=list(hypothesis.HealthCheck)
 )
@@ -96,19 +92,12 @@ def url(serve: Serve) -> str:
     return served.url
 
 
-@pytest.fixture
-def schema(operation: str) -> Any:
-    return schemathesis.openapi.from_dict(deep()).include(operation_id=operation)
-
-
-# of a schema from a fixture the cases are made when the test runs, not wherever it is collected
-its_cases: Callable[[Any], Any] = schemathesis.pytest.from_fixture("schema").parametrize()
+every_operation: Callable[[Any], Any] = schema.parametrize()
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("operation", OPERATIONS)
+@every_operation
 @settings
-@its_cases
 def test_whatever_is_sent_is_answered_as_described(case: Any, url: str) -> None:
     wanted = (
         schemathesis.checks.not_a_server_error,

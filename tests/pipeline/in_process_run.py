@@ -138,7 +138,7 @@ class JudgedRun:
         return {user["copy"] for user in (self.seen["localized"] or {}).get(kind, ())}
 
 
-class _Nowhere:
+class Nowhere:
     """Keeps a results document in no file."""
 
     path = Path("nowhere.json")
@@ -151,12 +151,12 @@ class _Nowhere:
         """Do nothing."""
 
 
-async def _no_signals() -> AsyncIterator[Any]:
+async def no_signals() -> AsyncIterator[Any]:
     await anyio.sleep_forever()
     yield
 
 
-async def _nobody_watches(_: Any) -> None:
+async def nobody_watches(_: Any) -> None:
     pass
 
 
@@ -166,9 +166,9 @@ async def run_mix(mix: Mix) -> JudgedRun:
     with tempfile.TemporaryDirectory() as folder:
         async with serving(emulator, "127.0.0.1", 0) as url:
             scenario = _loaded(Path(folder, "arena.toml"), mix.scenario(url))
-            context = RunContext(emulator=None, signals=_no_signals())
+            context = RunContext(emulator=None, signals=no_signals())
             made = compiled(scenario, seed=mix.seed)
-            finished: CompletedRun = await execute(made, _Nowhere(), _nobody_watches, context)
+            finished: CompletedRun = await execute(made, Nowhere(), nobody_watches, context)
             truth = _truth(emulator, finished.document["run"]["id"])
     return JudgedRun(
         mix=mix,

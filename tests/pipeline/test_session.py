@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from loadcheck.verify.people import People
 from loadcheck.verify.queries import Observer
 from loadcheck.verify.session import Verification
 from tests.compiled import compiled
+from tests.pipeline.in_process_run import no_signals, nobody_watches
 
 KEY, SECRET = "k-1234", "s-1234"
 SCENARIO = """\
@@ -48,17 +49,8 @@ deadline = "2s"
 """
 
 
-async def no_signals() -> AsyncIterator[Any]:
-    await anyio.sleep_forever()
-    yield
-
-
-async def nobody(_: Any) -> None:
-    """Watch nothing."""
-
-
 async def run(
-    folder: Path, watch: Callable[[Any], Any] = nobody, scenario: str = SCENARIO
+    folder: Path, watch: Callable[[Any], Any] = nobody_watches, scenario: str = SCENARIO
 ) -> CompletedRun:
     """Run the scenario; what is returned is what was saved."""
     emulator = Emulator(parse({"api_key": KEY, "secret_key": SECRET}))

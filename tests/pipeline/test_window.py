@@ -16,7 +16,7 @@ from loadcheck.emulator.standalone import serving
 from loadcheck.pipeline import execute
 from loadcheck.pipeline.session import RunContext
 from tests.compiled import compiled
-from tests.pipeline.in_process_run import _loaded, _no_signals, _nobody_watches, _Nowhere
+from tests.pipeline.in_process_run import Nowhere, _loaded, no_signals, nobody_watches
 
 SCENARIO = """
 workflow = "amplitude"
@@ -63,8 +63,8 @@ async def test_a_closed_load_that_outlives_its_window_is_asked_about_to_its_end(
     with tempfile.TemporaryDirectory() as folder:
         async with serving(emulator, "127.0.0.1", 0) as url:
             scenario = _loaded(Path(folder, "window.toml"), SCENARIO.format(url=url))
-            context = RunContext(emulator=None, signals=_no_signals())
-            finished = await execute(compiled(scenario), _Nowhere(), _nobody_watches, context)
+            context = RunContext(emulator=None, signals=no_signals())
+            finished = await execute(compiled(scenario), Nowhere(), nobody_watches, context)
     end = finished.document["run"]["end_day"]
     assert end >= f"{later + timedelta(days=1):%Y%m%d}"
     assert f"end={end}".encode() in asked[-1]

@@ -76,12 +76,13 @@ class ComponentParser:
         version = version_of(reporter.document.root)
         self._later = version == LATER
         self._places = ("path", "query", "header", "cookie", *_MORE_PLACES.get(version, ()))
-        self._components = self._reader(
+        self._components = self.reader(
             components, ("components",), "Components Object", _COMPONENTS
         )
         self.components = self._components.raw
 
-    def _reader(self, raw: Any, path: Path, section: str, known: tuple[str, ...]) -> Reader:
+    def reader(self, raw: Any, path: Path, section: str, known: tuple[str, ...]) -> Reader:
+        """Return one object of the document, which has these fields in its version."""
         return Reader(raw, path, self._reporter, _described(section, known, later=self._later))
 
     def parameters(self, holder: Reader, *, call: bool = False) -> Iterator[Parameter]:
@@ -103,7 +104,7 @@ class ComponentParser:
             raw, path = reused[0], reused[1]
         if raw is None:
             return None
-        entry = self._reader(raw, path, "Parameter Object", ("name", "in", "value"))
+        entry = self.reader(raw, path, "Parameter Object", ("name", "in", "value"))
         overridden = reused is not None and reused[2] is not MISSING
         entry.require("name", *(() if overridden else ("value",)))
         name = entry.text("name")
@@ -144,7 +145,7 @@ class ComponentParser:
     def criteria(self, holder: Reader, name: str) -> Iterator[Criterion]:
         """Yield the criteria that can be used."""
         for raw, path in holder.items(name, filled=name == "criteria"):
-            entry = self._reader(raw, path, "Criterion Object", ("context", "condition", "type"))
+            entry = self.reader(raw, path, "Criterion Object", ("context", "condition", "type"))
             entry.require("condition")
             condition, context = entry.text("condition"), entry.text("context")
             kind = self._criterion_type(entry)
@@ -173,7 +174,7 @@ class ComponentParser:
             return entry.choice(name, ("jsonpath", "xpath", "jsonpointer"))
         path = (*entry.path, name)
         section = "Expression Type Object" if self._later else "Criterion Expression Type Object"
-        inner = self._reader(raw, path, section, ("type", "version"))
+        inner = self.reader(raw, path, section, ("type", "version"))
         inner.require("type", "version")
         versions = _VERSIONS_1_1 if self._later else _EXPRESSION_TYPES
         kind = inner.choice("type", tuple(versions), tuple(_VERSIONS_1_1), _NEEDS_LATER)
@@ -204,7 +205,7 @@ class ComponentParser:
         fields += ("parameters",) if self._later else ()
         if kind == "failureActions":
             fields += ("retryAfter", "retryLimit")
-        entry = self._reader(raw, path, section, fields)
+        entry = self.reader(raw, path, section, fields)
         entry.require("name", "type")
         chosen = entry.choice("type", types)
         step_id, workflow_id = entry.text("stepId"), entry.text("workflowId")
@@ -254,7 +255,7 @@ class ComponentParser:
         return outputs
 
     def _check_selector(self, raw: Any, path: Path) -> None:
-        entry = self._reader(raw, path, "Selector Object", ("context", "selector", "type"))
+        entry = self.reader(raw, path, "Selector Object", ("context", "selector", "type"))
         entry.require("context", "selector", "type")
         entry.text("context")
         entry.text("selector")
@@ -345,11 +346,9 @@ class _Parser:
             message, remedy = '"$schema" is for editors and no field of Arazzo', "it is ignored"
             reporter.warn(("$schema",), message, remedy, "Arazzo Specification Object")
             root = {name: value for name, value in root.items() if name != "$schema"}
-        self._root = self._reader(root, (), "Arazzo Specification Object", known)
-        self._parts = ComponentParser(self._root.raw.get("components", {}), reporter)
-
-    def _reader(self, raw: Any, path: Path, section: str, known: tuple[str, ...]) -> Reader:
-        return Reader(raw, path, self._reporter, _described(section, known, later=self._later))
+        components = root.get("components", {}) if isinstance(root, Mapping) else {}
+        self._parts = ComponentParser(components, reporter)
+        self._root = self._parts.reader(root, (), "Arazzo Specification Object", known)
 
     def document(self) -> Arazzo:
         root = self._root
@@ -358,7 +357,7 @@ class _Parser:
         if version is not None and not _VERSION.fullmatch(version):
             message = f'version "{version}" is not known here'
             root.error(("arazzo",), message, "expected 1.0.x or 1.1.x")
-        info = self._reader(root.raw.get("info", {}), ("info",), "Info Object", _INFO)
+        info = self._parts.reader(root.raw.get("info", {}), ("info",), "Info Object", _INFO)
         if "info" in root:
             info.require("title", "version")
         if not isinstance(info.raw.get("version", ""), str):
@@ -379,7 +378,7 @@ class _Parser:
     def _sources(self) -> Iterator[SourceReference]:
         seen: set[str] = set()
         for raw, path in self._root.items("sourceDescriptions", filled=True):
-            entry = self._reader(raw, path, "Source Description Object", _SOURCE)
+            entry = self._parts.reader(raw, path, "Source Description Object", _SOURCE)
             entry.require("name", "url")
             name, url = entry.text("name", _ID), entry.text("url")
             kinds = ("openapi", "arazzo", *(("asyncapi",) if self._later else ()))
@@ -393,7 +392,7 @@ class _Parser:
     def _workflows(self) -> Iterator[Workflow]:
         seen: set[str] = set()
         for raw, path in self._root.items("workflows", filled=True):
-            entry = self._reader(raw, path, "Workflow Object", _WORKFLOW)
+            entry = self._parts.reader(raw, path, "Workflow Object", _WORKFLOW)
             entry.require("workflowId", "steps")
             name = entry.text("workflowId", _ID)
             workflow = Workflow(
@@ -419,7 +418,7 @@ class _Parser:
         seen: set[str] = set()
         for raw, path in workflow.items("steps", filled=True):
             known = (*_STEP, *_STEP_1_1) if self._later else _STEP
-            entry = self._reader(raw, path, "Step Object", known)
+            entry = self._parts.reader(raw, path, "Step Object", known)
             entry.require("stepId")
             name = entry.text("stepId", _ID)
             kinds = [kind for kind in _CALLS if kind in entry]
@@ -460,7 +459,7 @@ class _Parser:
             return None
         path = (*step.path, "requestBody")
         fields = ("contentType", "payload", "replacements")
-        entry = self._reader(step.raw["requestBody"], path, "Request Body Object", fields)
+        entry = self._parts.reader(step.raw["requestBody"], path, "Request Body Object", fields)
         return Body(
             path=path,
             content_type=entry.text("contentType") or "",
@@ -472,7 +471,7 @@ class _Parser:
     def _replacements(self, body: Reader) -> Iterator[Replacement]:
         for raw, path in body.items("replacements"):
             known = ("target", "value", *(("targetSelectorType",) if self._later else ()))
-            entry = self._reader(raw, path, "Payload Replacement Object", known)
+            entry = self._parts.reader(raw, path, "Payload Replacement Object", known)
             entry.require("target", "value")
             target = entry.text("target")
             selector = self._parts.selector_type(entry, "targetSelectorType")

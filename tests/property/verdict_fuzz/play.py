@@ -35,6 +35,7 @@ from loadcheck.scenario.model import Scenario
 from loadcheck.verify import Verdict
 from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request
 from tests.compiled import compiled
+from tests.pipeline.in_process_run import Nowhere
 from tests.property.verdict_fuzz.service import Behaviour, Reply, Service
 from tests.property.verdict_fuzz.virtual_time import VirtualClock, run_virtual
 
@@ -289,19 +290,6 @@ class _Wire:
         exchange.done_ns = self._clock.now_ns
 
 
-class _Nowhere:
-    """Keeps a results document in no file."""
-
-    path = Path("nowhere.json")
-
-    def save(self, document: dict[str, Any], *, durable: bool = True) -> None:
-        """See that it can be written."""
-        orjson.dumps(document, option=orjson.OPT_NON_STR_KEYS)
-
-    def close(self) -> None:
-        """Do nothing."""
-
-
 async def _interrupts(after_s: tuple[float, ...]) -> AsyncIterator[signal.Signals]:
     began_s = anyio.current_time()
     for each in after_s:
@@ -342,7 +330,7 @@ async def _run(trial: Trial, scenario: Scenario, clock: VirtualClock, file: Path
     mix = trial.mix
     signals = _interrupts(mix.interrupts)
     context = RunContext(emulator=None, signals=signals)
-    sink: ResultSink = _Nowhere() if file is None else ResultFile(file)
+    sink: ResultSink = Nowhere() if file is None else ResultFile(file)
     finished = await execute(compiled(scenario, seed=mix.seed), sink, _nobody_watches, context)
     trial.over_s = clock.now_s
     trial.document = finished.document
