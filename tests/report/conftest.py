@@ -141,7 +141,11 @@ class Tab:
             deviceScaleFactor=1,
             mobile=width < 500,
         )
-        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        # a page that is still scrolling when it is clicked moves away from under the pointer
+        features = [
+            {"name": "prefers-color-scheme", "value": scheme},
+            {"name": "prefers-reduced-motion", "value": "reduce"},
+        ]
         self.call("Emulation.setEmulatedMedia", media=media, features=features)
 
     def open(self, page: Path | str) -> None:
