@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import string
-import subprocess  # git only reads
+import subprocess  # only to read from git
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

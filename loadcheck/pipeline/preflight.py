@@ -188,7 +188,7 @@ class _Flight:
         return exchange
 
     async def _upload(self) -> Checked:
-        """Send the user once; a second time sends the same event again."""
+        """Send the user; a second call sends the same event again."""
         heard: list[Exchange] = []
         await drive(self._plan.copy(0, self._time_ms, no_retry), self._listening, heard.append)
         uploads = [each for each in heard if each.request.step == self._ingest.index]

@@ -71,7 +71,7 @@ from loadcheck.workflow.identity import Run
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaterAnswer:
-    """What the service says of a stored run later.
+    """The service's later answer about a stored run.
 
     Attributes:
         sent: The counts of the ledger.

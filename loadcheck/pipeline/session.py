@@ -264,7 +264,7 @@ class RunSession:
     """The state of one run between its intent and its verdict.
 
     Args:
-        compiled: What to do.
+        compiled: The compiled scenario.
         writer: Receives the results document.
         engine: Sends the load.
         channel: Carries the queries.

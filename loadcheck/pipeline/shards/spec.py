@@ -89,7 +89,7 @@ class ShardSpec:
 
     @classmethod
     def of(cls, message: Mapping[str, Any]) -> ShardSpec:
-        """Read the message."""
+        """Return the spec in a message."""
         run = message["run"]
         return cls(
             document=message["document"],
