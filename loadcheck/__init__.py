@@ -3,11 +3,12 @@
 From Python: :func:`run` a scenario, :func:`load` a results file, :func:`compare` two; see
 :mod:`loadcheck.api`, which is imported when one of its names is first used.
 
-The packages, in the order in which data flows through them: :mod:`loadcheck.scenario` reads what
-to do, :mod:`loadcheck.workflow` compiles what to send, :mod:`loadcheck.load` sends it,
-:mod:`loadcheck.measure` holds what was seen, :mod:`loadcheck.verify` asks the service and judges,
-:mod:`loadcheck.result` keeps it, :mod:`loadcheck.report` shows it. :mod:`loadcheck.pipeline` is
-the whole program in one function; :mod:`loadcheck.emulator` is the service to try it on.
+The packages, in the order in which data flows through them: :mod:`loadcheck.scenario` reads the
+scenario, :mod:`loadcheck.workflow` compiles its requests, :mod:`loadcheck.load` sends them,
+:mod:`loadcheck.measure` records what was measured, :mod:`loadcheck.verify` queries the service and
+judges, :mod:`loadcheck.result` saves the result, :mod:`loadcheck.report` shows it.
+:mod:`loadcheck.pipeline` is the whole program in one function; :mod:`loadcheck.emulator` is a
+service to try it on.
 """
 
 import importlib
@@ -40,7 +41,7 @@ __all__ = [
 
 
 class _Room(ModuleType):
-    """A package whose name is a function's as well: called, it is the function."""
+    """A package that shares its name with a public function; calling it calls the function."""
 
     def __call__(self, *args: object, **kwargs: object) -> object:
         return _public(self.__name__.rpartition(".")[2])(*args, **kwargs)  # type: ignore[operator]
@@ -58,7 +59,7 @@ sys.modules[__name__].__class__ = _House
 
 
 def _public(name: str) -> object:
-    # what it imports takes a second
+    # imported late: it takes a second
     return getattr(importlib.import_module("loadcheck.api"), name)
 
 

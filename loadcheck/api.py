@@ -9,8 +9,8 @@
     assert result.passed, result.headline
     assert result.steps["uploadEvents"].response_time.p99_ms < 250
 
-Bad input raises what the command line ends with exit code 2 for: :class:`InputError` and what is
-derived from it, with every problem in ``problems``. A verdict raises nothing: it is in the result.
+Bad input, for which the command line exits with code 2, raises :class:`InputError` or a subclass,
+with every problem in ``problems``. A verdict raises nothing: it is in the result.
 """
 
 from __future__ import annotations
@@ -81,9 +81,9 @@ class Latency:
     """A distribution of times in milliseconds; None where there are no samples.
 
     Attributes:
-        count: Samples.
+        count: Number of samples.
         p50_ms, p90_ms, p95_ms, p99_ms, p999_ms: Percentiles.
-        max_ms: The longest.
+        max_ms: Maximum.
     """
 
     count: int
@@ -97,14 +97,14 @@ class Latency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lag:
-    """From the acknowledgement of a user until it is counted, in seconds.
+    """Time from the acknowledgement of a user until it is counted, in seconds.
 
     Upper bounds; None where that is infinite, because users were never counted.
 
     Attributes:
         p50_s, p95_s, p99_s: Percentiles.
-        max_s: The longest.
-        never: Acknowledged users that were not counted by the last answer.
+        max_s: Maximum.
+        never: Acknowledged users that the service's last response did not count.
     """
 
     p50_s: float | None
@@ -116,19 +116,19 @@ class Lag:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """What a step of the workflow was answered.
+    """What was measured of a step of the workflow.
 
     Attributes:
         name: Its id.
         request: Method and URL.
         attempts: Requests sent, retries included.
         succeeded: Those whose success criteria held.
-        answers: Attempts by status code or kind of failure.
-        response_time: Of successes, counted from when a copy was due; None for a step that has no
-            due time of its own.
-        service_time: Of successes, counted from when the request was sent.
-        failed: Of failed attempts, 429 excepted.
-        throttled: Of attempts answered with 429.
+        answers: Number of attempts by status code or kind of failure.
+        response_time: Times of successes, from when a copy was due; None for a step that has no due
+            time of its own.
+        service_time: Times of successes, from when the request was sent.
+        failed: Times of failed attempts, except for 429.
+        throttled: Times of attempts that got a 429.
     """
 
     name: str
@@ -144,14 +144,14 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Threshold:
-    """A limit of the scenario.
+    """A threshold of the scenario, judged.
 
     Attributes:
-        expression: As written.
+        expression: As written in the scenario.
         verdict: Whether it held; ``unknown`` without evidence.
         measured: The figure; None without samples, or if it is infinite.
-        low, high: Between which bounds it certainly lies; None if that is not known.
-        unit: Of the three: ``ms``, ``ratio``, ``1/s`` or ``count``.
+        low, high: Bounds between which the figure certainly lies; None if they are not known.
+        unit: Unit of the three: ``ms``, ``ratio``, ``1/s`` or ``count``.
     """
 
     expression: str
@@ -164,11 +164,11 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What one check says.
+    """The finding of one check.
 
     Attributes:
-        check: Its name.
-        verdict: What it comes to.
+        check: Name of the check.
+        verdict: Its verdict.
         summary: A sentence with the numbers.
         evidence: The numbers.
     """
@@ -187,7 +187,7 @@ class Result:
     that proves nothing, as it should.
 
     Attributes:
-        document: Everything, as the results file has it: see ``loadcheck schema``.
+        document: The whole results document: see ``loadcheck schema``.
         path: The results file; None if it could not be saved.
     """
 
@@ -235,7 +235,7 @@ class Result:
 
     @property
     def acknowledged(self) -> int:
-        """Copies that the service said yes to."""
+        """Copies that the service accepted."""
         return self._copies("acknowledged")
 
     @property
@@ -286,7 +286,7 @@ class Result:
 
     @property
     def late(self) -> int | None:
-        """Users that were counted only when the service was asked again, by ``reconcile``."""
+        """Users that were counted only when ``reconcile`` queried the service again."""
         if not self.document.get("reconciliations"):
             return 0 if self.lost == 0 else None
         if self.uniques is None:
@@ -307,7 +307,7 @@ class Result:
 
     @property
     def lost_users(self) -> tuple[str, ...]:
-        """Ids of the users that are certainly missing, as far as they have a name."""
+        """Ids of the users that are certainly missing, as far as they could be identified."""
         named = self.document.get("consistency", {}).get("localized") or {}
         return tuple(each["user_id"] for each in named.get("lost", ()))
 
@@ -321,12 +321,12 @@ class Result:
 
     @cached_property
     def steps(self) -> Mapping[str, Step]:
-        """What was measured of each step, by its id."""
+        """What was measured of each step, by step id."""
         return {name: _step(name, each) for name, each in self.document.get("steps", {}).items()}
 
     @cached_property
     def thresholds(self) -> tuple[Threshold, ...]:
-        """The scenario's limits, in its order."""
+        """The scenario's thresholds, in its order."""
         names = ("expression", "verdict", "measured", "low", "high", "unit")
         return tuple(
             Threshold(**{name: each.get(name) for name in names})
@@ -335,7 +335,7 @@ class Result:
 
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
-        """What each check says."""
+        """The findings of all checks."""
         return tuple(
             Finding(**{name: each[name] for name in ("check", "verdict", "summary", "evidence")})
             for each in self.document.get("findings", ())
@@ -372,11 +372,11 @@ class Figure:
     """One figure of two runs, compared.
 
     Attributes:
-        key: As thresholds name it.
+        key: Its name, as in thresholds.
         word: ``better``, ``worse``, ``same`` or ``unsure``.
         base, candidate: The values.
         difference: Candidate less base.
-        low, high: Between which it lies, with 95 % confidence.
+        low, high: Bounds of the difference, with 95 % confidence.
         unit: ``ms``, ``1/s``, ``ratio`` or ``count``.
     """
 
@@ -392,10 +392,10 @@ class Figure:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Runs beside earlier ones.
+    """Runs compared with earlier ones.
 
     Attributes:
-        document: Everything, as ``loadcheck compare --format json`` has it.
+        document: The whole comparison, as ``loadcheck compare --format json`` prints it.
     """
 
     document: Mapping[str, Any] = field(repr=False)
@@ -422,7 +422,7 @@ class Comparison:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader should know."""
+        """What a reader should know before trusting the comparison."""
         return tuple(self.document["notes"])
 
 
@@ -438,28 +438,28 @@ async def run(
     plan: str | None = None,
     force_limits: bool = False,
 ) -> Result:
-    """Run a scenario: send its load, ask the service what arrived, and say whether all did.
+    """Run a scenario: send its load, query the service, and judge whether everything arrived.
 
-    Runs on the event loop of asyncio that it is called on (uvloop, if that is one, is faster); of
-    trio it is refused. Cancelling the task ends the load; the results file then holds what was
-    saved last. Signals are left alone: whoever owns the loop decides what Ctrl-C does.
+    Runs on the asyncio event loop that it is called on, which is faster with uvloop; trio is not
+    supported. Cancelling the task ends the load; the results file then holds what was saved last.
+    Signals are left alone: the owner of the loop decides what Ctrl-C does.
 
     Args:
         scenario: A scenario file.
         set: Values to change: dotted key → value, e.g. ``{"load.rate": 500}``.
-        servers: Base URL of all servers, or by source description.
+        servers: Base URL of all servers, or source description → base URL.
         live: The load may leave this machine.
-        seed: Of everything random; None: the scenario's.
+        seed: Random seed; None: the scenario's.
         results: Directory of the results file.
-        output: The results file itself; None: one with a name of its own.
-        plan: The digest that ``loadcheck plan`` shows, with the same options: no other run is
-            made. None: any may be.
-        force_limits: Break limits that the service documents.
+        output: The results file itself; None: a new name in ``results``.
+        plan: The digest that ``loadcheck plan`` shows with the same options; any other run is
+            refused. None: any run is allowed.
+        force_limits: Exceed limits that the service documents.
 
     Raises:
         InputError: Something in the input cannot be used, every problem reported; nothing was sent.
         TargetError: The embedded emulator did not start, or ended early.
-        LoadcheckError: The event loop is not one of asyncio.
+        LoadcheckError: It is not called on an asyncio event loop.
     """
     try:
         asyncio.get_running_loop()
@@ -486,10 +486,10 @@ async def run(
 
 def _blocking(start: Callable[_P, Coroutine[Any, Any, Result]]) -> Callable[_P, Result]:
     def run_sync(*args: _P.args, **kwargs: _P.kwargs) -> Result:
-        """Run a scenario from code that is not asynchronous; see :func:`run`.
+        """Run a scenario from synchronous code; see :func:`run`.
 
-        Uses an event loop of its own, uvloop where there is one: the fastest way. Called where
-        another loop runs, it blocks that one, and works in a thread of its own.
+        Uses an event loop of its own, with uvloop where available: the fastest way. If another loop
+        is running, it blocks that loop and works in a separate thread.
         """
         call = partial(start, *args, **kwargs)
         try:
@@ -508,10 +508,10 @@ run_sync = _blocking(run)
 
 
 def load(path: File) -> Result:
-    """Read the results file of a run, also of one that still goes on or was killed.
+    """Read the results file of a run, even of one that still goes on or was killed.
 
     Raises:
-        ResultFileError: It is missing, truncated, of something else, or of a later version.
+        ResultFileError: It is missing, truncated, not of a run, or of a later version.
     """
     return Result(document=read(Path(path)), path=Path(path))
 
@@ -522,13 +522,13 @@ Runs: TypeAlias = "Result | File | Sequence[Result | File]"
 def compare(
     base: Runs, candidate: Runs, *, tolerance: float = 0.05, force: bool = False
 ) -> Comparison:
-    """Return whether runs are worse than earlier ones, and whether that is more than chance.
+    """Compare runs with earlier ones: are they worse, and by more than chance explains?
 
     Args:
         base: A result, a results file, or several, to compare with.
-        candidate: What is new.
-        tolerance: A difference of this share of the base is as good as none.
-        force: Compare runs that cannot be compared.
+        candidate: The new one, or several.
+        tolerance: Relative changes up to this size count as no change.
+        force: Compare runs even if they are not comparable.
 
     Raises:
         ResultFileError: Runs cannot be compared (each difference is reported), or read.

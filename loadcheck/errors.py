@@ -1,4 +1,4 @@
-"""The exceptions a caller may meet, and the problem they carry.
+"""The exceptions that callers may meet, and the problems they carry.
 
 ::
 
@@ -12,7 +12,7 @@
     │   └── ConsentError        a target that is not this machine, without the user's consent
     └── TargetError             the embedded emulator did not start, or ended early
 
-Whatever else escapes is a bug of ours and exits 70.
+Any other exception that escapes is a bug in loadcheck and exits 70.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 _SHORT: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
-# Unicode categories Cc, Cf, Zl, Zp, Cs and what XML has no place for; a test holds them to it
+# Unicode categories Cc, Cf, Zl, Zp, Cs and what XML does not allow; a test checks them
 _UNPRINTABLE: Final = (
     "\x00-\x1f\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b-\u200f"
     "\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb\ufffe\uffff\U000110bd\U000110cd"
@@ -40,7 +40,7 @@ _NUMBER: Final = re.compile(r"[+\-]?[0-9.,]+(?:[eE][+\-]?[0-9]+)?")
 
 
 def printable(text: str, *, lines: bool = False) -> str:
-    """Return a text with what cannot be seen, or would act, spelt out.
+    """Return a text with invisible and control characters escaped.
 
     Args:
         text: Any text.
@@ -50,7 +50,7 @@ def printable(text: str, *, lines: bool = False) -> str:
 
 
 def printable_document(value: Any) -> Any:
-    """Return a JSON value with all its texts, keys among them, made printable and of one line."""
+    """Return a JSON value with all its texts, keys included, made printable and single-line."""
     if isinstance(value, str):
         return printable(_BREAKS.sub(" ", value))
     if isinstance(value, Mapping):
@@ -64,13 +64,13 @@ def printable_document(value: Any) -> Any:
 
 
 def printable_json(value: Any, option: int = 0) -> bytes:
-    """Return a value as JSON text in UTF-8, with escapes for what cannot be seen.
+    """Return a value as JSON text in UTF-8, with invisible characters escaped.
 
-    What is no text in any encoding, such as a byte of a file's name, is spelt out.
+    Surrogates, such as those for an undecodable byte of a file's name, are spelt out.
 
     Args:
         value: Anything that JSON can hold.
-        option: Of orjson.
+        option: Options of orjson.
     """
     import orjson  # noqa: PLC0415 - slow to import
 
@@ -84,7 +84,7 @@ def printable_json(value: Any, option: int = 0) -> bytes:
 
 
 def cell(value: object) -> object:
-    """Return a value for a cell of a table that a spreadsheet opens: no text of it is a formula."""
+    """Return a value for a spreadsheet's cell, so that no text in it is taken as a formula."""
     if not isinstance(value, str):
         return value
     shown = printable(value)
@@ -134,7 +134,7 @@ def many(number: float | str | None, words: str) -> str:
 
 
 def all_of(number: float | str | None, words: str, *, start: bool = False) -> str:
-    """Return that all of a number are meant: ``all 20 users were``, ``the only user was``.
+    """Return a phrase for all of a number: ``all 20 users were``, ``the only user was``.
 
     Args:
         number: The number; None if it is not known.
@@ -163,7 +163,7 @@ class Location:
     Attributes:
         file: The scenario or profile as the user named it, or the override: ``--set seed=7``.
         line: The line in that file, counted from 1; None for an override.
-        key: The dotted key as it counts in that file: list entries are numbered from 0.
+        key: The dotted key in that file; list entries are numbered from 0.
     """
 
     file: str
@@ -173,7 +173,7 @@ class Location:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One thing that is wrong with an input, worded so that the user can mend it.
+    """One thing that is wrong with an input, worded so that the user can fix it.
 
     Attributes:
         message: What is wrong, in a few words, without a full stop.
@@ -181,7 +181,7 @@ class Problem:
         line: The line in that file, counted from 1; None if unknown.
         key: Where in the document: a dotted TOML key or a JSON Pointer; "" for the whole.
         remedy: What was expected, or the nearest valid name; "" if the message says it all.
-        section: The section of the specification that rules it; "" if it is our own rule.
+        section: The section of the specification with the rule; "" if the rule is our own.
         severity: An error stops the run, a warning is shown and recorded.
     """
 
@@ -202,7 +202,7 @@ class Problem:
 
 
 class LoadcheckError(Exception):
-    """The root of everything this package raises on purpose."""
+    """Base class of everything that this package raises on purpose."""
 
 
 class InputError(LoadcheckError):
@@ -232,11 +232,11 @@ class SaveError(ResultFileError):
 
 
 class DraftError(InputError):
-    """What there is of an API does not say how data goes in and how it is counted."""
+    """The description of an API does not say how data is sent and how it is counted."""
 
 
 class ConsentError(InputError):
-    """The run would leave this machine and the user has not said that it may."""
+    """The run would leave this machine, and the user has not consented."""
 
 
 class TargetError(LoadcheckError):

@@ -6,7 +6,7 @@
         result = loadcheck_run("scenarios/burst.toml", set={"load.rate": 500})
         assert result.lost == 0
 
-Imported with pytest wherever loadcheck is installed: it imports nothing else before it is used.
+Pytest imports it wherever loadcheck is installed, so it imports nothing else before it is used.
 """
 
 from __future__ import annotations
@@ -38,8 +38,9 @@ def loadcheck_run(
 ) -> Callable[..., loadcheck.Result]:
     """Return a function that runs a scenario and returns its :class:`loadcheck.Result`.
 
-    It takes what :func:`loadcheck.run` takes. A scenario is looked for from the working directory,
-    the test's own and the root of the project. A test that fails says what each of its runs said.
+    It takes what :func:`loadcheck.run` takes. A scenario is looked for in the working directory,
+    the test's own and the root of the project. A failed test shows the headline of each of its
+    runs.
     """
     wanted = request.config.getoption("--loadcheck-report")
 

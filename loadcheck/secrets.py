@@ -1,9 +1,9 @@
-"""The one redactor: what must appear nowhere, in no spelling, in anything that is written.
+"""The one redactor: removes secrets, in any spelling, from everything that is written.
 
 Whatever leaves the process (results, reports, messages, progress) passes a :class:`Redactor` that
-knows the secrets of the run. It finds a secret as it stands and as URLs, forms, JSON, HTML, Python,
-headers and base64 spell it, also where spellings are mixed or applied twice, in one pass of one
-compiled expression, and the user-info of URLs, be they well-formed or not.
+knows the secrets of the run. In one pass of one compiled expression it finds a secret as it is and
+as URLs, forms, JSON, HTML, Python, headers and base64 spell it, even if spellings are mixed or
+applied twice. It also finds the user-info of URLs, well-formed or not.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 HIDDEN: Final = "***"
-"""What stands where a secret stood."""
+"""Replaces a secret in a text."""
 SHORTEST: Final = 4
 """The fewest characters of a secret: a shorter one cannot be distinguished from other text."""
 ENCODED: Final = frozenset({"hdr", "ledger", "intervals"})
-"""Keys of documents below which stand figures in base64 of our own making, which hold no text."""
+"""Keys of documents below which there is no text, only figures that we encode in base64."""
 
 _PROXY_VARIABLES: Final = frozenset({"http_proxy", "https_proxy", "all_proxy", "ftp_proxy"})
 _ENDPOINT_VARIABLES: Final = frozenset(
@@ -32,7 +32,7 @@ _HEADER_VARIABLES: Final = frozenset(
     {"OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_METRICS_HEADERS"}
 )
 _STUMP: Final = 12
-"""The fewest characters of the begin of a secret that are hidden where a text was cut short."""
+"""The fewest leading characters of a secret that are hidden where a text was cut off."""
 _LINE: Final = 8
 """The fewest characters of a line of a secret of several lines (PEM) that is hidden by itself."""
 _ENCODED_LEAST: Final = 6
@@ -52,11 +52,11 @@ _OPTION: Final = re.compile(rf"(?:[\w.*\-]+=)?(?:{_SCHEME}[/\\]+)?")
 
 
 class Redactor:
-    """Takes secrets out of texts and documents.
+    """Removes secrets from texts and documents.
 
     Args:
-        values: The secrets. Those of fewer than :data:`SHORTEST` characters are left out: whoever
-            takes secrets in refuses them (:func:`too_short`).
+        values: The secrets. Those of fewer than :data:`SHORTEST` characters are left out: they are
+            refused where secrets are read (:func:`too_short`).
     """
 
     def __init__(self, values: Iterable[str] = ()) -> None:
@@ -72,13 +72,13 @@ class Redactor:
         return without_userinfo(self._without_stumps(self._without_secrets(text)))
 
     def document(self, value: Any, own: Collection[str] = frozenset()) -> Any:
-        """Return a JSON value without secrets, in the keys neither.
+        """Return a JSON value without secrets, in its keys as well.
 
         Args:
             value: The value.
-            own: Words of our own (keys and enumerated values of the schema), which stay as they
-                are where they are the whole string: a document has to stay readable, also if a
-                secret happens to be such a word.
+            own: Our own words (keys and enumerated values of the schema), which stay as they are
+                where they are the whole string: a document has to stay readable even if a secret
+                happens to be such a word.
         """
         if isinstance(value, str):
             return value if value in own else self.text(value)
@@ -99,7 +99,7 @@ class Redactor:
         return value
 
     def _without_stumps(self, text: str) -> str:
-        """Return a text without the begin of a secret where a text was cut short in it."""
+        """Return a text without the beginnings of secrets that were cut off."""
         for value in self.values:
             least = max(_STUMP, len(value) // 2)
             if len(value) <= least:
@@ -138,7 +138,7 @@ class Redactor:
     def _pattern(self) -> re.Pattern[str] | None:
         if not self.values:
             return None
-        # the longest first: of one that begins with another nothing may be left
+        # the longest first: nothing may be left of a secret that begins with another one
         ordered = sorted(self.values, key=lambda value: (-len(value), value))
         plain = "|".join(map(_spelt, ordered))
         forms = [form for value in ordered for form in (value, _encoded(value))]
@@ -156,7 +156,7 @@ def keep(values: Iterable[str]) -> None:
 
 
 def cover(text: str) -> str:
-    """Return a text without any secret that the process has met, for streams and logs."""
+    """Return a text without any secret known to the process, for streams and logs."""
     return redactor(frozenset(_process)).text(text)
 
 
@@ -171,7 +171,7 @@ def _made(values: frozenset[str]) -> Redactor:
 
 
 def of_environment(environment: Mapping[str, str]) -> frozenset[str]:
-    """Return what is secret of variables that are not ours: proxies' users, exporters' headers."""
+    """Return the secrets in common variables: credentials of proxies, headers of exporters."""
     found: set[str] = set()
     for name, value in environment.items():
         if name.lower() in _PROXY_VARIABLES or name in _ENDPOINT_VARIABLES:
@@ -194,8 +194,8 @@ def without_userinfo(text: str, *, bare: bool = False) -> str:
 
     Args:
         text: Any text.
-        bare: The text is an option that expects a URL, ``NAME=URL`` or the like: whatever stands
-            before its last ``@`` is taken for user-info.
+        bare: The text is an option that expects a URL, ``NAME=URL`` or the like: everything before
+            its last ``@`` is taken for user-info.
     """
     if "@" not in text:
         return text
@@ -207,7 +207,7 @@ def without_userinfo(text: str, *, bare: bool = False) -> str:
 
 
 def credentials(url: str) -> frozenset[str]:
-    """Return what is secret of a URL: its user-info, raw, decoded, and as HTTP Basic sends it."""
+    """Return the secrets in a URL: its user-info, raw, decoded, and as HTTP Basic sends it."""
     _, _, rest = url.partition("://")
     info, at, _ = rest.rpartition("@")
     if not at:
@@ -221,7 +221,7 @@ def credentials(url: str) -> frozenset[str]:
 def _bare(url: re.Match[str]) -> str:
     scheme, authority, rest = url["scheme"], url["authority"], url["rest"]
     if rest.startswith("@") or not _PLAIN_AUTHORITY.fullmatch(authority):
-        # the last one ends the user-info: a password that was not quoted may hold others
+        # the last @ ends the user-info: a password that was not quoted may contain others
         head, at, tail = f"{authority}{rest}".rpartition("@")
         if at and (rest.startswith("@") or head):
             return f"{scheme}{HIDDEN}@{tail}"
@@ -230,7 +230,7 @@ def _bare(url: re.Match[str]) -> str:
 
 def _with_lines(values: Iterable[str]) -> Iterable[str]:
     for value in values:
-        # who takes names or tokens in one case gives them back so
+        # a service that ignores the case of names or tokens may return them in another one
         cased = (value.upper(), value.lower()) if len(value) >= _LINE else ()
         for form in (value, value.strip(), *cased):
             if len(form) >= SHORTEST and form.strip():
@@ -247,13 +247,13 @@ def _spelt(value: str) -> str:
         character = value[place]
         if character == _BACKSLASH:
             length = len(value) - place - len(value[place:].lstrip("\\"))
-            # each is doubled by Python, JSON and their like, any number of times
+            # each may be doubled, by Python, JSON and the like, any number of times
             one = r"%(?:25)*5[cC]|&(?:amp;)*#(?:0*92|[xX]0*5[cC]);|\\++(?:[uU]0+5[cC]|x5[cC])"
             parts.append(rf"(?:(?:{one}){{{length}}}|\\{{{length},}}+)")
             place += length
             continue
         run = _FOREIGN.match(value, place)
-        if run is not None:  # wherever it could not be decoded at all
+        if run is not None:  # may also have been decoded wrongly, or not at all
             alike = "".join(_character(each, after) for each, after in _pairs(value, run.span()))
             misread = run[0].encode("latin-1", "replace").decode("utf-8", "replace")
             unread = rf"\ufffd{{1,{4 * len(run[0])}}}+"
@@ -271,7 +271,7 @@ def _pairs(value: str, span: tuple[int, int]) -> Iterable[tuple[str, str]]:
 
 
 def _character(character: str, after: str) -> str:
-    """Return an expression for all spellings of one character that stands after another."""
+    """Return an expression for all spellings of one character, given the one before it."""
     point = ord(character)
     utf_8 = character.encode("utf-8", "surrogatepass")
     units = character.encode("utf-16-be", "surrogatepass")
@@ -283,8 +283,8 @@ def _character(character: str, after: str) -> str:
         r"\\*+".join(f"x{_hex(f'{byte:02x}')}" for byte in utf_8),
     ]
     percents = ["".join(f"%(?:25)*{_hex(f'{byte:02x}')}" for byte in utf_8)]
-    if not character.isascii():  # as a header that is read in the other of the two codings shows it
-        # which may begin with the character itself, as "Ã" does
+    if not character.isascii():  # headers: Latin-1 read as UTF-8, or the reverse
+        # this may begin with the character itself, as it does for "Ã"
         spellings.insert(0, re.escape(utf_8.decode("latin-1", "replace")))
         for byte in character.encode("latin-1", "ignore"):
             escapes.append(f"x{_hex(f'{byte:02x}')}")
@@ -300,10 +300,10 @@ def _character(character: str, after: str) -> str:
         escapes.append(re.escape(character))
     if letter := {"\n": "n", "\r": "r", "\t": "t", "\b": "b", "\f": "f"}.get(character):
         escapes.append(letter)
-    # the expression for backslashes takes all that follow one another
+    # the expression for backslashes takes all consecutive ones
     escaped = rf"\\{'*' if after == _BACKSLASH else '+'}+(?:{'|'.join(escapes)})"
     entity = rf"&(?:amp;)*(?:{'|'.join(entities)});"
-    # a character as it stands goes last: it may begin its own spelling, as "&" and "%" do
+    # the plain character goes last: it may begin another of its spellings, as "&" and "%" do
     every = [entity, *percents, escaped, *spellings]
     return f"(?:{'|'.join(every)})"
 
@@ -313,13 +313,13 @@ def _hex(digits: str) -> str:
 
 
 def _encoded(value: str) -> str:
-    """Return the part of a value in base64 that it alone decides: some encode what is encoded."""
+    """Return the base64 of a value, up to its last whole group: it may be encoded once more."""
     raw = value.encode("utf-8", "surrogatepass")
     return base64.b64encode(raw[: len(raw) // 3 * 3]).decode("ascii")
 
 
 def _cores(value: str) -> Iterable[str]:
-    """Yield what base64 and hexadecimal texts hold of a value, wherever in them it begins."""
+    """Yield what base64 and hexadecimal texts contain of a value, wherever it begins in them."""
     for coding in ("utf-8", "latin-1"):
         try:
             raw = value.encode(coding)
@@ -342,7 +342,7 @@ def _coded(core: str) -> str:
 
 
 def _widened(text: str, begin: int, end: int) -> tuple[int, int]:
-    """Return where the whole base64 text around a part of it stands."""
+    """Return the span of the whole base64 text around a part of it."""
     while begin > 0 and text[begin - 1] in _BASE64:
         begin -= 1
     while end < len(text) and text[end] in _BASE64:

@@ -50,7 +50,7 @@ from loadcheck.verify.query_client import QueryChannel
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """The first ends the load, the second everything that still goes on."""
 REPEATED_S = 0.5
-"""The same signal again within this time is the same wish, sent by a terminal and by a parent."""
+"""A signal repeated within this time counts once: a terminal and a parent may both send it."""
 _SPARE_FILES = 64
 
 
@@ -61,15 +61,15 @@ class Options:
     Attributes:
         results: Directory of the results file, if ``output`` does not name one.
         output: The results file.
-        replace: Write over a results file that is there.
-        seed: Overrules the scenario's.
+        replace: Overwrite an existing results file.
+        seed: Overrides the scenario's seed.
         consent: The run may leave this machine.
-        signals: Ctrl-C and its like end the load, and a second one what still goes on; else
-            whoever called decides what they do.
-        workers: Who sends the load, if this process does not.
-        approved: Digest of the plan that was approved: no other run is made.
-        force_limits: Break limits that the service documents.
-        preflight: What a look at keys and servers has sent and asked just before.
+        signals: The first Ctrl-C or the like ends the load, the second what still goes on; False:
+            the caller decides what signals do.
+        workers: The workers that send the load, if this process does not.
+        approved: Digest of the approved plan; any other run is refused.
+        force_limits: Exceed limits that the service documents.
+        preflight: What the preflight just before has sent and queried, counted.
     """
 
     results: Path = Path("results")
@@ -85,11 +85,11 @@ class Options:
 
 
 async def run(scenario: Scenario, options: Options, watch: ProgressView) -> CompletedRun:
-    """Run a scenario and save what came of it.
+    """Run a scenario and save its result.
 
     Args:
-        scenario: What to do.
-        options: What the user says beside it.
+        scenario: The scenario.
+        options: Options of the command line.
         watch: Shows the progress; runs beside the load.
 
     Raises:
@@ -109,12 +109,12 @@ async def run(scenario: Scenario, options: Options, watch: ProgressView) -> Comp
 async def opened(
     scenario: Scenario, flows: Sequence[Scenario], options: Options
 ) -> AsyncIterator[tuple[list[CompiledScenario], RunContext]]:
-    """Compile what is to be run, and start what it needs, for the length of a block.
+    """Compile a run, and start what it needs, for the length of a block.
 
     Args:
-        scenario: What to do.
+        scenario: The scenario.
         flows: Its flows, if it is a mix; else itself alone.
-        options: What the user says beside it.
+        options: Options of the command line.
 
     Raises:
         InputError: Something in the input cannot be used; nothing was sent or written.
@@ -157,10 +157,10 @@ async def opened(
 async def execute(
     compiled: CompiledScenario, sink: ResultSink, watch: ProgressView, context: RunContext
 ) -> CompletedRun:
-    """Do everything of one run that needs its target, and save what came of it.
+    """Carry out a run against its target, and save its result.
 
     Args:
-        compiled: What to do.
+        compiled: The compiled scenario.
         sink: Where the results document is saved.
         watch: Shows the progress.
         context: The target, and what else runs share.
@@ -187,16 +187,15 @@ async def execute(
             await session.save_intent()
             # whatever breaks now, the run is judged and saved; a second signal ends 4 to 7
             async with session.attended(watch, context.signals):
-                # 4. see that the target takes connections
-                # and run what is run once for all copies
+                # 4. check that the target takes connections, and run the set-up
                 if await session.reaches_target() and await session.set_up():
                     async with session.renewing():
-                        # 5. ask for the count before the run
+                        # 5. query the count before the run
                         await session.attempt("asking", session.ask_before)
-                        # 6. send every copy when it is due, and await those in flight; ask
+                        # 6. send every copy when it is due, and await those in flight; query
                         # meanwhile
                         await session.attempt("load", session.send)
-                        # 7. ask until the count has settled, or the deadline has passed
+                        # 7. query until the count has settled, or the deadline has passed
                         await session.attempt("asking", session.settle)
     except Exception as error:
         if session is None or not session.begun:
@@ -212,7 +211,7 @@ async def execute(
     await session.tear_down(context.signals)
     if context.emulator is not None and not context.emulator.alive:
         writer.target_error = "the embedded emulator ended before the run did"
-    # 8. put the counts against the ledger, and the figures against the thresholds
+    # 8. compare the counts with the ledger, and the figures with the thresholds
     figures, verified, judgement = session.judge()
     # 9. save the verdict
     finished = await session.save(figures, verified, judgement)
@@ -233,18 +232,18 @@ def prepare_run(
     consent: bool,
     copies: Callable[[CompiledScenario], int | None] = attrgetter("planned"),
 ) -> CompiledScenario:
-    """Compile a scenario as a new run, and see that it may be run.
+    """Compile a scenario as a new run, and check that it may be run.
 
     Args:
-        scenario: What to do.
+        scenario: The scenario.
         address: Where its requests go.
-        seed: Seed of everything random.
-        workers: Who sends the load, if this process does not.
-        consent: Whether the user has said that this machine may be left.
-        copies: Tells how many may be sent in all; None: there is no bound.
+        seed: Random seed.
+        workers: The workers that send the load, if this process does not.
+        consent: Whether the user lets the run leave this machine.
+        copies: Returns how many copies may be sent in all; None: any number.
 
     Raises:
-        InputError: Something cannot be used, or the run would leave this machine unasked.
+        InputError: Something cannot be used, or the run would leave this machine without consent.
     """
     identity = new_run(scenario, datetime.now(UTC), address.supplied, seed=seed)
     compiled = compile_scenario(scenario, identity, address, seed=seed, consent=consent)
@@ -261,7 +260,7 @@ def prepare_run(
 
 @contextmanager
 def open_signals() -> Iterator[AsyncIterator[signal.Signals]]:
-    """Receive :data:`SIGNALS` for the length of a block; what was done about them before returns.
+    """Receive :data:`SIGNALS` for the length of a block, then restore their previous handlers.
 
     A hang-up that the process was started to ignore, by ``nohup``, stays ignored.
     """
@@ -307,10 +306,10 @@ class Distinct:
 
 
 def seed_of(scenario: Scenario, options: Options) -> int:
-    """Return the seed: the one chosen, the scenario's, that of the plan, or one drawn now.
+    """Return the seed: that of the options, the scenario or the plan, or one drawn now.
 
     Raises:
-        InputError: The digest of the plan is none.
+        InputError: The digest of the plan is malformed.
     """
     planned = None if options.approved is None else plans.seed_of_digest(options.approved)
     for given in (options.seed, scenario.seed, planned):

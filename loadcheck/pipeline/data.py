@@ -1,4 +1,4 @@
-"""Data files before the load: whether they can be read, and how far they reach."""
+"""Checks of data files before the load: can they be read, and do they have enough rows?"""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def with_data(
     """Scan the data files; return the scenario, its load ending with the rows, and the run.
 
     Args:
-        scenario: What to do.
-        run: Who the run is.
-        seed: Seed of everything random.
-        problems: What else is wrong.
+        scenario: The scenario.
+        run: Identity of the run.
+        seed: Random seed.
+        problems: Problems found before; those of the files are added.
 
     Raises:
         ScenarioError: A file cannot be used; with every problem found.
@@ -48,7 +48,7 @@ def with_data(
             table = open_table(file.path, file.layout)
         except DataError as error:
             key = f"data.{file.name}.file"
-            # the line is one of the data file: it is the file that has to be mended
+            # the line is one of the data file, which has to be corrected
             problem = Problem(
                 message=error.message,
                 file=str(file.path),
@@ -87,7 +87,7 @@ def with_data(
 
 
 def _unknown_names(scenario: Scenario) -> list[Problem]:
-    """Return a problem for each place that names a data file or a value that there is not."""
+    """Return a problem for each place that names a data file or a value that does not exist."""
     given = {"data": scenario.files, "values": scenario.values}
     remedies = {"data": "name its file: [data.{}]", "values": "give it in [values]: {} = …"}
     return [
@@ -103,7 +103,7 @@ def _unknown_names(scenario: Scenario) -> list[Problem]:
 
 
 def _unknown_columns(scenario: Scenario, file: DataFile, names: Sequence[str]) -> list[Problem]:
-    """Return a problem for each place that names a column which the file has not."""
+    """Return a problem for each place that names a column which the file does not have."""
     return [
         scenario.problem(key, f"{file.shown} has no column {column}", did_you_mean(column, names))
         for key, text in _written(scenario)
@@ -124,15 +124,15 @@ def _written(scenario: Scenario) -> Iterator[tuple[str, str]]:
 _IDENTITY: Final = frozenset(
     {"$copy.userId", "$copy.userUuid", "$copy.insertId", "$copy.insertUuid", "$copy.number"}
 )
-"""What no two copies of a run have in common."""
+"""Expressions whose values no two copies of a run have in common."""
 _COMPARED: Final = 100_000
-"""So many copies' cells are compared before the run: 0.3 s."""
+"""How many copies' cells are compared before the run, in 0.3 s."""
 
 
 def user_problems(scenario: Scenario, run: Run, plan: Plan, ingest: StepPlan) -> list[Problem]:
-    """Return why two copies could be the same user, or send a number of events that nobody knows.
+    """Return why two copies could be the same user, or send an unknown number of events.
 
-    Either would make a wrong verdict: users are counted against copies, events against both.
+    Either would make the verdict wrong: users are compared with copies, events with both.
     """
     verify = scenario.verify
     if not verify.enabled:
@@ -169,10 +169,10 @@ def _visit_problems(
     """Return why users cannot come again.
 
     Args:
-        scenario: What to do.
-        run: Who the run is.
-        user: What the user depends on; empty if nobody says where it stands.
-        request: What all of the request depends on.
+        scenario: The scenario.
+        run: Identity of the run.
+        user: Expressions that the user id depends on; empty if its place is unknown.
+        request: Expressions that the whole request depends on.
     """
     same = {"$copy.userId", "$copy.userUuid"}
     others = {word for word in user if word.startswith(("$data.", "$values."))}
@@ -205,7 +205,7 @@ def _event_places(verify: Verify) -> Iterator[str]:
 
 
 def _same_cell(scenario: Scenario, run: Run, word: str) -> str:
-    """Return why two copies may take the same from a column that users are named by, "" if none."""
+    """Return why two copies may take the same cell of a column that names users; else ""."""
     _, name, column = word.split(".", 2)
     file = scenario.files[name]
     table = open_table(file.path, file.layout)
@@ -229,7 +229,7 @@ def _same_cell(scenario: Scenario, run: Run, word: str) -> str:
 
 
 def _place_of(scenario: Scenario, word: str, at: str = "") -> str:
-    """Return the key of the scenario at which an expression stands, that of a place first."""
+    """Return the scenario's key of an expression, preferably the one that edits a place."""
     for index, edit in enumerate(scenario.overlay):
         if at.startswith(edit.at) and edit.value == word:
             return f"overlay.{index}.value"

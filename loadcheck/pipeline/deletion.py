@@ -1,9 +1,9 @@
 """Deletes the users of a run from the service, and no others: by the ledger, in batches, resumably.
 
 A user is deleted only if a copy of the run may have sent it: acknowledged or indeterminate by the
-ledger, never skipped or rejected, under an id that nobody else can have. That the keys open the
-run's own project is shown by its count of the run's users. Progress is saved after every batch, so
-that whatever ends the process, the next one goes on; asking for a batch twice does no harm.
+ledger, never skipped or rejected, under an id that no other run can have. The count of the run's
+users shows that the keys are those of its own project. Progress is saved after every batch, so that
+the next process can resume; requesting a batch twice does no harm.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ from loadcheck.workflow.expressions.grammar import ExpressionError
 from loadcheck.workflow.expressions.selectors import compile_jsonpath
 
 _TRIES: Final = 8
-"""So often a batch is asked for before it is given up."""
+"""How often a batch is requested before it is given up."""
 _LEAST_WAIT_S, _MOST_WAIT_S = 0.5, 60.0
 _DETAIL_CHARS: Final = 200
 _OWN: Final = frozenset({"$copy.userUuid", "$copy.insertId", "$copy.insertUuid", "$run.id"})
 """Any of these in an id makes it one that no other run has."""
 _UNKNOWN_KEYS: Final = (401, 403)
 _ALLOWANCE: Final = timedelta(days=31)
-"""How long after its request a job is looked for, where the service names no day."""
+"""How far ahead jobs are looked for if the service has named no day."""
 
 
 class DeletionError(LoadcheckError):
@@ -58,18 +58,18 @@ class DeletionError(LoadcheckError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeletionOutline:
-    """What is to be deleted, for a person to say yes or no.
+    """What is to be deleted, for the user to confirm.
 
     Attributes:
-        run_id: The run's.
-        name: Of its scenario.
+        run_id: The run's id.
+        name: The name of its scenario.
         server: Where the requests go.
-        acknowledged, indeterminate, controls: Users by what is known of them.
+        acknowledged, indeterminate, controls: Number of users by what is known of them.
         unsaved: Of the indeterminate, those that a killed run may have sent after its last save.
-        batches: Requests in all.
+        batches: Number of requests in all.
         done: Of these, those of an earlier attempt.
-        batch: Users in each at the most.
-        every_s: Pause between two.
+        batch: Most users in one request; 0: requests name the run, not users.
+        every_s: Pause between two requests.
         ends: The ids of the first and the last copy.
         counted: Users of the run that the service counts now.
         first: The first request, secrets covered.
@@ -92,19 +92,19 @@ class DeletionOutline:
 
     @property
     def users(self) -> int:
-        """All of them."""
+        """Number of all users."""
         return self.acknowledged + self.indeterminate + self.controls
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deleted:
-    """What came of it.
+    """The outcome of a deletion.
 
     Attributes:
-        section: As the results file holds it; None if nothing was asked for.
-        verdict: Pass: nobody of the run is counted any more. Fail: somebody is, although the
-            service says that it is done. Unknown: it is not done yet, or nobody could be asked.
-        says: That in a sentence.
+        section: Its section of the results file; None if nothing was requested.
+        verdict: Pass: no user of the run is counted any more. Fail: some are, although the
+            service says that it is done. Unknown: it is not done yet, or was not begun.
+        says: The outcome in a sentence.
     """
 
     section: dict[str, Any] | None
@@ -118,11 +118,11 @@ OnProgress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Dialogue:
-    """How a deletion speaks with whoever wants it.
+    """How a deletion interacts with its caller.
 
     Attributes:
         save: Saves the results document.
-        ask: Whether to go on, asked before anything is changed.
+        ask: Returns whether to go on; called before anything is changed.
         on_progress: Called with batches done and in all.
         wait_s: How long to wait for the service's jobs.
     """
@@ -136,17 +136,17 @@ class _Dialogue:
 async def delete(
     path: Path, options: ReconcileOptions, ask: Ask, on_progress: OnProgress, *, wait_s: float = 0.0
 ) -> Deleted:
-    """Delete the users of a stored run, or go on where that was left off.
+    """Delete the users of a stored run, or resume where that was left off.
 
     Args:
         path: Its results file.
-        options: What a user says beside it.
-        ask: Whether to go on, asked before anything is changed.
+        options: What the user gives besides it.
+        ask: Returns whether to go on; called before anything is changed.
         on_progress: Called with batches done and in all.
         wait_s: How long to wait for the service's jobs.
 
     Raises:
-        InputError: It cannot, or must not, be done; nothing was deleted.
+        InputError: The deletion is not possible or not allowed; nothing was deleted.
         DeletionError: The service refused to go on.
     """
     with reopened(path) as (file, document):
@@ -167,15 +167,15 @@ async def at_end(
     *,
     kept: bool,
 ) -> CompletedRun:
-    """Delete the users of a run that has just ended; return it with what came of that.
+    """Delete the users of a run that has just ended; return it with the outcome.
 
-    What goes wrong is a warning in the result: ``loadcheck delete`` goes on from there.
+    An error becomes a warning in the result; ``loadcheck delete`` resumes from there.
 
     Args:
-        compiled: The run.
-        finished: The same.
-        signals: The first ends the deletion.
-        kept: Whether it has a file of its own.
+        compiled: The run, compiled.
+        finished: The run, completed.
+        signals: The first of them ends the deletion.
+        kept: Whether the run has a results file.
     """
     document = dict(finished.document)
     sys.stderr.write("Deleting the users of the run; Ctrl-C leaves the rest to loadcheck delete.\n")
@@ -225,7 +225,7 @@ async def _remove(
         work = _DeletionRequests(compiled, deletion, parts, transport.send)
         try:
             return await _with_consent(work, document, dialogue)
-        except LoadcheckError as error:  # as it is: not in a group
+        except LoadcheckError as error:  # raised below, not within a group
             failed = error
     raise failed
 
@@ -266,10 +266,10 @@ async def _with_consent(
 
 
 def check(compiled: CompiledScenario) -> Deletion:
-    """Return how the users of a run are deleted, be it one that is still to come.
+    """Return how the users of a run, past or to come, are deleted.
 
     Raises:
-        InputError: They cannot be, or must not be.
+        InputError: They cannot, or must not, be deleted.
     """
     scenario, deletion = compiled.scenario, compiled.scenario.deletion
     if deletion is None:
@@ -298,7 +298,7 @@ def check(compiled: CompiledScenario) -> Deletion:
 
 
 def _shared(compiled: CompiledScenario) -> str:
-    """Return why the ids of a run's users may be somebody else's as well; "" if they cannot be."""
+    """Return why another run's users may have the same ids; "" if they cannot."""
     place, template = compiled.scenario.verify.user, compiled.scenario.user_ids.template
     uses = compiled.ingest.uses
     if place is not None:
@@ -316,14 +316,14 @@ def _shared(compiled: CompiledScenario) -> str:
 
 
 class _Part:
-    """Users who are asked for together: those of the run, or of one that was sent as its control.
+    """Users that are deleted together: those of the run, or of one of its controls.
 
     Args:
-        run_id: What their events are marked with.
-        name: Gives their ids.
+        run_id: Run id with which their events are marked.
+        name: Returns a user's id by number.
         numbers: The numbers of their copies.
-        size: Ids in a request; 0: one request, by the mark alone.
-        counts: Count them; None: they are counted with others.
+        size: Ids in a request; 0: one request, by run id alone.
+        counts: Queries that count them; None: they are counted with others.
     """
 
     def __init__(
@@ -342,7 +342,7 @@ class _Part:
 
     @property
     def batches(self) -> int:
-        """Requests that they take."""
+        """Number of requests that they take."""
         return -(-len(self.numbers) // self._size) if self._size else int(bool(self.numbers))
 
     def ids(self, batch: int) -> list[str]:
@@ -356,7 +356,7 @@ class _Part:
 def _parts(
     compiled: CompiledScenario, deletion: Deletion, document: dict[str, Any]
 ) -> Sequence[_Part]:
-    """Return the users that the run sent, by the ledger."""
+    """Return the users that the run sent, by the ledger, and those of its controls."""
     people, _ = people_of(document, compiled)
     ledger = people.ledger
     size = deletion.batch if deletion.by_user else 0
@@ -364,7 +364,7 @@ def _parts(
     if size and not names.known:
         message = "is where the id of a user stands, and nothing does there"
         raise InputError(compiled.scenario.problem("verify.user", message))
-    # none of these was skipped: a copy is put into one of the sets
+    # none of these was skipped: each copy is in only one of the ledger's sets
     wanted = ledger.acknowledged | ledger.indeterminate
     parts = [_Part(compiled.run.id, names.of, wanted, size)]
     stored = document.get("consistency", {}).get("controls") or {}
@@ -389,7 +389,7 @@ def _parts(
 def _section(
     document: dict[str, Any], parts: Sequence[_Part], deletion: Deletion
 ) -> dict[str, Any]:
-    """Return how far the deletion is; a new one, if none was begun, or it was cut otherwise."""
+    """Return the deletion's section; a new one if none was begun, or with other batches."""
     new: dict[str, Any] = {
         "phase": "new",
         "requested_at": None,
@@ -415,10 +415,10 @@ def _section(
 def _see_that_it_is_there(
     compiled: CompiledScenario, counted: int | None, document: dict[str, Any], *, started: bool
 ) -> None:
-    """Refuse keys that open another project: there nobody of the run is.
+    """Refuse keys of another project, in which no user of the run is counted.
 
     Raises:
-        InputError: Nobody is counted, and nothing was deleted yet.
+        InputError: No user is counted, and nothing was deleted yet.
     """
     if started or counted:
         return
@@ -482,7 +482,7 @@ class _DeletionRequests:
             absent=spec.verify.absent,
             approximate=spec.verify.approximate,
         )
-        # answers that a cache holds are for numbers that were asked before, from 1
+        # responses in a cache belong to earlier query numbers, which began at 1
         self._client.queries = time.time_ns() // 1_000_000 % 1_000_000_000
         self._last: Request | None = None
         self._answer: Exchange | None = None
@@ -499,15 +499,15 @@ class _DeletionRequests:
         """Return how many users of the run the service counts; None if it has no number.
 
         Raises:
-            InputError: It does not say, or does not let us ask.
+            InputError: The query was refused, or its response cannot be used.
         """
         return await self._count(self._spec.queries.counts)
 
     async def read_inputs(self) -> None:
-        """Note what the inputs are that a request to delete names, the workflow's own included.
+        """Look up the inputs that a request to delete names, the workflow's own included.
 
         Raises:
-            InputError: One has no value: the request would be another than was meant.
+            InputError: An input has no value, so the request would not be the intended one.
         """
         texts = [self.deletion.endpoint, self.deletion.body]
         self._inputs = await inputs_of(self.compiled, texts, self._client, "delete")
@@ -533,10 +533,10 @@ class _DeletionRequests:
         raise InputError(self._scenario.problem("verify.step", message, remedy))
 
     def same_server(self, before: str | None) -> str:
-        """Return the server that was asked.
+        """Return the server that was queried.
 
         Raises:
-            InputError: The deletion was begun at another.
+            InputError: The deletion was begun at another server.
         """
         assert self._last is not None
         server = str(self._last.origin)
@@ -547,7 +547,7 @@ class _DeletionRequests:
         return server
 
     def example(self) -> str:
-        """Return the first request, for a person."""
+        """Return the first request as text for the user."""
         request = self._request(self.parts[0], 0)
         body = request.body.decode("utf-8", "replace")
         return f"{request.method} {request.url}\n{body}".rstrip()
@@ -555,10 +555,10 @@ class _DeletionRequests:
     async def request_all(
         self, section: dict[str, Any], keep: Callable[[], None], on_progress: OnProgress
     ) -> None:
-        """Ask for every batch that was not asked for yet.
+        """Request every batch that was not requested yet.
 
         Raises:
-            DeletionError: One was refused.
+            DeletionError: A batch was refused.
         """
         due = [(part, batch) for part in self.parts for batch in range(part.batches)]
         on_progress(section["done"], len(due))
@@ -583,7 +583,7 @@ class _DeletionRequests:
         section["phase"] = "requested"
 
     async def _ask_for(self, part: _Part, batch: int) -> Exchange:
-        """Ask for a batch, again where that may help: it does no harm."""
+        """Request a batch, repeatedly where that may help: it does no harm."""
         request = self._request(part, batch)
         exchange = await self._send(request)
         for attempt in range(_TRIES - 1):
@@ -603,7 +603,7 @@ class _DeletionRequests:
         return str(found[0]) if found else None
 
     async def conclude(self, section: dict[str, Any], wait_s: float) -> None:
-        """See whether it is done, and if so whether nobody is counted any more."""
+        """Find out whether the deletion is done, and if so, whether users are still counted."""
         if self.deletion.jobs is not None and section["phase"] == "requested":
             until = time.monotonic() + wait_s
             while not (finished := await self._finished(section)):
@@ -635,7 +635,7 @@ class _DeletionRequests:
         return all_done(zip(listed, _at(jobs.states, exchange), strict=False), days, jobs.done)
 
     async def _settled(self) -> int:
-        """Return how many are still counted: 0 as soon as none is, else at the deadline."""
+        """Return how many users are still counted: 0 as soon as none is, else at the deadline."""
         until = time.monotonic() + self._spec.verify.deadline_s
         while True:
             left = sum([await self._count(each) or 0 for each in self._questions])
@@ -668,11 +668,11 @@ class _DeletionRequests:
 
 
 class Ids(list[Any]):
-    """Users' ids: an array in JSON, quoted and with commas within a text.
+    """Users' ids: an array in JSON; quoted and separated by commas within a text.
 
     Args:
         ids: The ids.
-        mark: What stands around each in a text.
+        mark: Quotation mark around each id in a text.
     """
 
     def __init__(self, ids: Iterable[str | int], mark: str = "") -> None:
@@ -680,7 +680,7 @@ class Ids(list[Any]):
         self._mark = mark
 
     def __str__(self) -> str:
-        """Return them as they stand in a text."""
+        """Return them quoted and separated by commas."""
         return ",".join(map(self._quoted, self))
 
     def _quoted(self, value: str | int) -> str:
@@ -698,7 +698,7 @@ def all_done(states: Iterable[tuple[str, Any]], days: Collection[str], done: str
     """Return whether each job of some days is done, and each day has one.
 
     Args:
-        states: Of each job its day and its state.
+        states: Day and state of each job.
         days: Those that matter; empty: all that have jobs.
         done: The state that a job ends in.
     """
@@ -708,7 +708,7 @@ def all_done(states: Iterable[tuple[str, Any]], days: Collection[str], done: str
 
 
 def _at(query: str, exchange: Exchange) -> list[Any]:
-    """Return what a JSONPath finds in an answer; nothing where it is not JSON."""
+    """Return what a JSONPath finds in a response; nothing if that is not JSON."""
     try:
         return compile_jsonpath(query)(exchange.json())
     except ValueError:
@@ -720,7 +720,7 @@ def _wait_s(attempt: int) -> float:
 
 
 def _refusal(exchange: Exchange) -> str:
-    """Return why a request was of no use; "" if it was taken."""
+    """Return why a request failed or was refused; "" if it was accepted."""
     if exchange.failure is not None:
         return exchange.detail or exchange.failure.value
     if 200 <= exchange.status < 300:  # noqa: PLR2004
@@ -731,7 +731,7 @@ def _refusal(exchange: Exchange) -> str:
 
 
 def _sentence(section: dict[str, Any]) -> str:
-    """Return in words how far a deletion is."""
+    """Return the progress of a deletion as a sentence."""
     users = many(section["users"], "users")
     if section["phase"] == "requested":
         when = f" by {max(section['jobs'])}" if section["jobs"] else ""
@@ -746,7 +746,7 @@ def _sentence(section: dict[str, Any]) -> str:
 
 
 def lines(outline: DeletionOutline) -> Iterator[tuple[str, str]]:
-    """Yield what a person is to know before saying yes: label and text."""
+    """Yield what the user should know before confirming, as label and text."""
     each = f"{outline.acknowledged:,} acknowledged, {outline.indeterminate:,} indeterminate"
     if outline.unsaved:
         each += f" ({outline.unsaved:,} that a killed run may have sent unsaved)"

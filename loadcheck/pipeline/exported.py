@@ -57,13 +57,13 @@ _MOST_COPIES = 2**32 - 1
 
 
 def fill_path(template: str, values: Mapping[str, Any]) -> str:
-    """Return a path and query with values for ``{$name}``, encoded where need be."""
+    """Return a path and query with values for ``{$name}``, percent-encoded where needed."""
     filled = _PLACEHOLDER.sub(lambda match: quote(str(values[match[1]]), safe=""), template)
     return quote(filled, safe=_SAFE)
 
 
 def fill_body(template: Any, values: Mapping[str, Any]) -> bytes:
-    """Return a body: a text as it stands, all else as JSON."""
+    """Return a body with values for ``{$name}``: a text as it is, anything else as JSON."""
     filled = _filled(template, values)
     return str(filled).encode() if isinstance(template, str) else orjson.dumps(filled)
 
@@ -76,7 +76,7 @@ def _filled(template: Any, values: Mapping[str, Any]) -> Any:
     if not isinstance(template, str):
         return template
     alone = _PLACEHOLDER.fullmatch(template)
-    if alone is not None:  # what it is stays what it is: a number, an array
+    if alone is not None:  # the value keeps its type: a number, an array
         return values[alone[1]]
     return _PLACEHOLDER.sub(lambda match: str(values[match[1]]), template)
 
@@ -90,16 +90,16 @@ def content_type(body: bytes) -> str:
 async def inputs_of(
     compiled: CompiledScenario, template: Any, client: QueryClient, key: str
 ) -> dict[str, str]:
-    """Return what the inputs are that a template names, as the observer step has them.
+    """Return the values of the inputs that a template names, as the observer step has them.
 
     Args:
         compiled: The run.
         template: Texts with ``{$inputs.NAME}``.
-        client: Asks the observer step.
-        key: Where they stand, for an error.
+        client: Sends the observer step's query.
+        key: The scenario's key of the template, for errors.
 
     Raises:
-        InputError: One is empty: the request would be another than was meant.
+        InputError: An input is empty, so the request would not be the intended one.
     """
     words = {match[1] for match in _PLACEHOLDER.finditer(str(template))}
     names = {word.removeprefix("inputs.") for word in words if word.startswith("inputs.")}
@@ -125,7 +125,7 @@ def check(compiled: CompiledScenario) -> None:
     """Check before a run that its export can be compared after it.
 
     Raises:
-        InputError: The scenario does not say how, or whose an event is.
+        InputError: The scenario does not say how, or which copy an event is from.
     """
     with compiled.run.shared.assumed(), contextlib.suppress(UndecidedError):
         Pages(compiled, Ledger())
@@ -142,13 +142,13 @@ async def compare(
 
     Args:
         compiled: The run.
-        ledger: What became of its copies.
-        window: When it began, and when its last answer came at the latest.
+        ledger: The outcomes of its copies.
+        window: When it began, and when its last response came at the latest.
         folder: Where a page is kept while it is read.
         send: Sends a query of the observer.
 
     Raises:
-        InputError: The service refused it, it cannot be read, or an input that it needs is empty.
+        InputError: The export is refused, cannot be read, or needs an input that is empty.
     """
     pages = Pages(compiled, ledger)
     requests = _PageRequests(compiled, window)
@@ -190,10 +190,10 @@ class _PageRequests:
         ]
 
     async def read_inputs(self, send: Send) -> None:
-        """Ask what the inputs are that the requests name.
+        """Look up the inputs that the requests name.
 
         Raises:
-            InputError: One is empty.
+            InputError: An input is empty.
         """
         export, verify = self._export, self._compiled.scenario.verify
         client = QueryClient(
@@ -207,7 +207,7 @@ class _PageRequests:
     def stream(
         self, client: httpx.AsyncClient, pages: Pages
     ) -> AbstractAsyncContextManager[httpx.Response]:
-        """Return the answer to the request for the next page."""
+        """Return the response to the request for the next page."""
         export = self._export
         values = self._values | pages.placeholders
         path, template, following = export.path, export.body, export.next
@@ -264,13 +264,13 @@ class Pages:
 
     Args:
         compiled: The run.
-        ledger: What became of its copies.
+        ledger: The outcomes of its copies.
 
     Raises:
-        InputError: The scenario does not say how, or whose an event is.
+        InputError: The scenario does not say how, or which copy an event is from.
 
     Attributes:
-        number: How many were read.
+        number: How many pages were read.
     """
 
     def __init__(self, compiled: CompiledScenario, ledger: Ledger) -> None:
@@ -319,7 +319,7 @@ class Pages:
 
     @property
     def placeholders(self) -> dict[str, str | int]:
-        """What the request for the next page may need of those before."""
+        """Values from the pages so far that the request for the next one may need."""
         token = self._layout.next
         return {
             "last": self._last,
@@ -328,7 +328,7 @@ class Pages:
         }
 
     def result(self) -> Compared:
-        """Return what was found."""
+        """Return the result of the comparison."""
         return self._comparison.result()
 
     def read(self, path: Path) -> bool:
@@ -399,7 +399,7 @@ def _odd(event: Any, says: str) -> ExportError:
 
 
 def layout_of(scenario: Scenario) -> Layout:
-    """Return how the events stand in an export.
+    """Return the layout of the events in an export.
 
     Raises:
         InputError: An expression cannot be read.
@@ -524,13 +524,13 @@ class _ExpectedEvents:
 
 
 class _Numbers:
-    """Reads copies' numbers off exported events: by the user ids and keys that were really sent.
+    """Finds the copies that sent exported events, by the user ids and keys that were really sent.
 
     Args:
         names: The user ids.
         sender: Makes the events of a copy again.
         user: Member of an exported event that holds the user id; None: none does.
-        key: The one that holds the deduplication key.
+        key: Member that holds the deduplication key.
     """
 
     def __init__(
@@ -552,16 +552,16 @@ class _Numbers:
         return None
 
     def _fits(self, name: str, text: str, number: int) -> bool:
-        """Return whether a copy sent what stands in a member of an exported event."""
+        """Return whether a copy sent the value of a member of an exported event."""
         if name == self._user:
             return self._names.of(number) == text
         return any(str(sent.get(name)) == text for sent in self._sender.events(number))
 
 
 def _candidates(text: str) -> Iterator[int]:
-    """Yield the numbers that may be a copy's in an id: the likeliest first, none of them twice.
+    """Yield the numbers in an id that may be a copy's: the likeliest first, each only once.
 
-    The number may stand beside other digits, such as those that a run's id ends in.
+    Other digits may be next to the number, such as those at the end of a run's id.
     """
     seen = set()
     runs = [match[0] for match in reversed(list(_DIGITS.finditer(text)))]
@@ -576,7 +576,7 @@ def _candidates(text: str) -> Iterator[int]:
 
 
 def export_to_json(found: Compared, name: Callable[[int], str], due: SendTimes) -> dict[str, Any]:
-    """Return what was found as the results file holds it.
+    """Return a comparison in the form of the results file.
 
     Args:
         found: The comparison.

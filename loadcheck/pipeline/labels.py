@@ -1,11 +1,11 @@
-"""What identifies a run: its id, its days, labels given, and the facts of git and of CI."""
+"""What identifies a run: its id, its days, its labels, and the facts of git and of CI."""
 
 from __future__ import annotations
 
 import os
 import secrets
 import string
-import subprocess  # git is asked, nothing is changed
+import subprocess  # only to read from git
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -21,19 +21,19 @@ _ID_LENGTH = 12
 
 
 def new_id() -> str:
-    """Return the id of a new run: 12 characters that no other run has."""
+    """Return the id of a new run: 12 random letters and digits."""
     return "".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH))
 
 
 def new_run(scenario: Scenario, now: datetime, target: Mapping[str, str], *, seed: int) -> Run:
     """Return the identity of a new run.
 
-    The query window goes from the day before to the day after everything that may happen, since
-    the project's time zone, which is not ours to know, decides the day.
+    The query window begins a day before and ends a day after everything that may happen, since the
+    project's time zone, which we cannot know, decides the day.
 
     Args:
-        scenario: What to do.
-        now: The present.
+        scenario: The scenario.
+        now: The current time.
         target: What the target supplies.
         seed: Seed of the arrivals, which decide how many copies there are.
     """
@@ -54,7 +54,7 @@ def end_day(scenario: Scenario, loaded: datetime) -> str:
 
 
 def _loading_s(scenario: Scenario) -> float:
-    """Return how long the load lasts as far as is known: a number of copies takes what it takes."""
+    """Return how many seconds the load lasts; 0 if only its number of copies is known."""
     load = scenario.load
     if isinstance(load, OpenLoad):
         return sum(stage.duration_s for stage in load.stages)
@@ -62,7 +62,7 @@ def _loading_s(scenario: Scenario) -> float:
 
 
 _GIT_S, _COMMIT_S = 2.0, 0.5
-"""For how long git may look for changes, and for the commit alone if that takes too long."""
+"""How long git may look for changes; how long for the commit alone, if that takes too long."""
 
 _NAMES = ("commit", "branch", "ci_run", "ci_job", "ci_url")
 _CI: Mapping[str, tuple[str, tuple[str, str, str, str, str]]] = {
@@ -151,15 +151,15 @@ _CI: Mapping[str, tuple[str, tuple[str, str, str, str, str]]] = {
         ("{BUILD_VCS_NUMBER}", "", "{BUILD_NUMBER}", "{TEAMCITY_BUILDCONF_NAME}", "{BUILD_URL}"),
     ),
 }
-"""By service: the variable that shows it, and what makes commit, branch, run, job and address."""
+"""CI service → the variable that shows it, and templates of commit, branch, run, job and URL."""
 
 
 def with_facts(scenario: Scenario) -> Scenario:
     """Return a scenario with the facts of git and of the CI service among its labels.
 
-    What is given goes before what git says, that before the CI service's variables. Without
-    git or a repository, or if git takes too long, the run goes on without. What looks like a
-    secret that the process knows is hidden.
+    Labels given take precedence over git, and git over the CI service's variables. Without git or a
+    repository, or if git takes too long, the run goes on without its facts. Secrets that the
+    process knows are hidden.
     """
     environment = os.environ
     labels = {**ci_facts(environment), **git_facts(environment), **scenario.labels}
@@ -179,9 +179,9 @@ def ci_facts(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def git_facts(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the commit of the repository that this is run in, the branch, and "dirty".
+    """Return the commit and branch of the repository around us, and "dirty".
 
-    Dirty are changes of files that git follows; without a repository there is none of all this.
+    Only changes of tracked files make it dirty. Without a repository nothing is returned.
     """
     # no lock is taken, no program of the repository's configuration is started
     environment = {**environment, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
@@ -201,7 +201,7 @@ def git_facts(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _git(*words: str, environment: Mapping[str, str], within_s: float) -> str | None:
-    """Return what git says; "" if it refuses or is not there, None if it takes too long."""
+    """Return the output of git; "" if it fails or is not there, None if it takes too long."""
     try:
         done = subprocess.run(  # noqa: S603  # no shell, no word of the user's
             ["git", "-c", "core.fsmonitor=false", *words],  # noqa: S607  # the user's own
@@ -231,5 +231,5 @@ def _filled(template: str, environment: Mapping[str, str]) -> Iterator[str]:
 
 
 def _usable(facts: Mapping[str, str]) -> dict[str, str]:
-    """Return those that can be labels: who sets variables oddly does not lose a run."""
+    """Return the facts that are valid as labels: odd variables must not fail a run."""
     return {name: value for name, value in facts.items() if label_trouble(name, value) is None}

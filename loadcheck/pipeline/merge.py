@@ -1,7 +1,7 @@
-"""Makes one result of those of one load that several people started on several machines.
+"""Merges the results of one load that was started by hand on several machines.
 
-Each run has users of its own, so that what is proven of each holds beside the others, and the
-bounds add up. Times are added bucket by bucket. What cannot be added is left out, and named.
+Each run has users of its own, so what is proven of each still holds, and the bounds add up. Times
+are added bucket by bucket. What cannot be added is left out, and named.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ _COUNTED = (
 )
 _MADE_LAST = frozenset(("verdict", "thresholds", "findings", "warnings"))
 _FREE = ("labels.", "seed", "description", "name", "load.workers", "load.prefixes")
-"""What a load that is shared by hand may have otherwise on each machine."""
+"""Scenario keys, by prefix, that may differ between the machines of one load."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One of the results.
+    """One of the results to merge.
 
     Attributes:
-        file: As the user named it.
-        document: What it holds.
+        file: Its path, as the user gave it.
+        document: Its content.
     """
 
     file: str
@@ -63,17 +63,17 @@ class Part:
 
     @property
     def length_s(self) -> float:
-        """How long copies were started."""
+        """For how long copies were started."""
         return float(self.document["load"]["duration_s"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Merged:
-    """What has come of it.
+    """The merged result.
 
     Attributes:
-        document: A results document.
-        consistent: What the counts prove; None if they were not asked for.
+        document: The results document.
+        consistent: What the counts prove; None if they were not queried.
         verdict: What everything together proves.
     """
 
@@ -83,7 +83,7 @@ class Merged:
 
 
 def merge(parts: Sequence[Part]) -> Merged:
-    """Return the results of one load as one.
+    """Merge the results of one load into one.
 
     Raises:
         ResultFileError: They are not of one load, or one cannot be added; with every reason.
@@ -94,7 +94,7 @@ def merge(parts: Sequence[Part]) -> Merged:
     parts = sorted(parts, key=lambda part: part.began)
     every = [part.document for part in parts]
     first = every[0]
-    # by the clocks of the machines
+    # in seconds, by the clocks of the machines
     offsets = [(part.began - parts[0].began).total_seconds() for part in parts]
     ledgers = [*_renumbered(every)]
     copies = {name: sum(each["copies"][name] for each in every) for name in OUTCOMES}
@@ -149,7 +149,7 @@ def merge(parts: Sequence[Part]) -> Merged:
 
 
 def _mix(every: Sequence[Document]) -> dict[str, Any]:
-    """Return which flow of a mix all runs are; nothing if they are none, or not the same."""
+    """Return the section ``mix`` if all runs are the same flow of a mix; otherwise nothing."""
     mixes = [
         {n: v for n, v in (each.get("mix") or {}).items() if n not in ("id", "together")}
         for each in every
@@ -158,7 +158,7 @@ def _mix(every: Sequence[Document]) -> dict[str, Any]:
 
 
 def _absent(every: Iterable[Document], kept: Iterable[str]) -> list[str]:
-    """Return the keys under which some result says something, and the merged one nothing."""
+    """Return the keys that have content in some result, but are not kept in the merged one."""
     known = {*kept}
     empty: tuple[Any, ...] = (None, [], {})
     said = {key for each in every for key in each if each[key] not in empty}
@@ -166,7 +166,7 @@ def _absent(every: Iterable[Document], kept: Iterable[str]) -> list[str]:
 
 
 def _unusable(parts: Sequence[Part]) -> Iterator[Problem]:
-    """Yield why results cannot be added to any others."""
+    """Yield why results cannot be merged with any others."""
     if len(parts) < 2:  # noqa: PLR2004
         yield Problem(message="a single result needs no merging", remedy="name two or more")
     seen: dict[str, str] = {}
@@ -208,7 +208,7 @@ def _unusable(parts: Sequence[Part]) -> Iterator[Problem]:
 
 
 def _broken(part: Part) -> Iterator[Problem]:
-    """Yield what of a result cannot be read: its schema does not see into encodings."""
+    """Yield the encoded parts of a result that cannot be read: its schema does not decode them."""
     document = part.document
     times = {f"generator.{name}": document["generator"][name] for name in _OWN_TIMES}
     for step, measures in document["steps"].items():
@@ -236,7 +236,7 @@ def _edited(part: Part, key: str, message: str) -> Problem:
 
 
 def _apart(parts: Sequence[Part]) -> Iterator[Problem]:
-    """Yield in what results differ so that they are not of one load."""
+    """Yield the differences that show that results are not of one load."""
     first = parts[0]
     mine = dict(_flat(first.document))
     for part in parts[1:]:
@@ -266,7 +266,7 @@ def _apart(parts: Sequence[Part]) -> Iterator[Problem]:
 
 
 def _different(one: Document, other: Document) -> list[str]:
-    """Return the data files that were not the same; files of earlier versions do not say."""
+    """Return the data files that differed; results of earlier versions do not identify them."""
     mine, its = (each["run"].get("data") or {} for each in (one, other))
     return [name for name in mine if name in its and mine[name] != its[name]]
 
@@ -278,7 +278,7 @@ def _is_once(document: Document, name: str) -> bool:
 
 
 def _used_again(every: Sequence[Document]) -> list[str]:
-    """Return data files whose rows were to be used once, and were by each of several runs."""
+    """Return the data files whose rows were to be used once, but were used by several runs."""
     names = [name for name in every[0]["run"].get("data") or {} if _is_once(every[0], name)]
     return [
         name
@@ -353,7 +353,7 @@ def _run(parts: Sequence[Part], offsets: Sequence[float]) -> dict[str, Any]:
 
 
 def _renumbered(every: Sequence[Document]) -> Iterator[Ledger]:
-    """Yield ledgers in which no copy has the number of one before it."""
+    """Yield the ledgers, renumbered so that no two of them share a copy's number."""
     first = 0
     for document in every:
         ledger = Ledger.from_json(document["ledger"])
@@ -380,7 +380,7 @@ def _timeline(every: Sequence[Document], offsets: Sequence[float]) -> dict[str, 
                 column[row] = value if column[row] is None else column[row] + value
         if name in FIGURES:  # percentiles of several cannot be added
             column = [value if known[row] == 1 else None for row, value in enumerate(column)]
-        if name == "uniques":  # of some alone it would seem that users disappear
+        if name == "uniques":  # with some runs missing, users would seem to disappear
             column = [
                 value if known[row] == len(every) else None for row, value in enumerate(column)
             ]
@@ -451,7 +451,7 @@ def _histogram(found: Sequence[Document]) -> dict[str, Any]:
 
 
 def _decoded(times: Document) -> Histogram:
-    """Return times as they were recorded; what lay above the range is not in the encoding."""
+    """Return times as they were recorded; those above the range, not encoded, are added back."""
     histogram = Histogram.decode(times["hdr"])
     above = times["above_range"]
     if above:
@@ -461,7 +461,7 @@ def _decoded(times: Document) -> Histogram:
 
 
 def _consistency(every: Sequence[Document]) -> dict[str, Any]:
-    """Return bounds that hold of all users: those of each run are its own."""
+    """Return the bounds for the users of all runs, which have none in common."""
     seen = [each["consistency"] for each in every]
 
     waited = [each["waited_s"] for each in seen if each["waited_s"] is not None]
@@ -481,7 +481,7 @@ def _consistency(every: Sequence[Document]) -> dict[str, Any]:
 
 
 def _visibility(found: Sequence[Document | None]) -> dict[str, Any] | None:
-    """Return lags between which those of all users lie: a percentile of all lies between theirs."""
+    """Return bounds on the lag of all users: a percentile of all lies between those of the runs."""
     known = [each for each in found if each is not None]
     if len(known) < len(found):
         return None
@@ -501,13 +501,13 @@ def _visibility(found: Sequence[Document | None]) -> dict[str, Any] | None:
 
 
 ALL_FLOWS = "all flows"
-"""What the requests of all flows of a mix are called, in place of a step."""
+"""Name of the requests of all flows of a mix, in place of a step's."""
 
 
 def flows_together(every: Sequence[Document]) -> dict[str, Any]:
     """Return the flows of a mix as a document that can be compared with that of another mix.
 
-    Sums, the times of all requests in one histogram, and their intervals where those of all flows
+    It holds sums, the times of all requests in one histogram, and intervals if those of all flows
     are the same. Its scenario is that of the first flow, under the name of the mix.
     """
     first, mix = every[0], every[0].get("mix") or {}
@@ -552,7 +552,7 @@ def _per_copy(document: Document) -> dict[str, Any]:
 
 
 def _whole(document: Document) -> dict[str, Any]:
-    """Return the copies of a flow as a whole: of those of one step that is the same."""
+    """Return the copies of a flow as a whole; for copies of one step, that step."""
     found = {n: step for n, step in document["steps"].items() if step["role"] == WORKFLOW}
     return found or _per_copy(document)
 
@@ -602,7 +602,7 @@ def _intervals(every: Sequence[Document]) -> dict[str, Any]:
 
 
 def _findings(parts: Sequence[Part]) -> Iterator[Finding]:
-    """Yield what each check says of all runs: the worst that it says of any."""
+    """Yield the finding of each check for all runs: the worst that it has for any."""
     by_check: dict[str, list[tuple[str, Document]]] = {}
     for part in parts:
         for finding in part.document["findings"]:
@@ -622,13 +622,13 @@ def _findings(parts: Sequence[Part]) -> Iterator[Finding]:
 
 
 class MergedFigures:
-    """The figures of a merged document, as thresholds ask for them."""
+    """The figures of a merged document, for thresholds."""
 
     def __init__(self, document: Document) -> None:
         self._document = document
 
     def measure(self, metric: Metric, /) -> Measured | None:
-        """Return the figure; None if it cannot be had by adding."""
+        """Return the figure; None if it cannot be computed by adding."""
         if metric.stage or metric.scope == "visible":
             return None
         document, name = self._document, metric.name.rpartition(".")[2]
@@ -645,7 +645,7 @@ class MergedFigures:
             figures["rate"] = tried / length_s if length_s else None
             return Measured.exactly(figures.get(name))
         copies, load, seen = document["copies"], document["load"], document["consistency"]
-        # no other copy is known to have been one: a lost worker may have sent none of the rest
+        # only copies that certainly started count: a lost worker may have sent none of its others
         ended = copies["started"] - document["generator"]["unsent"]
         known: dict[str, float | None] = {
             **{key: value for key, value in copies.items() if key != "planned"},
@@ -660,7 +660,7 @@ class MergedFigures:
         return Measured.exactly(known.get(name))
 
     def _step(self, scope: str) -> Mapping[str, Any] | None:
-        """Return a step, or copies as a whole: those of one step are that step."""
+        """Return a step, or copies as a whole: for copies of one step, that step."""
         steps: Mapping[str, Mapping[str, Any]] = self._document["steps"]
         if not scope:
             return steps.get(ALL_FLOWS)
@@ -685,11 +685,11 @@ class MergedFigures:
 
 
 def _thresholds(parts: Sequence[Part], made: Document) -> Iterator[dict[str, Any]]:
-    """Yield the thresholds, judged by what was added.
+    """Yield the thresholds, judged by the merged figures.
 
-    Where the generator's own delay hid a figure of one run it hides that of all. What cannot be
-    added is known all the same if it is a percentile and every run has come to the same: that of
-    all lies between theirs.
+    If the generator's own delay hid a figure of one run, it hides that of all. A percentile that
+    cannot be computed by adding still has a verdict if all runs have the same: the figure of all
+    lies between theirs.
     """
     first = parts[0].document
     words = MetricNames(

@@ -51,10 +51,10 @@ from loadcheck.verify.thresholds import (
 from loadcheck.workflow.runtime.plan import Role
 
 _AHEAD_NS = 50_000_000
-"""From when the last flow is ready until all begin."""
+"""Time between the last flow being ready and the beginning of all."""
 _FIRST_USERS = 1000
 _HEARD = 16
-"""Signals that wait for a flow to handle them."""
+"""Limit of the signals that wait for a flow to handle them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,7 @@ class CompletedMix:
 
     Attributes:
         flows: Its flows' runs, in the scenario's order.
-        consistent: What the counts of all prove; None if they were not asked for.
+        consistent: What the counts of all prove; None if they were not queried.
         verdict: What everything together proves.
     """
 
@@ -78,11 +78,11 @@ class CompletedMix:
 
 
 async def run_mix(scenario: Scenario, options: Options, watch: ProgressView) -> CompletedMix:
-    """Run the flows of a mix at once and save what came of each.
+    """Run the flows of a mix at once and save the result of each.
 
     Args:
         scenario: The mix.
-        options: What the user says beside it; ``output`` names a file for each flow, see
+        options: Options of the command line; ``output`` names a file for each flow, see
             :func:`~loadcheck.result.store.of_flow`.
         watch: Shows the progress of one flow; called for each.
 
@@ -175,9 +175,9 @@ async def _together(
 async def _torn_down(
     shared: Sequence[SharedSteps], signals: MemoryObjectReceiveStream[signal.Signals]
 ) -> AsyncIterator[None]:
-    """Run the tear-downs of all flows behind a block; the third signal cuts them short.
+    """Run the tear-downs of all flows after a block; the third signal cuts them short.
 
-    So do two that are heard meanwhile, as with a run of one flow.
+    So does the second one received meanwhile, as in a run of one flow.
     """
     try:
         yield
@@ -214,15 +214,15 @@ def have_same_users(flows: Sequence[CompiledScenario]) -> bool:
 
 
 class _MixThresholds:
-    """What must hold of all flows together; looked at meanwhile where it ends the load.
+    """Thresholds on all flows together; checked during the load where they may stop it.
 
     Args:
         compiled: The flows.
-        limits: What must hold.
+        limits: The thresholds.
         same_users: Whether they send for the same users.
 
     Attributes:
-        limits: What must hold.
+        limits: The thresholds.
         same_users: Whether they send for the same users.
         aborted: Why their loads are stopped; None if they are not.
     """
@@ -248,11 +248,17 @@ class _MixThresholds:
 
     @property
     def is_active(self) -> bool:
-        """Whether there is anything to look at meanwhile."""
+        """Whether there is anything to check during the load."""
         return self._rule.is_active
 
     def check(self, place: int, figures: RunFigures, elapsed_s: float) -> Aborted | None:
-        """Return why the loads are to be stopped, by the last that each flow has come to."""
+        """Return why the loads are to be stopped, by each flow's latest figures; None: they go on.
+
+        Args:
+            place: The flow that reports.
+            figures: Its figures now.
+            elapsed_s: Seconds since the load began.
+        """
         self._seen[place] = figures
         flows = [each for each in self._seen if each is not None]
         if self.aborted is None and len(flows) == len(self._seen):
@@ -264,9 +270,10 @@ class _MixThresholds:
         return self.aborted
 
     def join(self, place: int, now: Callable[[], RunFigures]) -> Callable[[], Sequence[Judged]]:
-        """Take what gives a flow's figures; return what judges all so far, for the live view.
+        """Add a flow, by what returns its figures; return what judges all flows so far.
 
-        Only the first flow that goes on reports: else it would be said, and cost, once for each.
+        It is for the live view. Only the first flow still running reports: otherwise the judgement
+        would be made and shown once for each.
         """
         self._now[place] = now
 
@@ -284,12 +291,12 @@ class _MixThresholds:
         self._under_way.remove(place)
 
     def judge(self, flows: Sequence[RunFigures]) -> list[dict[str, Any]]:
-        """Return the thresholds as judged, as the results files hold them."""
+        """Return the judged thresholds, in the form of the results files."""
         figures = self._figures(flows)
         judged = [limit.judge(figures).to_json() for limit in self.limits]
         stopped = None if self.aborted is None else self.aborted.judged
         if stopped is not None:
-            # what was still under way may have brought the figure back within the limit
+            # copies still in flight may have brought the figure back within the limit
             judged = [
                 {**stopped.to_json(), "expression": each["expression"]}
                 if stopped.threshold.check == _named(each["expression"])
@@ -304,12 +311,12 @@ class _MixThresholds:
 
 
 def _named(expression: str) -> str:
-    """Return what a threshold of all flows is called among those of one."""
+    """Return the name of a threshold on all flows, among those on one."""
     return f"together: {expression}"
 
 
 class _FlowAbort:
-    """Looks at the thresholds of one flow, and at those of all together."""
+    """Checks the thresholds on one flow, and those on all together, during the load."""
 
     def __init__(
         self,
@@ -323,7 +330,7 @@ class _FlowAbort:
 
     @property
     def is_active(self) -> bool:
-        """Whether there is anything to look at."""
+        """Whether there is anything to check."""
         return self._own.is_active or self._whole.is_active
 
     def check(self, figures: RunFigures, elapsed_s: float) -> Aborted | None:
@@ -335,7 +342,7 @@ class _FlowAbort:
 def _judged(
     flows: Sequence[CompletedRun], shared: Sequence[SharedSteps], whole: _MixThresholds
 ) -> CompletedMix:
-    """Return the mix, what is said of all together in each flow's file as well."""
+    """Return the completed mix; its section on all flows is added to each flow's file."""
     checked = [flow.judgement.consistent for flow in flows]
     known = [each for each in checked if each is not None]
     consistent = worst(known) if known else None
@@ -356,7 +363,7 @@ def _judged(
             "mix": {**flow.document["mix"], "together": section},
         }
         if flow.unsaved is None:
-            # what could not be added is on the terminal; the flow's own result is there
+            # if it cannot be added, the terminal still shows it, and the flow's own result is saved
             with (
                 suppress(ResultFileError, SaveError),
                 ResultFile(flow.path, replace=True) as file,
@@ -374,13 +381,13 @@ def _section(
     *,
     same_users: bool,
 ) -> tuple[dict[str, Any], Verdict]:
-    """Return what flows come to together, as the results files hold it, and the verdict.
+    """Return the section on all flows together for the results files, and the verdict.
 
     Args:
         documents: The flows' results.
         measured: Rates and times of all together, as far as they are known.
-        thresholds: What must hold of all together, as judged.
-        consistent: What the counts of all prove; None if they were not asked for.
+        thresholds: The judged thresholds on all together.
+        consistent: What the counts of all prove; None if they were not queried.
         same_users: Whether they send for the same users, whom each flow then counts.
     """
     judged = [Verdict(each["verdict"]) for each in (*documents, *thresholds)]
@@ -393,13 +400,13 @@ def _section(
 
 @dataclass(frozen=True, slots=True)
 class _Sums:
-    """What is counted of flows together, by what their results say now."""
+    """Counts of all flows together, from their current results."""
 
     documents: Sequence[Mapping[str, Any]]
     same_users: bool
 
     def measure(self, metric: Metric, /) -> Measured | None:
-        """Return the figure; None if it is not known of each."""
+        """Return the figure; None if it is not known for every flow."""
         if metric.name == "uniques" and self.same_users:
             return None
         total = known_sum(_counted(document, metric.name) for document in self.documents)
@@ -407,7 +414,7 @@ class _Sums:
 
 
 def _counted(document: Mapping[str, Any], name: str) -> Any:
-    """Return what is counted of one flow: by the export, if that was asked for last."""
+    """Return a count of one flow: from the export, if the last reconciliation had one."""
     exports = [one.get("export") for one in document.get("reconciliations", ())]
     exact = (exports[-1] if exports else None) or {}
     key = "recovered_at_most" if name == "recovered" else name
@@ -419,15 +426,15 @@ def judge_again(
     whole: Mapping[str, Any] | None = None,
     hidden: Collection[str] = (),
 ) -> tuple[list[dict[str, Any]], Verdict]:
-    """Return the results of a mix with what they come to together now, and that verdict.
+    """Return the results of a mix with their section on all flows made anew, and its verdict.
 
-    Limits of what is counted are judged again; the others stay as they were. A mix that was killed
-    has no figures for them.
+    Thresholds on counts are judged again; the others stay as they were. A mix that was killed has
+    no figures for them.
 
     Args:
-        documents: Its flows, asked about again, or each made of those of several machines.
-        whole: Those of several machines added up, by which the other limits are judged, too.
-        hidden: Limits for which the generator's own delay hid the figure on one machine.
+        documents: Results of its flows, reconciled, or each merged from several machines.
+        whole: All flows of several machines added up, by which the other thresholds are judged.
+        hidden: Thresholds whose figure the generator's own delay has hidden on one machine.
     """
     mix = documents[0]["mix"]
     before: Mapping[str, Any] = mix.get("together") or {}
@@ -461,10 +468,10 @@ def judge_again(
 
 
 class _NoFigures:
-    """Those of a run that was killed."""
+    """The figures of a run that was killed: none."""
 
     def measure(self, _: Metric, /) -> None:
-        """Return that nothing is known."""
+        """Return None: nothing is known."""
 
 
 def _consistent(document: Mapping[str, Any]) -> Verdict:
@@ -477,7 +484,7 @@ _SEEN = ("uniques", "totals", "lower", "upper", "lost_at_least", "duplicated", "
 
 
 def together(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the sums of several flows' results; None where one of them does not know."""
+    """Return the sums of several flows' results; None where one of them is unknown."""
     copies = {name: known_sum(each["copies"].get(name) for each in documents) for name in _COUNTS}
     seen = [each.get("consistency", {}) for each in documents]
     return {
@@ -532,7 +539,7 @@ class StartBarrier:
 
 
 class _SignalFan:
-    """Hands each signal on to every flow."""
+    """Passes each signal on to every flow."""
 
     def __init__(self, source: AsyncIterator[signal.Signals], flows: int) -> None:
         self._source = source
@@ -541,11 +548,11 @@ class _SignalFan:
         ]
 
     def heard(self, place: int) -> MemoryObjectReceiveStream[signal.Signals]:
-        """Return what one flow hears."""
+        """Return the signals for one flow."""
         return self._streams[place][1]
 
     async def pump(self) -> None:
-        """Hand them on; runs until cancelled."""
+        """Pass signals on until cancelled."""
         try:
             async for each in self._source:
                 for stream, _ in self._streams:
@@ -558,13 +565,13 @@ class _SignalFan:
 
 
 class _Budgets:
-    """One allowance of queries for all flows that are asked of the same service."""
+    """One query budget for all flows that query the same service."""
 
     def __init__(self) -> None:
         self._made: dict[tuple[float, float], QueryBudget] = {}
 
     def of(self, compiled: CompiledScenario) -> QueryBudget | None:
-        """Return the allowance that a flow shares; None if the service has none."""
+        """Return the budget that a flow shares; None if the service has none."""
         budget = compiled.scenario.verify.budget
         if budget is None:
             return None

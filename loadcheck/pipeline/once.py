@@ -29,14 +29,14 @@ from loadcheck.workflow.runtime.plan import Once, Plan
 
 Outputs = Mapping[str, Any]
 Distribute = Callable[[Outputs], Awaitable[None]]
-"""Hands outputs on to other processes."""
+"""Sends outputs to other processes."""
 
 _USED: Final = re.compile(r"\$setup\.outputs\.([A-Za-z0-9_\-]+(?:\.[A-Za-z0-9_\-]+)*)")
 _COPIES: Final = (*PER_COPY, "$setup.")
 _SHOWN: Final = 300
-"""So many characters of an answer are shown."""
+"""How many characters of a response are shown."""
 _AGAIN_S: Final = 5.0
-"""After a refresh that failed, the next is tried: then after twice as long, up to ``every``."""
+"""Wait after a failed renewal; it doubles with each further failure, up to ``every``."""
 _TELLING: Final = re.compile(
     r"token|secret|passw|api.?key|session|cookie|authori|credential|jwt|signature", re.IGNORECASE
 )
@@ -58,12 +58,12 @@ def texts(value: Any, key: str) -> Iterator[tuple[str, str]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OncePlans:
-    """The plans of what is run once; None where there is nothing.
+    """The plans of the workflows that are run once; None where there is none.
 
     Attributes:
         setup: Before the load.
         renewal: While it goes on.
-        teardown: When all is over.
+        teardown: After everything else.
     """
 
     setup: Plan | None = None
@@ -72,14 +72,14 @@ class OncePlans:
 
 
 def compile_once(scenario: Scenario, base: Settings) -> tuple[Run, OncePlans]:
-    """Compile what is run once; return the run with what the set-up will give, and the plans.
+    """Compile what is run once; return the run with the set-up's outputs to come, and the plans.
 
     Args:
-        scenario: What to do.
-        base: What their plans are compiled from, their workflows and inputs aside.
+        scenario: The scenario.
+        base: Settings of their plans, apart from workflows and inputs.
 
     Raises:
-        ScenarioError: One cannot be compiled, or an output that is used is not there.
+        ScenarioError: One cannot be compiled, or an output that is used does not exist.
     """
     run, setup, plan, renewal = base.run, scenario.setup, None, None
     problems = [*_own_inputs(scenario, "setup"), *_own_inputs(scenario, "teardown")]
@@ -122,7 +122,7 @@ def compile_once(scenario: Scenario, base: Settings) -> tuple[Run, OncePlans]:
 
 
 def offered(scenario: Scenario) -> dict[str, Any]:
-    """Return what of ``[inputs]`` means something in a workflow that is run once."""
+    """Return the ``[inputs]`` that are usable in a workflow that is run once."""
     return {
         name: given.value
         for name, given in scenario.inputs.items()
@@ -132,7 +132,7 @@ def offered(scenario: Scenario) -> dict[str, Any]:
 
 
 def _own_inputs(scenario: Scenario, key: str) -> list[Problem]:
-    """Return a problem for each input of ``[setup]`` or ``[teardown]`` that a copy would bring."""
+    """Return a problem for each input of ``[setup]`` or ``[teardown]`` that depends on a copy."""
     wanted = scenario.setup if key == "setup" else scenario.teardown
     also = ("$setup.",) if key == "setup" else ()
     if wanted is None:
@@ -150,7 +150,7 @@ def _own_inputs(scenario: Scenario, key: str) -> list[Problem]:
 
 
 def _unknown_outputs(scenario: Scenario, plan: Plan | None) -> list[Problem]:
-    """Return a problem for each place that names an output which ``[setup]`` has not."""
+    """Return a problem for each place that names an output which ``[setup]`` does not have."""
     names = () if plan is None else plan.outputs
     once = [] if scenario.teardown is None else [("teardown.inputs", scenario.teardown.inputs)]
     places = [
@@ -206,21 +206,21 @@ def _compiled(
         raise ScenarioError([*problems, *placed]) from error
 
 
-# while it goes on
+# during the run
 
 
 class SharedSteps:
     """Runs the workflows of ``[setup]`` and ``[teardown]`` of one run, or of several flows.
 
     Args:
-        compiled: What to do.
+        compiled: The compiled scenario.
         others: Further flows whose set-up and tear-down are the same: they are run for all.
 
     Attributes:
-        notes: What is to be said of them.
+        notes: Notes on them, for the results.
         runs: How often the set-up has succeeded.
         failed: How often it has failed.
-        ended: What the tear-down came to: "" for a success, else why not; None if it has not run.
+        ended: Why the tear-down failed; "" if it succeeded, None if it has not run.
     """
 
     def __init__(self, compiled: CompiledScenario, *others: CompiledScenario) -> None:
@@ -249,13 +249,13 @@ class SharedSteps:
 
         Args:
             compiled: The flow that uses its outputs; None: the only one.
-            distribute: Hands the outputs on to the processes that send its load.
+            distribute: Sends the outputs to the processes that send its load.
         """
         if self._setup is None:
             return ""
         async with self._one:
             if self._why is None:
-                self._why = "it was cut short"  # nobody begins it again
+                self._why = "it was cut short"  # kept if cancelled: it is not begun again
                 self._why = await self._renew(self._setup)
                 self._due_s = anyio.current_time() + (self._setup.wanted.every_s or 0.0)
             if self._why:
@@ -266,9 +266,9 @@ class SharedSteps:
         return ""
 
     async def keep_renewed(self) -> None:
-        """Run the set-up again and again, as its outputs expire; runs until cancelled.
+        """Renew the set-up's outputs at the scenario's interval, until cancelled.
 
-        Where several flows share it, one of them does; when that one is over, another goes on.
+        If several flows share it, one of them does; when that one has ended, another takes over.
         """
         setup = self._setup
         if setup is None or setup.wanted.every_s is None:
@@ -291,7 +291,7 @@ class SharedSteps:
                 self._due_s = anyio.current_time() + wait_s
 
     async def tear_down(self) -> None:
-        """Run the tear-down, if the run has got as far as its set-up; it is bounded in time."""
+        """Run the tear-down, if the run has got as far as its set-up, within its time limit."""
         teardown = self._teardown
         if teardown is None or self.ended is not None or not (self._touched or self._setup is None):
             return
@@ -302,7 +302,7 @@ class SharedSteps:
             self._note(f"the tear-down failed: {self.ended}")
 
     def summary(self) -> dict[str, Any]:
-        """Return what the results file says of them."""
+        """Return their sections of the results file."""
         found: dict[str, Any] = {}
         if self._setup is not None:
             found["setup"] = {
@@ -324,7 +324,7 @@ class SharedSteps:
             self.notes.append(text)
 
     async def _renew(self, setup: SharedPlan) -> str:
-        """Run the set-up, and let its outputs be used; return why not, "" if they are."""
+        """Run the set-up and adopt its outputs; return why that failed, or ""."""
         shared = self._compiled.run.shared
         run, why, ended = self._begun(setup), "it was cut short", False
         try:
@@ -335,7 +335,7 @@ class SharedSteps:
             if not why and lacking:
                 why = "its answers have no value for the output " + ", ".join(lacking)
             self.failed += bool(why) and (ended or not self.runs)
-            # what half a set-up has made is for the tear-down to take away
+            # the tear-down has to take away what half a set-up has made
             if not why or not self.runs:
                 shared.take({**shared.values, **outputs}, run.passed())
         if why:
@@ -344,7 +344,7 @@ class SharedSteps:
         return ""
 
     async def _hand(self, takers: Iterable[tuple[SharedOutputs, Distribute | None]]) -> None:
-        """Let flows use the outputs, and hide what the set-up has seen."""
+        """Give flows the outputs, and the secrets that the set-up has seen."""
         shared = self._compiled.run.shared
         for taker, distribute in list(takers):
             if taker is not shared:
@@ -382,7 +382,7 @@ class SharedSteps:
         return why or unsent or "none of its steps could be run"
 
     def _failure(self, plan: Plan, exchange: Exchange) -> str:
-        """Return what a step that failed was answered, without anything that may be a secret."""
+        """Return the response to a failed step, without anything that may be a secret."""
         step = plan.steps[exchange.request.step]
         hidden = redactor(self._compiled.secrets)
         text = f"the step {step.step_id} ({step.method} {step.origin}{step.path})"
@@ -393,7 +393,7 @@ class SharedSteps:
 
 
 def alike(flows: Sequence[CompiledScenario]) -> list[SharedSteps]:
-    """Return what is run once for each flow: the same for flows that want the same."""
+    """Return the steps that each flow runs once: one object for flows that want the same."""
     groups: dict[str, list[CompiledScenario]] = {}
     keys = [_wish(each) for each in flows]
     for key, each in zip(keys, flows, strict=True):
@@ -403,7 +403,7 @@ def alike(flows: Sequence[CompiledScenario]) -> list[SharedSteps]:
 
 
 def _wish(compiled: CompiledScenario) -> str:
-    """Return what a flow wants to be run once: equal for flows that can share it."""
+    """Return a key of a flow's set-up and tear-down: equal for flows that can share them."""
     scenario, run = compiled.scenario, compiled.run
     steps = {step.step_id for part in compiled.once for step in part.plan.steps}
     with run.shared.assumed():
@@ -442,7 +442,7 @@ def _names_run(compiled: CompiledScenario) -> bool:
 
 
 def _masked_beginning(body: bytes) -> str:
-    """Return the begin of an answer, without the values of members that are called secrets."""
+    """Return the beginning of a response, without the values of members named like secrets."""
     try:
         text = orjson.dumps(_masked(orjson.loads(body))).decode()
     except ValueError:

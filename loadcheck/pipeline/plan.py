@@ -1,4 +1,4 @@
-"""What a run will cost, and whether the service takes it: known before anything is sent.
+"""What a run will cost, and whether the service allows it, before anything is sent.
 
 The figures come from what the run itself is made of: its compiled scenario, its schedule, its
 requests. The digest covers everything that decides them, so that what was approved is what runs;
@@ -45,7 +45,7 @@ _STEP: Final = 0x9E3779B97F4A7C15
 _HOUR_S: Final = 3600.0
 _OURS: Final = Path(__file__).resolve().parents[1]
 _MATTERS_NOT: Final = ("labels", "description")
-"""Keys of a scenario that change nothing of what is sent, or where to."""
+"""Keys of a scenario that affect neither what is sent nor where."""
 
 
 class Sources:
@@ -57,7 +57,7 @@ class Sources:
 
     @contextlib.contextmanager
     def noted(self) -> Iterator[None]:
-        """Note what is read in a block."""
+        """Record what is read in a block."""
         with noting() as self.files, fetching() as self.fetched:
             yield
 
@@ -65,13 +65,13 @@ class Sources:
 def digest(
     scenario: Scenario, sources: Sources, reached: Iterable[Destination], *, seed: int | None
 ) -> str:
-    """Return the digest of all that decides what a run sends, and where to.
+    """Return the digest of all that decides what a run sends, and where.
 
     Args:
-        scenario: As loaded: profile and overrides are part of it, secrets are names.
+        scenario: As loaded: with profile and overrides, and secrets by name only.
         sources: What was read when it was compiled.
         reached: The machines that bytes go to.
-        seed: The one chosen on the command line or in the scenario; None if neither has one.
+        seed: The seed of the command line or the scenario; None if neither has one.
 
     Raises:
         InputError: A file cannot be read any more.
@@ -109,7 +109,7 @@ def _file_digest(path: Path) -> str:
 
 
 def seed_of_digest(found: str) -> int:
-    """Return the seed of a planned run that has none: figures that depend on it are exact, too.
+    """Return the seed of a planned run that sets none, so that the plan's figures are exact.
 
     Raises:
         InputError: It is not a digest.
@@ -122,15 +122,15 @@ def seed_of_digest(found: str) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitCheck:
-    """One limit of the service beside what is planned.
+    """One limit of the service, compared with the plan.
 
     Attributes:
         limit: Its name in ``[service.limits]``, or ``verify.budget``.
-        says: What it is about.
-        allowed: What the service takes.
-        planned: What the run comes to at the most; None if nobody can know.
-        remedy: The setting that would fit; "" if there is none, or it holds.
-        advice: Whether the service only asks for it, and takes more.
+        says: What it limits, in words.
+        allowed: What the service allows.
+        planned: The most that the run needs; None if that cannot be known.
+        remedy: The setting that would fit; "" if there is none, or the limit holds.
+        advice: Whether the service only recommends it, and accepts more.
     """
 
     limit: str
@@ -142,11 +142,11 @@ class LimitCheck:
 
     @property
     def holds(self) -> bool | None:
-        """Whether the run keeps it; None if nobody can know."""
+        """Whether the run stays within it; None if that cannot be known."""
         return None if self.planned is None else self.planned <= self.allowed
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as the plan has it."""
+        """Return its entry in the plan."""
         return asdict(self) | {"holds": self.holds}
 
 
@@ -155,7 +155,7 @@ def plan(scenario: Scenario, *, seed: int | None = None, consent: bool = False) 
 
     Args:
         scenario: The scenario.
-        seed: Overrules the scenario's.
+        seed: Overrides the scenario's seed.
         consent: Whether descriptions may be read from other machines.
 
     Raises:
@@ -163,8 +163,8 @@ def plan(scenario: Scenario, *, seed: int | None = None, consent: bool = False) 
     """
     chosen = scenario.seed if seed is None else seed
     parts, sources = scenario.flows or (scenario,), Sources()
-    thresholds_together(scenario)  # a plan is of a run that can be made
-    # with a port and keys as a run has them: requests are as long as its own
+    thresholds_together(scenario)  # what a run would refuse has no plan
+    # with a port and keys like those of a run, so that requests have the same length
     with addressed(parts[0]) as address:
 
         def compiled_with(number: int) -> list[CompiledScenario]:
@@ -202,7 +202,7 @@ def plan(scenario: Scenario, *, seed: int | None = None, consent: bool = False) 
 
 
 def flow_seed(seed: int, place: int) -> int:
-    """Return the seed of one flow of a mix: flows of the same seed would arrive in step."""
+    """Return the seed of one flow of a mix: with the same seed, flows would arrive in step."""
     return (seed + place * _STEP) % MAX_SEED if place else seed
 
 
@@ -280,13 +280,13 @@ def _sent(compiled: CompiledScenario) -> dict[str, Any]:
     load, scenario = compiled.scenario.load, compiled.scenario
     counted, together = people(compiled), load.copies_per_request
     users, events, copies = counted["users"], counted["events"], compiled.planned
-    # time may end a closed load before its copies do
+    # a closed load may reach its duration before its number of copies
     cut = isinstance(load, ClosedLoad) and load.duration_s is not None
     sizes = request_sizes(compiled)
     runs, steps = sizes.runs, sizes.steps
     least, usual, most = sizes.total_bytes()
     if scenario.target.http2:
-        # how much shorter a head becomes depends on the connection
+        # how far HTTP/2 compresses a head depends on the connection
         least, most = 0, usual
 
     requests = None if runs is None or steps is None else runs * steps
@@ -320,7 +320,7 @@ def _sent(compiled: CompiledScenario) -> dict[str, Any]:
 
 
 def _queries(compiled: CompiledScenario) -> dict[str, Any] | None:
-    """Return what is asked of the service, and what that costs; None if nobody is asked."""
+    """Return how many queries a run makes, and their cost; None if it is not verified."""
     spec, scenario = compiled.verification, compiled.scenario
     if spec is None:
         return None
@@ -349,7 +349,7 @@ def _queries(compiled: CompiledScenario) -> dict[str, Any] | None:
         "by_copies": each,
         "budget": None if budget is None else {"cost": budget.cost, "window_s": budget.window_s},
         "hour": most_cost(spec, found, _HOUR_S),
-        # to ask again later is a run's questions without its load
+        # reconciling later takes the queries of a run that has no load
         "reconcile": found.least.cost(spec) - spec.queries.counts.cost,
         "export": None if export is None else "pages" if export.paged else "one",
         "preflight": int(spec.filtered),
@@ -359,7 +359,7 @@ def _queries(compiled: CompiledScenario) -> dict[str, Any] | None:
 
 
 def _duration(compiled: CompiledScenario) -> dict[str, float | None]:
-    """Return how long the run takes: with everything counted at once, and at the longest."""
+    """Return how long the run takes, in seconds: with everything counted at once, and at most."""
     scenario, load = compiled.scenario, compiled.scenario.load
     verify, timeouts = scenario.verify, scenario.timeouts
     length_s = load.duration_s if isinstance(load, ClosedLoad) else None
@@ -378,12 +378,12 @@ def _duration(compiled: CompiledScenario) -> dict[str, float | None]:
 def limits(
     compiled: CompiledScenario, sent: Mapping[str, Any], queries: Mapping[str, Any] | None
 ) -> list[LimitCheck]:
-    """Return each limit of the service beside what is planned.
+    """Return each limit of the service, compared with the plan.
 
     Args:
         compiled: The run.
-        sent: What it sends.
-        queries: What it asks.
+        sent: The plan of what it sends.
+        queries: The plan of its queries; None if it is not verified.
     """
     service, found = compiled.scenario.service, []
     for each in [*_of_load(compiled, sent), *_of_queries(compiled, sent, queries)]:
@@ -408,7 +408,7 @@ def limits(
 
 
 class _Figure(NamedTuple):
-    """What a limit may be set for: its name, its words, what is planned, and what would fit."""
+    """A figure that may be limited: the limit's name, words for it, the plan, what would fit."""
 
     limit: str
     says: str
@@ -457,7 +457,7 @@ def _of_load(compiled: CompiledScenario, sent: Mapping[str, Any]) -> Iterator[_F
             most / volume * compiled.pacer.peak_rate if volume and compiled.pacer else most
         ),
     )
-    # a request that is sent again is no other event, and the next upload waits for this one
+    # a retry is not another event, and a user's next upload waits for this one
     yield _Figure("user_events_per_s", "events a second of one user", each, single)
     yield _Figure("user_events_per_day", "events a day of one user", sent["user_events"], rarer)
     yield _Figure("events_per_request", "events in a request", each * together, shared)
@@ -487,7 +487,7 @@ def _of_queries(
 
 
 def _slower(scenario: Scenario, rate: float) -> str:
-    """Return the setting of a load that asks for no more than a rate of copies."""
+    """Return the setting that keeps a load within a rate of copies per second."""
     load = scenario.load
     written = f"{math.floor(rate * 100) / 100:g}"
     if not isinstance(load, OpenLoad):
@@ -530,20 +530,20 @@ def require_plan(
     approved: str | None,
     forced: bool,
 ) -> None:
-    """Refuse a run that is not the one that was approved, or that breaks a documented limit.
+    """Refuse a run that is not the approved one, or that breaks a documented limit.
 
-    Limits are those of the service, and hold for other machines only: an emulator takes more.
+    Limits are those of the service, and hold for other machines only: an emulator accepts more.
 
     Args:
-        scenario: What to do.
+        scenario: The scenario.
         compiled: The run, or the flows of a mix.
-        sources: What was read to make it.
-        seed: The one chosen on the command line or in the scenario; None if neither has one.
-        approved: The digest of the plan that was approved; None: any run may be made.
+        sources: What was read to compile it.
+        seed: The seed of the command line or the scenario; None if neither has one.
+        approved: The digest of the approved plan; None: any run is allowed.
         forced: Whether the user insists on breaking limits.
 
     Raises:
-        InputError: It is another run, or with every limit that it breaks and what would fit.
+        InputError: It is another run; or it breaks limits, with each of them and what would fit.
     """
     reached = _reached(compiled)
     require_guard(compiled, reached)
@@ -583,7 +583,7 @@ def require_guard(compiled: Sequence[CompiledScenario], reached: Iterable[Destin
 
 
 def require_guarded_search(compiled: CompiledScenario) -> None:
-    """Refuse a search for capacity that ``[guard]`` forbids, or that may come to be forbidden.
+    """Refuse a search for capacity that ``[guard]`` forbids, or may forbid before it ends.
 
     Raises:
         InputError: With every rule that it breaks.
@@ -621,7 +621,7 @@ def refused(scenario: Scenario, planned: Mapping[str, Any]) -> list[Problem]:
         if not limit["advice"]
     ]
     for name in _RATES if len(flows) > 1 else ():
-        # what one flow alone keeps, all of them together may break
+        # flows that each stay within a limit may break it together
         each = [check for check in checks if check.limit == name and check.planned is not None]
         total = sum(check.planned or 0.0 for check in each)
         if each and total > each[0].allowed and all(check.holds for check in each):

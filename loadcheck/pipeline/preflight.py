@@ -1,6 +1,6 @@
-"""Whether keys, project and servers are the right ones: one control user, sent and looked for.
+"""Checks that keys, project and servers are the right ones, by sending one control user.
 
-The user belongs to a run of its own, so that it is in nobody's way. A problem is reported by its
+The user belongs to a run of its own, so that it disturbs no other. A problem is reported by its
 cause: the side that refuses, the region, the clock, the ids.
 """
 
@@ -40,12 +40,12 @@ State = Literal["ok", "wrong", "unknown"]
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        name: What it is about.
-        state: What came of it.
-        message: The same in words, and what to do.
+        name: What was checked.
+        state: The outcome.
+        message: The outcome in words, and what to do.
     """
 
     name: str
@@ -60,13 +60,13 @@ class Checked:
 async def preflight(
     scenario: Scenario, options: Options, *, within_s: float | None = None, optional: bool = False
 ) -> dict[str, Any]:
-    """Send one control user, look for it, and return what was found, as JSON.
+    """Send one control user, query whether it is counted, and return the checks, as JSON.
 
     Args:
-        scenario: The scenario whose set-up is looked at.
-        options: What the user says beside it.
-        within_s: How long the user may take to become visible; None: ``verify.deadline``.
-        optional: Look at nothing, instead of refusing, where one user can show nothing.
+        scenario: The scenario; of a mix, its first flow is checked.
+        options: Options of the command line.
+        within_s: How long the control user may take to become visible; None: ``verify.deadline``.
+        optional: Check nothing, instead of raising, if the scenario is not verified.
 
     Raises:
         InputError: Something in the input cannot be used; nothing was sent.
@@ -128,7 +128,7 @@ async def _surrounded(compiled: CompiledScenario, flight: _Flight) -> list[Check
 
 
 class _Flight:
-    """One control user on its way."""
+    """Sends one control user, and checks what comes of it."""
 
     def __init__(
         self, compiled: CompiledScenario, spec: VerificationSpec, send: Send, within_s: float
@@ -150,12 +150,12 @@ class _Flight:
         self._time_ms = time.time_ns() // 1_000_000
 
     async def run(self) -> list[Checked]:
-        """Return what was found, in the order in which it was looked at."""
+        """Return the checks, in the order in which they were made."""
         regions = [*self._regions()]
         if any(check.state == "wrong" for check in regions):
             return regions
         if not self._filtered:
-            # whoever is sent would be counted as one of the run's, with no way to separate them
+            # a control user would be counted as one of the run's, with no way to separate them
             message = (
                 "not sent: the query has no $run.id, and would count a control user with the run"
             )
@@ -173,7 +173,7 @@ class _Flight:
         return [*checks, self._clock(), self._days()]
 
     def spent(self) -> dict[str, int]:
-        """Return what the service was sent and asked, as ``spent`` of a run has it."""
+        """Return what was sent and queried, in the form of a run's ``spent``."""
         queries, cost = self._queries_asked
         return {
             "users": int(self._uploads > 0),
@@ -188,7 +188,7 @@ class _Flight:
         return exchange
 
     async def _upload(self) -> Checked:
-        """Send the user once; a second time sends the same event again."""
+        """Send the user; a second call sends the same event again."""
         heard: list[Exchange] = []
         await drive(self._plan.copy(0, self._time_ms, no_retry), self._listening, heard.append)
         uploads = [each for each in heard if each.request.step == self._ingest.index]
@@ -205,7 +205,7 @@ class _Flight:
         return Checked("upload", "wrong", _why(exchange, origin, "API key"))
 
     def _neither(self) -> Checked | None:
-        """Report keys that neither side knows: they may be of another region."""
+        """Return a check if neither side knows the keys: they may be of another region."""
         regions = self._compiled.scenario.service.regions
         here = regions.get(self._ingest.origin.host.lower())
         others = sorted({name for name in regions.values() if name != here})
@@ -216,7 +216,7 @@ class _Flight:
         return Checked("region", "wrong", f"{message}{' or '.join(others)}?")
 
     def _regions(self) -> Iterator[Checked]:
-        """See that all servers are of one region."""
+        """Yield a check of whether all servers are in one region, if regions are known."""
         regions = self._compiled.scenario.service.regions
         hosts = sorted({step.origin.host.lower() for step in self._plan.steps})
         known = {host: regions[host] for host in hosts if host in regions}
@@ -251,7 +251,7 @@ class _Flight:
         return Checked("query", "wrong", message)
 
     async def _look(self) -> list[Checked]:
-        """Look for the user until it is counted, then send it again."""
+        """Query until the user is counted, then send it again."""
         began = time.monotonic()
         while True:
             reply = await self._ask("uniques")
@@ -276,7 +276,7 @@ class _Flight:
         return [answered, found, await self._repeated()]
 
     async def _repeated(self) -> Checked:
-        """See whether the same event counts once."""
+        """Send the same event again, and check that it counts once."""
         name = "deduplication"
         if self._queries.counts.totals is None:
             return Checked(name, "unknown", "the service counts no events")
@@ -296,7 +296,7 @@ class _Flight:
         return Checked(name, "ok", "the same event, sent twice, counts once")
 
     def _clock(self) -> Checked:
-        """Hold the clock of this machine against the answers' Date."""
+        """Compare the clock of this machine with the ``Date`` of responses."""
         for exchange, heard_s in reversed(self._heard):
             date = exchange.header("date")
             try:
@@ -324,7 +324,7 @@ class _Flight:
 
 
 def _is_unknown(exchange: Exchange) -> bool:
-    """Return whether an answer means that credentials are not known."""
+    """Return whether a response means that credentials are not known."""
     return exchange.status in _REFUSED or (
         exchange.status == _BAD and b"key" in exchange.body.lower()
     )

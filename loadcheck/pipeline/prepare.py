@@ -1,4 +1,4 @@
-"""Everything that can be known, and refused, before the first byte is sent."""
+"""Compiles a scenario, and refuses all that cannot work, before the first byte is sent."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ _FETCHED: ContextVar[dict[str, bytes] | None] = ContextVar("fetched", default=No
 
 @contextmanager
 def fetching() -> Iterator[dict[str, bytes]]:
-    """Note what is read from other machines in a block: URL → content."""
+    """Record what is read from URLs in a block: URL → content."""
     noted: dict[str, bytes] = {}
     token = _FETCHED.set(noted)
     try:
@@ -73,15 +73,15 @@ def fetching() -> Iterator[dict[str, bytes]]:
 
 
 def fetch(url: str, *, consent: bool = False) -> bytes:
-    """Return what a URL holds, up to a piece more than a document may be long.
+    """Return the content of a URL, cut off soon after the size limit of documents.
 
     Args:
-        url: The URL, also of another machine's description.
-        consent: Whether the user has said that this machine may be left.
+        url: The URL of a description, which may be on another machine.
+        consent: Whether the user lets requests leave this machine.
 
     Raises:
-        ConsentError: It would be left, or a redirect asks for it, and ``consent`` is false.
-        OSError: It cannot be had, or not within eight seconds, however it comes.
+        ConsentError: The URL or a redirect leaves this machine, and ``consent`` is false.
+        OSError: It cannot be fetched, or not within eight seconds in all.
     """
     try:
         split_http_url(url)
@@ -95,7 +95,7 @@ def fetch(url: str, *, consent: bool = False) -> bytes:
         except (OSError, InputError) as error:
             found.append(error)
 
-    # httpx bounds the wait for each piece only: a head that drips has no end
+    # httpx limits the wait for each piece only: headers that trickle in would never end
     thread = threading.Thread(target=work, name="fetch", daemon=True)
     thread.start()
     thread.join(_TIMEOUT_S)
@@ -144,7 +144,7 @@ _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 def read_scenario(
     path: Path, changes: Sequence[str], *, profile: str, environment: Mapping[str, str]
 ) -> Scenario:
-    """Return a scenario as the options change it; passwords in its URLs are secrets from now on.
+    """Return a scenario as the options change it; its workflow's passwords are among its secrets.
 
     Raises:
         ScenarioError: Something in it, or among the changes, cannot be used.
@@ -153,9 +153,9 @@ def read_scenario(
 
 
 def hide_passwords(scenario: Scenario) -> Scenario:
-    """Return the scenario with the inputs that its workflow calls passwords among its secrets.
+    """Return the scenario with the inputs that its workflow declares as passwords made secret.
 
-    Arazzo 1.1.0, ``format: password``. A document that cannot be read names none: it is refused
+    Arazzo 1.1.0, ``format: password``. A document that cannot be read declares none: it is refused
     when it is compiled.
     """
     if scenario.flows:
@@ -187,10 +187,10 @@ def compile_scenario(
     """Compile a scenario.
 
     Args:
-        scenario: What to do.
+        scenario: The scenario.
         run: Identity of the run, and what its target supplies.
         address: Where its requests go.
-        seed: Seed of everything random.
+        seed: Random seed.
         consent: Whether descriptions may be read from other machines.
 
     Raises:
@@ -282,7 +282,7 @@ def compile_scenario(
 
 
 def _unsendable(scenario: Scenario, run: Run, plan: Plan) -> list[Problem]:
-    """Return why no copy can send anything: a value is missing that no answer can give."""
+    """Return why no copy can send anything: a value is missing that no response can give."""
     with run.shared.assumed():
         flow = plan.copy(0, time.time_ns() // 1_000_000, no_retry)
         if next(flow, None) is not None:
@@ -295,7 +295,7 @@ def _unsendable(scenario: Scenario, run: Run, plan: Plan) -> list[Problem]:
 
 
 def _settings(scenario: Scenario, run: Run, address: Address, *, consent: bool) -> Settings:
-    """Return what all workflows of a scenario are compiled from."""
+    """Return the settings that all workflows of a scenario are compiled with."""
     return Settings(
         document=scenario.workflow.document,
         name=scenario.workflow.name,
@@ -311,7 +311,7 @@ def _settings(scenario: Scenario, run: Run, address: Address, *, consent: bool) 
 
 
 def _copy_settings(scenario: Scenario, base: Settings) -> Settings:
-    """Return what the workflow of copies is compiled from."""
+    """Return the settings that the workflow of copies is compiled with."""
     verify = scenario.verify
     condition = marks.acknowledged(scenario)
     criteria = {}
@@ -334,7 +334,7 @@ def _copy_settings(scenario: Scenario, base: Settings) -> Settings:
 def _thresholds(
     scenario: Scenario, key: str, given: Sequence[Threshold], words: MetricNames
 ) -> tuple[tuple[thresholds.ParsedThreshold, ...], list[Problem]]:
-    """Return the thresholds that parse, and what is wrong with the others, each at its place."""
+    """Return the thresholds that parse, and a problem for each of the others, at its place."""
     limits, unparsable = thresholds.parse_all(given, words)
     return limits, [
         scenario.problem(f"{key}.{index}", problem.message, problem.remedy)
@@ -343,7 +343,7 @@ def _thresholds(
 
 
 def _ingest_problems(scenario: Scenario) -> list[Problem]:
-    """Return what is asked of the ingest step, or its events, and cannot be done."""
+    """Return problems of settings about the ingest step or its events that cannot be followed."""
     verify, load = scenario.verify, scenario.load
     needing = (
         ("verify.acknowledged", verify.acknowledged is not None),
@@ -376,7 +376,7 @@ def _once(
     *,
     consent: bool,
 ) -> SharedPlan | None:
-    """Return a workflow that is run once, as it is to be run, with the one that renews it."""
+    """Return a workflow that is run once, ready to run, with the one that renews its outputs."""
     first = own[0] if own else None
     if wanted is None or first is None:
         return None
@@ -411,7 +411,7 @@ def _rows_problems(scenario: Scenario, seed: int) -> list[Problem]:
 def _vocabulary(scenario: Scenario, plan: Plan, observer: StepPlan | None) -> MetricNames:
     """Return the names that thresholds may use."""
     load = scenario.load
-    # what copies run as well is asked by ourselves under a name of its own
+    # if copies run the observer step, too, our own queries of it have another name
     ours = [f"{observer.step_id}@observer"] if observer and observer.role is Role.COPY else []
     undue = [step.step_id for step in plan.steps if step.role is not Role.COPY or step.dependent]
     return MetricNames(
@@ -422,10 +422,10 @@ def _vocabulary(scenario: Scenario, plan: Plan, observer: StepPlan | None) -> Me
 
 
 def thresholds_together(scenario: Scenario) -> tuple[thresholds.ParsedThreshold, ...]:
-    """Return what must hold of all flows of a mix together.
+    """Return the thresholds on all flows of a mix together.
 
     Raises:
-        ScenarioError: One is not a threshold, or is of something that they do not have together.
+        ScenarioError: A threshold is malformed, or on something that flows do not have together.
     """
     words = MetricNames(steps=[WORKFLOW], together=True)
     limits, misfits = _thresholds(scenario, "together.thresholds", scenario.together, words)
@@ -442,7 +442,7 @@ def _is_observer(scenario: Scenario, step: StepPlan, ingest: StepPlan | None) ->
 
 
 def _misplaced_limits(scenario: Scenario, plan: Plan) -> list[Problem]:
-    """Return a problem for each limit of something that no copy runs."""
+    """Return a problem for each limit on a step that copies do not run."""
     names = [step.step_id for step in plan.steps if step.role is Role.COPY]
     return [
         scenario.problem(
@@ -454,7 +454,7 @@ def _misplaced_limits(scenario: Scenario, plan: Plan) -> list[Problem]:
 
 
 def _lost_marks(scenario: Scenario) -> list[Problem]:
-    """Report additions that replace the mark by which another one separates the run from others."""
+    """Return a problem for each overlay entry that replaces the mark set by an earlier one."""
     return [
         scenario.problem(
             f"overlay.{index}.at",
@@ -472,7 +472,7 @@ def _lost_marks(scenario: Scenario) -> list[Problem]:
 
 
 def _needless_leave(scenario: Scenario, plan: Plan) -> list[Problem]:
-    """Report that requests may be sent again, and none is fit for it."""
+    """Return a problem if requests may be sent again, but none carries a deduplication key."""
     asked = scenario.places.get("retry.stale")
     if asked is None or asked.file != scenario.file or not scenario.retry.stale:
         return []
@@ -484,7 +484,7 @@ def _needless_leave(scenario: Scenario, plan: Plan) -> list[Problem]:
 
 
 def _needless_thought(scenario: Scenario, plan: Plan) -> list[Problem]:
-    """Report that copies are to wait between steps, and have but one."""
+    """Return a problem if copies are to wait between steps, but have only one."""
     steps = [step.step_id for step in plan.steps if step.role is Role.COPY]
     sessions = scenario.sessions
     between = sessions is not None and sessions.most > 1 and "sessions.gap" not in scenario.places
@@ -495,7 +495,7 @@ def _needless_thought(scenario: Scenario, plan: Plan) -> list[Problem]:
 
 
 def _compile(scenario: Scenario, problems: list[Problem], settings: Settings) -> Plan:
-    """Compile; if that fails, report what was found before as well."""
+    """Compile the plan; if that fails, report the problems found before as well."""
     try:
         return compile_plan(settings)
     except WorkflowError as error:
@@ -518,7 +518,7 @@ def _compile(scenario: Scenario, problems: list[Problem], settings: Settings) ->
 
 
 def _remedy(problem: Problem) -> str:
-    """Return what to do, also about a key that was written below the wrong table."""
+    """Return a problem's remedy, or a better one for a key below the wrong table."""
     table, _, name = problem.key.partition(".")
     if table == "inputs" and name in grammar.TOP:
         return "it belongs at the top, above the first [table]"
@@ -576,7 +576,7 @@ def _emulator_problems(scenario: Scenario) -> list[Problem]:
 
 
 _INSERT_IDS = frozenset({"$copy.insertId", "$copy.insertUuid"})
-"""What depends on it carries a key by which the service recognises duplicates."""
+"""A request that uses one carries a key by which the service recognises duplicates."""
 
 
 def repeatable_steps(scenario: Scenario, plan: Plan) -> list[int]:
@@ -587,7 +587,7 @@ def repeatable_steps(scenario: Scenario, plan: Plan) -> list[int]:
 
 
 def load_transport(scenario: Scenario, plan: Plan, *, consent: bool) -> TransportSettings:
-    """Return how the requests of copies travel."""
+    """Return the transport settings for the requests of copies."""
     return replace(
         _transport(scenario, plan, scenario.timeouts, consent=consent),
         max_connections=max_requests(scenario.load),
@@ -598,7 +598,7 @@ def load_transport(scenario: Scenario, plan: Plan, *, consent: bool) -> Transpor
 
 
 def query_transport(scenario: Scenario, plan: Plan, *, consent: bool) -> TransportSettings:
-    """Return how queries travel: always over httpx, with the target's proxy and TLS."""
+    """Return the transport settings for queries: always httpx, with the target's proxy and TLS."""
     timeout_s = scenario.verify.timeout_s
     timeouts = replace(scenario.timeouts, request_s=timeout_s, write_s=None, read_s=None)
     return _transport(scenario, plan, timeouts, consent=consent)
@@ -615,7 +615,7 @@ def _transport(
         tls=target.tls,
         transport="httpx",
         proxy=target.proxy,
-        # the wire transport knows none
+        # the wire transport ignores the environment's proxies
         proxies=target.kind == "live" and target.transport == "httpx",
         http2=target.http2,
         redirects=target.redirects,
@@ -624,7 +624,7 @@ def _transport(
 
 
 def _shorter(plan: Plan, most_s: float) -> dict[int, float]:
-    """Return the steps whose attempts the document allows less time than the scenario."""
+    """Return the timeouts, by step index, that the document sets shorter than the scenario."""
     return {
         step.index: step.timeout_s
         for step in plan.steps

@@ -36,16 +36,16 @@ _OWN = frozenset(
         *("fixed", "uniform", "normal", "lognormal"),
     }
 )
-"""Words of ours that a preview is read by."""
+"""Our own words in a preview, which are never redacted."""
 
 _SHAPE_COLUMNS: Final = 60
 _SAMPLES: Final = 3
 _SIZED: Final = (1_000, 50_000)
-"""So many copies' requests are measured at the least and at the most."""
+"""The fewest and the most copies whose requests are measured."""
 _PRECISION: Final = 0.01
 """The mean is known when three standard errors are no more than this share of it."""
 _STAND_INS: Final = ("0" * 36, "0")
-"""What an answer may give to the next request: as long as a UUID, or hardly anything."""
+"""Stand-ins for what a response gives to the next request: as long as a UUID, or very short."""
 
 
 def preview(scenario: Scenario, *, seed: int = 0, consent: bool = False) -> dict[str, Any]:
@@ -130,7 +130,7 @@ def _step(step: StepPlan, role: str) -> dict[str, Any]:
 
 
 def _once(role: str, part: SharedPlan | None) -> list[dict[str, Any]]:
-    """Return the steps that are run once for all copies, and how often again."""
+    """Return the steps that are run once for all copies, and at what interval they are repeated."""
     if part is None:
         return []
     again = None if part.renewal else part.wanted.every_s
@@ -154,7 +154,7 @@ def _picked(value: object, *names: str) -> dict[str, Any]:
 
 
 def _connection(scenario: Scenario) -> dict[str, Any]:
-    """Return how requests travel, and how long each stretch of the way may take."""
+    """Return the settings of connections, and the timeouts."""
     target, tls = scenario.target, scenario.target.tls
     return {
         "opened_ahead": [asdict(warmup) for warmup in warmups(scenario.load)],
@@ -216,7 +216,7 @@ _MOST_COUNTED: Final = 2_000_000
 
 
 def people(compiled: CompiledScenario) -> dict[str, Any]:
-    """Return how many users copies are, and how many events they send in how many uploads.
+    """Return how many users the copies are, and how many events and uploads they send.
 
     ``user_events`` is the events of the user who sends most; None if that is not known.
     """
@@ -283,15 +283,15 @@ def _samples(compiled: CompiledScenario, hidden: Redactor) -> list[dict[str, Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizes:
-    """How long the requests of a run are, by a sample of them that is drawn at random.
+    """The sizes of a run's requests, by a random sample of the runs through the steps.
 
     Attributes:
-        runs: How often copies run their steps, several at once where they share requests; None:
-            nobody knows.
-        steps: Requests of each time; None: that is decided by answers.
-        totals: Bytes of each time, as written.
-        shortest: The same, where answers give as little as they can to further requests.
-        bodies: The longest body of each time, before it is compressed.
+        runs: How often the steps are run, by one copy or by several that share requests; None if
+            that is not known.
+        steps: Requests of each of these; None if responses decide that.
+        totals: Bytes of each one sampled, as written.
+        shortest: The same if responses give as little as possible to further requests.
+        bodies: The longest body of each one sampled, before it is compressed.
     """
 
     runs: int | None
@@ -302,11 +302,11 @@ class Sizes:
 
     @property
     def mean_bytes(self) -> float:
-        """Bytes of each time, on average."""
+        """Mean of ``totals``."""
         return sum(self.totals) / len(self.totals)
 
     def total_bytes(self) -> tuple[int | None, int | None, int | None]:
-        """Return what is sent: at the least, most likely and at the most, without retries."""
+        """Return the bytes sent, without retries: at least, most likely and at most."""
         if self.runs is None:
             return None, None, None
         usual = round(self.mean_bytes * self.runs)
@@ -316,7 +316,7 @@ class Sizes:
 
 
 def request_sizes(compiled: CompiledScenario) -> Sizes:
-    """Measure requests of copies from all of the run, as many as it takes to know their mean."""
+    """Measure requests of copies from all over the run, as many as their mean requires."""
     together, copies = compiled.scenario.load.copies_per_request, compiled.planned
     visits = compiled.run.visits
     runs = None if copies is None else math.ceil(copies / together)
@@ -340,7 +340,7 @@ def request_sizes(compiled: CompiledScenario) -> Sizes:
 
 
 def _measured(compiled: CompiledScenario, numbers: Sequence[int], sizes: Sizes) -> Sizes:
-    """Add the requests of a copy, or of those that share them, to sizes."""
+    """Add the requests of a copy, or of several that share them, to sizes."""
     requests, shorter = [], None
     steps = 1 if len(numbers) > 1 else sizes.steps
     if len(numbers) == 1 and steps is not None:
@@ -365,13 +365,13 @@ def _measured(compiled: CompiledScenario, numbers: Sequence[int], sizes: Sizes) 
 
 
 def _is_known(sizes: Sequence[int], of: int) -> bool:
-    """Return whether the mean of a sample is as good as that of all that it was drawn from."""
+    """Return whether a sample of the ``of`` sizes there are is large enough to know their mean."""
     spread = float(np.std(sizes)) * math.sqrt((1 - len(sizes) / of) / len(sizes))
     return 3 * spread <= _PRECISION * float(np.mean(sizes))
 
 
 def _sizes(compiled: CompiledScenario) -> dict[str, Any]:
-    """Return how long requests are, and how much that is."""
+    """Return the sizes of requests, and the bytes per second at the peak rate."""
     sizes, together = request_sizes(compiled).totals, compiled.scenario.load.copies_per_request
     peak = None if compiled.pacer is None else compiled.pacer.peak_rate / together
     return {
@@ -405,7 +405,7 @@ def _first_query(compiled: CompiledScenario, hidden: Redactor) -> dict[str, Any]
 def _buckets(
     compiled: CompiledScenario, address: Address, *, consent: bool
 ) -> dict[str, Any] | None:
-    """Return where buckets stand on an event, and how many bytes they add to a request."""
+    """Return where events carry their buckets, and how many bytes these add to a request."""
     scenario = compiled.scenario
     split = scenario.verify.split
     if not scenario.verify.localizes or split is None:

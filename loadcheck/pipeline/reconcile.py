@@ -1,4 +1,4 @@
-"""Asks again about a stored run, from its results file alone.
+"""Queries the service again about a stored run, from its results file alone.
 
 The later answer goes into the stored result: findings, thresholds and the verdict.
 """
@@ -71,12 +71,12 @@ from loadcheck.workflow.identity import Run
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaterAnswer:
-    """A later answer.
+    """The service's later answer about a stored run.
 
     Attributes:
-        sent: The ledger's numbers.
-        verified: What the counts prove now.
-        compared: What the export proves; None if it was not asked for.
+        sent: The counts of the ledger.
+        verified: What the service's counts prove now.
+        compared: What the export proves; None if it was not fetched.
     """
 
     sent: SentCounts
@@ -124,15 +124,15 @@ def rejudge(
     unsaved: int,
     export: dict[str, Any] | None,
 ) -> Rejudged:
-    """Return the result with what was said last, and its verdict.
+    """Return the stored result with the later answer in it, and its verdict.
 
     Args:
         document: The stored result.
-        settled: What the service says now.
-        thresholds: The scenario's.
-        now: The present, as the results file has it.
-        unsaved: Copies that a killed run may have sent after its last save.
-        export: The comparison event by event, as the results file has it.
+        settled: The later answer.
+        thresholds: The scenario's thresholds.
+        now: The current time, in the form of the results file.
+        unsaved: Number of copies that a killed run may have sent after its last save.
+        export: The comparison event by event, in the form of the results file.
     """
     verified = settled.verified
     seen = verified.consistency
@@ -173,7 +173,7 @@ def rejudge(
 def _thresholds(
     document: Mapping[str, Any], thresholds: Sequence[ParsedThreshold], counts: _Counts
 ) -> list[dict[str, Any]]:
-    """Judge the limits of what is counted again; a killed run has no figures for the others."""
+    """Judge thresholds on counts again; a killed run has no figures for the others."""
     stored = {entry["expression"]: entry for entry in document.get("thresholds", ())}
     judged = []
     for threshold in thresholds:
@@ -197,7 +197,7 @@ def _thresholds(
 
 
 def _lost(found: Compared, seen: Consistency) -> int | None:
-    """Return how many the export proves lost; None if it has not all that queries count.
+    """Return how many the export proves lost; None if it lacks users that queries count.
 
     Hours become ready to be exported one by one, later than they can be queried: an export that
     lacks more users than the count does is not complete, and proves no loss.
@@ -213,12 +213,12 @@ def _lost(found: Compared, seen: Consistency) -> int | None:
 
 
 def _so_far(number: int, found: Compared, seen: Consistency) -> int | None:
-    """Return how many the export proves; None if there are none in a part of it."""
+    """Return a number found in the export; None if it is 0 in an incomplete export."""
     return number if number or _lost(found, seen) is not None else None
 
 
 def _named(export: Mapping[str, Any] | None, copies: str) -> str:
-    """Return in words which user the results file names first."""
+    """Return in words the first of the users that the results file names; "" if it names none."""
     users = export[copies] if export else []
     if not users:
         return ""
@@ -234,13 +234,13 @@ def exact_findings(
     seen: Consistency,
     export: Mapping[str, Any] | None = None,
 ) -> list[Finding]:
-    """Return what the comparison event by event says: exact, without ambiguity.
+    """Return the findings of the comparison event by event, which are exact.
 
     Args:
         found: The comparison.
-        sent: The ledger's numbers.
-        seen: What the counts prove, asked for just before.
-        export: The comparison as the results file has it, with names.
+        sent: The counts of the ledger.
+        seen: What the service's counts prove, queried just before.
+        export: The comparison in the form of the results file, with names.
     """
     lost = len(found.lost)
     events = found.duplicated.total()
@@ -321,19 +321,19 @@ _RUN_ONE = "expected a run with verify.enabled = true"
 _UNSAVED_SECONDS = 10
 """Seconds at its peak rate that a killed run of unknown length may have sent unsaved."""
 _FASTEST = 1_000_000
-"""Copies a second that nothing sends more than."""
+"""Copies per second that no generator exceeds."""
 _KEY, _SECRET = KEY_VARIABLES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconcileOptions:
-    """What a user says beside the results file.
+    """What a user gives besides the results file.
 
     Attributes:
         consent: The queries may leave this machine.
-        server: Base URL that stands in for all servers, credentials in it if it needs its own.
+        server: Base URL that replaces all servers, with credentials in it if it needs its own.
         export: Download the events and compare them one by one.
-        env: Where credentials are looked up again.
+        env: Environment variables in which credentials are looked up again.
     """
 
     consent: bool = False
@@ -344,11 +344,11 @@ class ReconcileOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconcileResult:
-    """What asking again came to.
+    """The result of a reconciliation.
 
     Attributes:
         document: The results document, as saved.
-        path: Where.
+        path: Where it was saved.
         unsaved: Why the document is not on disk; None if it is.
         consistent: What the counts, or the events, prove.
         verdict: What everything together proves.
@@ -362,7 +362,7 @@ class ReconcileResult:
 
 
 async def reconcile_run(path: Path, options: ReconcileOptions) -> ReconcileResult:
-    """Ask the service again about a stored run, and save what it says beside what it said.
+    """Query the service again about a stored run, and add its answers to the results file.
 
     Raises:
         InputError: The file cannot be used, or the service cannot be reached any more.
@@ -373,31 +373,31 @@ async def reconcile_run(path: Path, options: ReconcileOptions) -> ReconcileResul
 
 @contextlib.contextmanager
 def reopened(path: Path) -> Iterator[tuple[ResultFile, dict[str, Any]]]:
-    """Claim a stored result for as long as a block lasts; yields its file and its document.
+    """Claim a stored result for the length of a block; yield its file and its document.
 
     Raises:
         ResultFileError: It cannot be read, or another process writes it.
     """
-    read(path)  # before a place is made for what may be no results file
+    read(path)  # first, because claiming would also work on what is not a results file
     with ResultFile(path, replace=True) as file:
         document = read(path)
-        document["run"].pop("in_progress", None)  # it is we who write it now
+        document["run"].pop("in_progress", None)  # this process writes it now
         yield file, document
 
 
 def restored(
     path: Path, document: Mapping[str, Any], options: ReconcileOptions, *, what: str = "queries"
 ) -> CompiledScenario:
-    """Return what a stored run did, compiled again, so that its service can be asked.
+    """Return the scenario of a stored run, compiled again, so that its service can be queried.
 
     Args:
         path: The results file.
-        document: What it holds.
-        options: What a user says beside it.
-        what: What is sent, in words.
+        document: Its content.
+        options: What the user gives besides it.
+        what: Name of what is sent, for messages.
 
     Raises:
-        InputError: The file cannot be used, or the service would be another machine unasked.
+        InputError: The file cannot be used, or queries would leave this machine without consent.
     """
     if document["run"].get("merged"):
         message = "is merged from several runs, each with users of its own"
@@ -425,7 +425,7 @@ def _require_same_rows(document: Mapping[str, Any], compiled: CompiledScenario) 
     """Refuse a data file that has changed where it names users; warn where it does not.
 
     Raises:
-        InputError: Other users would be asked about than were sent.
+        InputError: The queries would be about other users than were sent.
     """
     scenario, user = compiled.scenario, compiled.scenario.verify.user
     ingest = compiled.ingest.step_id
@@ -534,10 +534,10 @@ async def _again(
 
 @contextlib.asynccontextmanager
 async def set_up(compiled: CompiledScenario) -> AsyncIterator[None]:
-    """Run what is run once, around a block: what it gave to the run may have expired since.
+    """Run the set-up and tear-down around a block: what the run was given may have expired since.
 
     Raises:
-        TargetError: The set-up failed; the service was not asked.
+        TargetError: The set-up failed; the service was not queried.
     """
     shared = SharedSteps(compiled)
     try:
@@ -566,7 +566,7 @@ def _controls(stored: Mapping[str, Any]) -> ControlResult | None:
 
 
 def _ago_s(document: Mapping[str, Any]) -> float:
-    """Return how long ago the last acknowledgement was, to the timeline's second."""
+    """Return the seconds since the last acknowledgement, known to the second of the timeline."""
     began_at = document["run"].get("load_began_at")
     if began_at is None:
         return 0.0
@@ -591,7 +591,7 @@ def _scenario(path: Path, document: Mapping[str, Any], env: Mapping[str, str]) -
 def _run(
     path: Path, document: Mapping[str, Any], scenario: Scenario, options: ReconcileOptions
 ) -> tuple[Run, dict[str, str]]:
-    """Return the identity of the stored run, and the servers to ask."""
+    """Return the identity of the stored run, and the servers to query."""
     stored = document["run"]
     started = datetime.fromisoformat(stored["started_at"])
     target: dict[str, str] = {}
@@ -624,7 +624,7 @@ def _run(
 
 
 def _server(server: str) -> tuple[str, dict[str, str]]:
-    """Return the base URL without its credentials, and what the target supplies by them."""
+    """Return the base URL without its credentials, and the inputs made of these."""
     keep(credentials(server))
     try:
         url = split_http_url(server)
@@ -647,7 +647,7 @@ def _require_consent(compiled: CompiledScenario, options: ReconcileOptions, what
     scenario, observer = compiled.scenario, compiled.observer
     assert observer is not None
     steps = sum((part.plan.steps for part in compiled.once), (observer,))
-    # one that was sent to the embedded emulator is asked of a server by now
+    # a run that was sent to the embedded emulator is now queried at a server
     live = dataclasses.replace(scenario, target=dataclasses.replace(scenario.target, kind="live"))
     found = [
         dataclasses.replace(each, what=what, load=False) if each.load else each
@@ -669,13 +669,13 @@ def _baseline(document: Mapping[str, Any]) -> int | None:
 
 
 def _uploads(document: Mapping[str, Any], ledger: Ledger, visits: Visits | None) -> Ledger:
-    """Return the uploads of copies that make several; those that nobody can know of included."""
+    """Return the uploads of copies that make several; those with unknown outcome included."""
     if visits is None or visits.most == 1:
         return Ledger()
     found = Ledger.from_json(document["uploads"])
     found.close()
     if document["run"]["phase"] != "complete":
-        # whoever was under way when the run was killed may have gone on
+        # copies in flight when the run was killed may have gone on
         begun = ledger.started | ledger.indeterminate
         found.indeterminate |= bitmap(visits.of_copies(array_of(begun)))
         found.indeterminate -= found.acknowledged | found.rejected
@@ -693,10 +693,10 @@ def _unsaved(document: Mapping[str, Any], ledger: Ledger) -> BitMap:
         peak = max((int(copies or 0) for copies in document["timeline"]["due"]), default=0)
         # workers elsewhere go on until their lease has run out
         seconds = _UNSAVED_SECONDS + (0 if workers is None else math.ceil(workers["lease_s"]) + 1)
-        # of one that was killed before its first second was saved nothing is known
+        # if it was killed before its first second was saved, its rate is unknown
         planned = first + seconds * (peak or _FASTEST)
     if workers is not None:
-        # each goes through its own numbers, and one may be behind the others
+        # each worker goes through its own numbers, and one may be behind the others
         first = 0
     known = ledger.started | ledger.skipped | ledger.indeterminate
     return BitMap(range(first, max(first, planned))) - known
@@ -741,9 +741,9 @@ def _enter_observations(
 
 
 def _renew_lag(document: dict[str, Any], verified: VerificationResult) -> None:
-    """Put the lag of users who have become visible since into the result.
+    """Update the lag in the result for users who have become visible since.
 
-    What was known of the lag stays true; what had no end may have one now. The instants of the
+    Known percentiles stay; those that were unbounded may have a bound now. The instants of the
     acknowledgements are known to the second of the timeline.
     """
     seen, section = verified.consistency, document["consistency"]
@@ -751,7 +751,7 @@ def _renew_lag(document: dict[str, Any], verified: VerificationResult) -> None:
         return
     acks, timeline = AckCurve(), document["timeline"]
     totals = dict.fromkeys(("acknowledged", "started", "rejected", "skipped"), 0)
-    # a lost worker may have sent them at any time
+    # copies of a lost worker may have been sent at any time
     copies = document["copies"]
     ended = copies["acknowledged"] + copies["rejected"] + copies["indeterminate"]
     lost = max(0, ended - copies["started"])

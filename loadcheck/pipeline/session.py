@@ -54,16 +54,16 @@ from loadcheck.verify.thresholds import (
 )
 
 CUT_SHORT = 3
-"""Signals that end even the tear-down."""
+"""Number of signals that end even the tear-down."""
 _NAMED = 5
-"""Users of those who are missing, shown while the run goes on."""
+"""Number of missing users that are named while the run goes on."""
 
 
 Barrier = Callable[[], Awaitable[Begin | None]]
-"""Returns when the load begins; None: not at all."""
+"""Returns when the load begins; None if it does not."""
 
 AbortPolicyFactory = Callable[[Sequence[ParsedThreshold], Sequence[StageSpan]], AbortPolicy]
-"""Makes of a run's thresholds and stages what may stop its load early."""
+"""Makes the policy that may stop a load early, from the run's thresholds and stages."""
 MixJudge = Callable[[Callable[[], RunFigures]], Callable[[], Sequence[Judged]]]
 """Takes a callable that returns the figures of a flow; returns one that judges all flows."""
 
@@ -98,15 +98,15 @@ class RunContext:
     Attributes:
         emulator: The embedded one, if it is the target.
         signals: Received process signals, while the receiver is open.
-        allowance: The service's query budget, if they share it; None: each takes all of it.
-        abort: Makes what may stop the load early.
+        allowance: The service's query budget, if they share it; None: each may use all of it.
+        abort: Makes the policy that may stop the load early.
         address: Where requests go.
-        workers: Who sends the load, if this process does not.
+        workers: The workers that send the load, if this process does not.
         barrier: Returns when the load begins, once others are ready as well, or None if one of them
-            cannot begin. Without a barrier: at once.
-        shared: Runs what is run once for this run and others; None: it does so itself.
-        preflight: What a look at keys and servers has sent and asked just before.
-        waiting: Copies that think, of all runs that share it; None: it has its own.
+            cannot begin. Without a barrier it begins at once.
+        shared: The set-up and tear-down that this run shares with others; None: it has its own.
+        preflight: What the preflight just before has sent and queried, counted.
+        waiting: Copies in their think time, of all runs that share it; None: the run has its own.
         together: Judges the flows of a mix together, if it is one of them.
     """
 
@@ -124,13 +124,13 @@ class RunContext:
 
 
 class RunTally:
-    """What a run has come to so far, in numbers.
+    """The figures of a run so far.
 
     Args:
-        compiled: What to do.
+        compiled: The compiled scenario.
         engine: Sends the load.
-        verification: Asks for the count; None if nobody does.
-        preflight: What a look at keys and servers has sent and asked just before.
+        verification: Queries the count; None if the run is not verified.
+        preflight: What the preflight just before has sent and queried, counted.
     """
 
     def __init__(
@@ -149,7 +149,7 @@ class RunTally:
         self._arrivals = None if visits is None else Arrivals(visits)
 
     def come_so_far(self) -> tuple[int, int, int]:
-        """Return the copies acknowledged, those that can have arrived, and how far numbers are."""
+        """Return the copies acknowledged, those that can have arrived, and the numbers used."""
         record = self._record
         if self._arrivals is not None:
             return self._arrivals.look(record)
@@ -174,22 +174,22 @@ class RunTally:
         return People.behind(record.ledger, record.uploads, self._compiled.run.visits)
 
     def sections(self, users: int) -> dict[str, Any]:
-        """Return what is saved again every second, and must cost no look at all copies."""
+        """Return the sections saved every second, at a cost that does not grow with the copies."""
         spent = {"spent": self.spent(users)}
         return document.progress_sections(self._record, self._compiled.planned) | spent
 
     def users(self) -> int:
-        """Return how many users have been sent for, at the most."""
+        """Return an upper bound on the users sent so far."""
         record = self._record
         return record.started_at_most if self._arrivals is None else self._arrivals.look(record)[1]
 
     def queries(self) -> dict[str, int]:
-        """Return what asking has cost."""
+        """Return how many queries were made, and what they cost."""
         asked = (0, 0) if self._verification is None else self._verification.asked
         return dict(zip(("queries", "query_cost"), asked, strict=True))
 
     def spent(self, users: int) -> dict[str, Any]:
-        """Return what a number of users has been sent, and what was asked, so far."""
+        """Return what the run has sent and queried so far, given its number of users."""
         record, verification = self._record, self._verification
         visits, each = self._compiled.run.visits, self._compiled.load.load.events_per_copy
         several = visits is not None and visits.most > 1
@@ -217,7 +217,7 @@ class RunTally:
         return [threshold.judge(figures) for threshold in self._compiled.thresholds]
 
     def asked(self, first: int) -> dict[str, Any]:
-        """Return what asking has come to so far, for those who show it."""
+        """Return the answers to queries so far, for display; observations from ``first`` on."""
         verification, begin_ns = self._verification, self._engine.begin_ns
         if verification is None or not begin_ns:
             return {}
@@ -264,7 +264,7 @@ class RunSession:
     """The state of one run between its intent and its verdict.
 
     Args:
-        compiled: What to do.
+        compiled: The compiled scenario.
         writer: Receives the results document.
         engine: Sends the load.
         channel: Carries the queries.
@@ -318,10 +318,10 @@ class RunSession:
         self._end_day = compiled.run.end_day
 
     async def save_intent(self) -> None:
-        """Save what is to be done.
+        """Save the intent of the run.
 
         Raises:
-            ResultFileError: It cannot be saved: nothing is to be sent.
+            ResultFileError: It cannot be saved, so nothing may be sent.
         """
         self._writer.document.update(self._tally.sections(self._tally.users()))
         await self._writer.save_intent()
@@ -341,12 +341,12 @@ class RunSession:
         self._progress.phase = Phase.DONE
 
     async def reaches_target(self) -> bool:
-        """Return whether the target takes connections; why not is noted."""
+        """Return whether the target takes connections; if not, note why."""
         self._writer.target_error = await refusal(self._compiled)
         return self._writer.target_error is None
 
     async def set_up(self) -> bool:
-        """Run what is run once before the load; return whether the load may begin."""
+        """Run the set-up; return whether the load may begin."""
         try:
             with self._setting_up:
                 spread = None if self._sharded is None else self._sharded.share
@@ -363,16 +363,16 @@ class RunSession:
 
     @contextlib.asynccontextmanager
     async def renewing(self) -> AsyncIterator[None]:
-        """Keep what the set-up gave from expiring, for the length of a block."""
+        """Renew the set-up's outputs before they expire, for the length of a block."""
         async with anyio.create_task_group() as background:
             background.start_soon(self.attempt, "setup", self._shared.keep_renewed)
             yield
             background.cancel_scope.cancel()
 
     async def tear_down(self, signals: AsyncIterator[signal.Signals] | None = None) -> None:
-        """Run what is run once when all is over; the third signal cuts it short, or two now.
+        """Run the tear-down; the run's third signal cuts it short, or the second one meanwhile.
 
-        What others share is theirs to run, behind the last of them.
+        A tear-down that several runs share is not run here, but after the last of them.
         """
         if not self._alone:
             return
@@ -396,7 +396,7 @@ class RunSession:
         self._writer.hide(self._compiled.secrets)
 
     async def _show(self, watch: ProgressView) -> None:
-        """Let somebody see the run; what breaks there is noted and harms nothing else."""
+        """Run the live view; an error in it is noted and harms nothing else."""
         try:
             await watch(self._progress)
         except Exception as error:  # noqa: BLE001  # the run is saved in every case
@@ -405,7 +405,7 @@ class RunSession:
             )
 
     async def attempt(self, name: str, stretch: Callable[[], Awaitable[None]]) -> None:
-        """Do a part of the run; if loadcheck itself fails in it, say so and go on without it."""
+        """Do a part of the run; if loadcheck itself fails in it, note that and go on without it."""
         try:
             await stretch()
         except Exception as error:  # noqa: BLE001  # the run is saved in every case
@@ -419,10 +419,10 @@ class RunSession:
             self._engine.close()
 
     def judge(self) -> tuple[RunFigures, VerificationResult | None, Judgement]:
-        """Put the counts against the ledger, and the figures against the thresholds."""
+        """Compare the counts with the ledger, and the figures with the thresholds."""
         self._record.close()
         verified = self._conclude()
-        # where nobody was asked nothing is known, and why has been said
+        # without queries nothing is known, and the reason has been given
         seen = Consistency.unasked(self._tally.sent()) if verified is None else verified.consistency
         lag = None if verified is None else verified.visibility
         figures = replace(self._tally.figures(), consistency=seen, lag=lag)
@@ -487,7 +487,7 @@ class RunSession:
         )
 
     def _conclude(self) -> VerificationResult | None:
-        """Return what the counts prove; None if nobody was asked for them, or a fault hides it."""
+        """Return what the counts prove; None if none were queried, or an error prevents it."""
         verification, record = self._verification, self._record
         if verification is None or (self._writer.target_error is not None and not record.due):
             return None
@@ -499,16 +499,16 @@ class RunSession:
             self.fail("consistency", error)
             return None
 
-    # the stretches of a run
+    # the phases of a run
 
     async def ask_before(self) -> None:
-        """Ask for the count before anything was sent."""
+        """Query the count before anything is sent."""
         if self._verification is not None:
             await self._verification.ask_baseline()
             self._writer.document["run"]["baseline"] = self._verification.baseline
 
     async def send(self) -> None:
-        """Send the load, asking meanwhile; return when every copy has ended or been given up."""
+        """Send the load, querying meanwhile; return when every copy has ended or been given up."""
         if self._interrupted:
             return
         self._progress.phase = Phase.LOAD
@@ -535,7 +535,7 @@ class RunSession:
             background.cancel_scope.cancel()
 
     def _take_over(self) -> None:
-        """Take over what workers alone know of the load."""
+        """Take over the acknowledgements over time, which only the workers have recorded."""
         sharded, verification = self._sharded, self._verification
         if sharded is not None and verification is not None and sharded.acks is not None:
             verification.acks = sharded.acks
@@ -546,20 +546,20 @@ class RunSession:
     def _began(self) -> None:
         """Start what goes on beside the load."""
         self._progress.begin_ns = self._engine.begin_ns
-        # workers are informed ahead when it begins
+        # workers learn in advance when it begins
         ahead_ns = max(0, self._engine.begin_ns - time.monotonic_ns())
         self._writer.document["run"]["load_began_at"] = document.utc_now(ahead_ns)
         if self._sharded is not None:
             self._writer.document["run"]["workers"] = self._sharded.summary()
         verification, background = self._verification, self._background
         if verification is not None and background is not None:
-            if self._sharded is None:  # workers look for themselves, each by its own clock
+            if self._sharded is None:  # workers sample for themselves, each by its own clock
                 background.start_soon(verification.sample_acks, self._tally.come_so_far)
             for asks in (verification.observer.poll, verification.poll_order):
                 background.start_soon(self.attempt, "asking", asks)
 
     def _second_over(self, _second: int) -> None:
-        """Look at what the load has come to, and have it saved."""
+        """Check the load so far, and save interim results."""
         self._abort_if_broken()
         background = self._background
         assert background is not None
@@ -579,7 +579,7 @@ class RunSession:
             self._saving = False
 
     async def _widen(self, verification: Verification, day: str) -> None:
-        """Let the queries reach to a later day: the load lasts longer than was known."""
+        """Extend the queries to a later day: the load lasts longer than was known."""
         try:
             await verification.ask_until(day)
         except InputError as error:  # a file that the scenario names is gone
@@ -588,10 +588,10 @@ class RunSession:
         self._writer.document["run"]["end_day"] = day
 
     async def settle(self) -> None:
-        """Ask until the count has settled, or the deadline has passed."""
+        """Query until the count has settled, or the deadline has passed."""
         self._progress.phase = Phase.SETTLE
         record, verification = self._record, self._verification
-        # of users who were all refused nobody is awaited
+        # if all users were refused there is nobody to wait for
         awaited = record.acknowledged or record.indeterminate or record.in_flight
         if verification is not None and awaited:
             since_ns = record.last_ack_ns
@@ -620,7 +620,7 @@ class RunSession:
     async def _handle_signals(
         self, signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope
     ) -> None:
-        """The first signal ends the load, the second ends the waiting."""
+        """End the load at the first signal, and the waiting at the second."""
         async for _ in signals:
             if self._interrupted:
                 scope.cancel()

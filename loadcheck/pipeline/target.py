@@ -1,6 +1,6 @@
-"""The other end of a run, the ways to reach it, and whether the user has agreed to them.
+"""The target of a run, the ways to reach it, and whether the user has consented to them.
 
-What decides is every machine that would see a byte: the servers of copies, queries and the export,
+Consent is about every machine that would see a byte: the servers of copies, queries and the export,
 the proxies on the way there, the collector of metrics, and where descriptions are read from. A
 redirect is only known when it comes: :class:`~loadcheck.load.transport.routes.Routes` refuses it.
 """
@@ -64,9 +64,9 @@ def destinations(
     """Return every machine that bytes of a scenario go to, redirects aside.
 
     Args:
-        scenario: What to do.
+        scenario: The scenario.
         steps: The steps that are sent, of its plan: the export goes where the queries go.
-        metrics: Whether metrics are sent, if the environment asks for it.
+        metrics: Include the collector of metrics, if the environment names one.
 
     Raises:
         InputError: A proxy or an exporter's variable in the environment cannot be used.
@@ -82,13 +82,13 @@ def destinations(
 def require_consent(
     scenario: Scenario, found: Iterable[Destination], *, consent: bool, copies: int | None
 ) -> None:
-    """Refuse to leave this machine unless the user has said so.
+    """Refuse to leave this machine without the user's consent.
 
     Args:
-        scenario: What to do.
+        scenario: The scenario.
         found: Where its bytes go.
-        consent: Whether the user has said so.
-        copies: How many may be sent; None: there is no bound.
+        consent: Whether the user has consented.
+        copies: How many copies may be sent; None: any number.
 
     Raises:
         ConsentError: A byte would go elsewhere and ``consent`` is false.
@@ -138,7 +138,7 @@ def _descriptions(scenario: Scenario) -> Iterator[Destination]:
 
 
 def metrics_settings(environment: Mapping[str, str]) -> telemetry.Settings | None:
-    """Return how metrics are sent, if the environment asks for it, and the way to the collector.
+    """Return how metrics are sent, proxy included; None if the environment does not ask for it.
 
     Raises:
         InputError: One of the variables cannot be used.
@@ -174,7 +174,7 @@ def _of_url(url: str, what: str) -> Destination:
 
 
 PREFLIGHT_S = 1.0
-"""So long connections are tried before the load, if the target refuses them."""
+"""How long connections are tried before the load, if the target refuses them."""
 _BETWEEN_S = 0.1
 
 
@@ -183,8 +183,8 @@ class Address:
     """Where a scenario's requests go, known before anything is started.
 
     Attributes:
-        servers: Source description name → base URL that stands in for the described servers; "*"
-            for all.
+        servers: Source description name → base URL that replaces the described servers; "*" for
+            all.
         supplied: What the target supplies to the workflow's inputs.
         reserved: The port and keys of the embedded emulator; None for a live target.
     """
@@ -198,12 +198,12 @@ UNSTARTED = Address(
     servers={"*": "http://emulator"},
     supplied=dict.fromkeys(supplied("", ""), "***"),
 )
-"""What is shown of the embedded emulator where it is not to be started."""
+"""The address to show for an embedded emulator that is not started."""
 
 
 @contextmanager
 def addressed(scenario: Scenario) -> Iterator[Address]:
-    """Reserve the embedded emulator's address for the length of a block, if it is asked for."""
+    """Reserve the embedded emulator's address for the length of a block, if it is the target."""
     if scenario.target.kind != "emulator":
         yield Address()
         return
@@ -219,7 +219,7 @@ def addressed(scenario: Scenario) -> Iterator[Address]:
 async def emulator_for(
     scenario: Scenario, address: Address, seed: int
 ) -> AsyncIterator[Running | None]:
-    """Run the embedded emulator for the length of a block, if the scenario asks for it.
+    """Run the embedded emulator for the length of a block, if it is the target.
 
     Raises:
         TargetError: It did not start.
@@ -238,8 +238,8 @@ async def emulator_for(
 async def refusal(compiled: CompiledScenario) -> str | None:
     """Return why no connection to the target can be opened; None if one can.
 
-    Connections are tried for up to a second. One that is neither taken nor refused in that time is
-    no refusal: it may be slow. The embedded emulator is known to listen; a proxy is not a target.
+    Connections are tried for up to a second. One that is neither accepted nor refused in that time
+    may just be slow. The embedded emulator is known to listen; a proxy is not the target.
     """
     target, steps = compiled.scenario.target, compiled.plan.steps
     if target.kind == "emulator" or target.transport == "httpx":

@@ -16,15 +16,15 @@ from loadcheck.workflow.exchange import Origin
 from loadcheck.workflow.runtime.plan import Plan, Role
 
 _LATE_MS = 10.0
-"""A 99th percentile of the dispatch lag from which on a reader is warned."""
+"""Warn if the 99th percentile of the dispatch lag is above this."""
 _LONG = 0.99
-"""The share of waits that are meant by "up to"."""
+"""The quantile of waiting times that "up to" stands for."""
 _MOST_UNSENT = 3
-"""The most reasons shown why requests could not be made."""
+"""Limit of the reasons shown why requests could not be made."""
 
 
 def of_intent(compiled: CompiledScenario) -> list[str]:
-    """Return what is to be said of a scenario before anything is sent."""
+    """Return the warnings on a scenario before anything is sent."""
     return [
         *(str(problem) for problem in compiled.plan.warnings),
         *_routes(compiled.scenario.target, compiled.ingest.origin),
@@ -35,7 +35,7 @@ def of_intent(compiled: CompiledScenario) -> list[str]:
 
 
 def _later_steps(compiled: CompiledScenario) -> Iterator[str]:
-    """Warn of thresholds on the latency of a step that follows another, and say what it means."""
+    """Warn of thresholds on the latency of a step that follows another: they mean service time."""
     later = {step.step_id for step in compiled.plan.steps if step.dependent}
     whole = whole_name(compiled.plan.steps)
     for threshold in compiled.thresholds:
@@ -51,11 +51,11 @@ def _later_steps(compiled: CompiledScenario) -> Iterator[str]:
 
 
 def of_search(compiled: CompiledScenario, left_out: Sequence[str]) -> list[str]:
-    """Return what is to be said of a search for capacity.
+    """Return the warnings on a search for capacity.
 
     Args:
         compiled: The scenario whose capacity is searched for.
-        left_out: Its thresholds that say nothing about a probe.
+        left_out: Its thresholds that do not apply to a probe.
     """
     said = [
         f'the threshold "{check}" does not apply to a single rate and was ignored'
@@ -73,13 +73,13 @@ def of_search(compiled: CompiledScenario, left_out: Sequence[str]) -> list[str]:
 
 
 def of_run(plan: Plan, record: Record, *, failed_saves: int, notes: Sequence[str]) -> list[str]:
-    """Return what is to be said of a run that has ended, beside what was said before it.
+    """Return the warnings on a run that has ended, besides those given before it.
 
     Args:
-        plan: What copies did.
+        plan: The plan of its copies.
         record: What was measured.
-        failed_saves: Saves of the results that failed.
-        notes: What those who watched the run want said.
+        failed_saves: Number of interim saves that failed.
+        notes: Notes made while it went on.
     """
     unsaved = f"{failed_saves:,} interim saves of the results failed: is the disk full?"
     return [
@@ -92,7 +92,7 @@ def of_run(plan: Plan, record: Record, *, failed_saves: int, notes: Sequence[str
 
 
 def _shared_users(compiled: CompiledScenario) -> Iterator[str]:
-    """Warn of users that another run has as well."""
+    """Warn of users that other runs of the scenario have as well."""
     if compiled.verification is None:
         return
     verify, run = compiled.scenario.verify, compiled.run

@@ -1,9 +1,9 @@
-"""The page of a run while it goes on, and its metrics for whoever comes to fetch them.
+"""The live page of a run, and its metrics for Prometheus to scrape.
 
-A process of its own serves them, so that no viewer, however slow or many, costs the load anything.
-It is started before the run, fed during it, let go after it: it gets, once a second, only what has
-changed, piece by piece, and never waited for. It puts that together to the same document and pages
-as the report has (``state``), and shows them to viewers (``server``).
+A separate process serves them, so that viewers, however slow or many, cost the load nothing. It is
+started before the run and ended after it; once a second it is sent what has changed, piece by
+piece, and never waited for. It assembles the same document and pages as the report has (``state``),
+and serves them to viewers (``server``).
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ _FIXED = ("schema", "scenario", "mix", "workflow", "environment", "labels")
 
 
 class Feed:
-    """Makes the messages of one run.
+    """Makes the messages about one run.
 
     Args:
-        progress: The run.
-        metrics: Whether the figures that are scraped belong to them.
-        title: What a probe of a capacity search is called; "" for a run.
+        progress: The progress of the run.
+        metrics: Whether messages include the metrics to scrape.
+        title: Name of a probe of a capacity search; "" for a run.
     """
 
     def __init__(self, progress: Progress, *, metrics: bool, title: str = "") -> None:
@@ -60,7 +60,7 @@ class Feed:
         self._times: Counts | None = None
 
     def message(self) -> dict[str, Any]:
-        """Return what has changed since the last message, all of which have to arrive."""
+        """Return what has changed since the last message; every message has to arrive."""
         held: dict[str, Any] = {}
         for piece in self.pieces():
             held |= piece
@@ -69,7 +69,7 @@ class Feed:
     def pieces(self) -> Iterator[dict[str, Any]]:
         """Yield a message in pieces, none of which takes so long that a copy would be late.
 
-        One that was begun has to be gone through and sent: no later one has what is in it.
+        Once begun, it has to be finished and sent: later messages do not repeat its content.
         """
         progress = self._progress
         record = progress.record
@@ -122,11 +122,11 @@ class Feed:
         }
 
     def _new_answers(self) -> Mapping[str, Any]:
-        """Return what asking has come to; of the service's answers those that were not sent yet."""
+        """Return the results of queries, with only those observations that were not sent yet."""
         asked = self._progress.asked(self._asked)
         answers = asked.get("observations", ())
         self._asked += len(answers)
-        # what a service writes into an error may repeat what it was sent
+        # a service's error may repeat secrets that it was sent
         covered = [answer | {"error": cover(answer["error"])} for answer in answers]
         return {**asked, "observations": covered}
 
@@ -137,7 +137,7 @@ class Feed:
         return timeline.since(first)
 
     def _new_times(self) -> Sequence[int]:
-        """Return where the latencies since the last message lie."""
+        """Return the latencies since the last message, counted by row of the heat map."""
         counts = self._progress.times.counts()
         before, self._times = self._times, counts
         return rows_of_times(counts if before is None else counts - before)
@@ -151,12 +151,12 @@ _LEAVE_S = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListenAddress:
-    """Where something is served.
+    """An address at which something is served.
 
     Attributes:
-        option: The option that says so.
+        option: The option that asks for it.
         host: An address of this machine.
-        port: 0: whichever is free.
+        port: The port; 0: any that is free.
     """
 
     option: str
@@ -195,10 +195,10 @@ class ListenAddress:
 
 
 def require_extra(option: str) -> None:
-    """See that what serves pages is installed.
+    """Check that the packages that serve pages are installed.
 
     Raises:
-        InputError: It is not.
+        InputError: They are not.
     """
     missing = [name for name in ("starlette", "uvicorn") if find_spec(name) is None]
     if missing:
@@ -208,18 +208,18 @@ def require_extra(option: str) -> None:
 
 
 class LivePage:
-    """The page of a run, the metrics of one, or both.
+    """The process that serves the page of a run, its metrics, or both.
 
     Args:
         page: Where the page is served; None for none.
-        metrics: Where the metrics are.
+        metrics: Where the metrics are served; None for none.
 
     Attributes:
-        url: Of the page, with the token that opens it; "" if there is none.
-        metrics_url: Of the metrics.
+        url: Address of the page, with the token that opens it; "" if there is none.
+        metrics_url: Address of the metrics; "" if there are none.
 
     Raises:
-        InputError: A port is taken, or what serves pages is not installed, or does not start.
+        InputError: A port is taken, a package is not installed, or the process does not start.
     """
 
     def __init__(self, page: ListenAddress | None, metrics: ListenAddress | None) -> None:
@@ -246,7 +246,7 @@ class LivePage:
             self.metrics_url = f"http://{host}:{ports['metrics']}/metrics" if metrics else ""
             try:
                 self._start({name: made.fileno() for name, made in sockets.items()})
-            except OSError as error:  # no more processes, or none of this program
+            except OSError as error:  # the system allows no further process, or has no such program
                 message = f"its process does not start: {sys.executable}: {error.strerror}"
                 raise InputError(Problem(key=wanted[0].option, message=message)) from None
         if not self._ready.wait(_READY_S) or self._gone.is_set():
@@ -261,8 +261,8 @@ class LivePage:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             pass_fds=tuple(descriptors.values()),
-            # what a terminal signals is for the run: the page shows it to its end. A session of its
-            # own would have, on Linux, as large a share of a core as the load's, however nice it is
+            # a terminal's signals are for the run: the page shows it to its end. In a session of
+            # its own it would get, on Linux, as much of a core as the load, however nice it is
             process_group=0,
         )
         for work in (self._write, self._read):
@@ -271,13 +271,13 @@ class LivePage:
 
     @property
     def pid(self) -> int:
-        """Of the process."""
+        """Id of the process."""
         return self._process.pid
 
     # what is sent and received, by threads of their own
 
     def post(self, message: Mapping[str, Any]) -> None:
-        """Send something to the process; this returns at once."""
+        """Send a message to the process, without waiting for it."""
         self._given += 1
         self._posted.put(printable_json(message, orjson.OPT_APPEND_NEWLINE))
 
@@ -305,7 +305,7 @@ class LivePage:
             elif word == "failed":
                 self._failure = rest
             elif word == "stop":
-                # the same as Ctrl-C: the load ends, and what was sent is asked for
+                # the same as Ctrl-C: the load ends, and what was sent is verified
                 os.kill(os.getpid(), signal.SIGINT)
         self._gone.set()
         self._ready.set()
@@ -316,8 +316,8 @@ class LivePage:
         """Return a view of a run that also shows it on the page.
 
         Args:
-            view: Shown beside it.
-            title: What a probe of a search is called.
+            view: The other view to show.
+            title: Name of a probe of a search.
         """
 
         async def watch(progress: Progress) -> None:
@@ -328,13 +328,13 @@ class LivePage:
         return watch
 
     async def _report(self, progress: Progress, title: str) -> None:
-        """Keep the page up to date, each second; whatever goes wrong with it, the run goes on."""
+        """Update the page each second; whatever goes wrong with it, the run goes on."""
         feed = Feed(progress, metrics=self._scraped, title=title)
         pieces: Iterator[dict[str, Any]] = iter(())
         held: dict[str, Any] = {}
         try:
             while not self._gone.is_set():
-                # one that is slow gets all that has changed since, when it comes to read it
+                # a slow process gets all changes at once, when it has read the last message
                 if self._given == self._written:
                     pieces = feed.pieces()
                     for piece in pieces:
@@ -347,7 +347,7 @@ class LivePage:
         except Exception as error:  # noqa: BLE001  # the load is not to suffer from it
             self._note(progress, f"{type(error).__name__}: {error}")
         except anyio.get_cancelled_exc_class():
-            # what was begun, and the last figures, for who scrapes them
+            # send the message that was begun, and the last figures for the scraper
             with contextlib.suppress(Exception):
                 if held:
                     for piece in pieces:
@@ -362,11 +362,11 @@ class LivePage:
             progress.notes.append(f"the live page ended early: {why}")
 
     def probed(self, row: Sequence[str]) -> None:
-        """Show what came of a probe: its number, rate, verdict and why."""
+        """Show the result of a probe: its number, rate, verdict and reason."""
         self.post({"is": "probed", "row": list(row)})
 
     def finish(self, *encoded: bytes) -> None:
-        """Have the finished report shown from now on.
+        """Show the finished report from now on.
 
         Args:
             encoded: The documents, as they are saved: one, or that of each flow of a mix.
@@ -376,12 +376,12 @@ class LivePage:
         self._posted.put(b'{"is":"done","documents":[' + documents + b"]}\n")
 
     def stay(self, seconds: float | None) -> None:
-        """Serve the finished report for a time, or without an end; Ctrl-C ends it at once."""
+        """Serve the finished report for a time, or until Ctrl-C if ``seconds`` is None."""
         with contextlib.suppress(KeyboardInterrupt):
             self._gone.wait(None if seconds is None else min(seconds, threading.TIMEOUT_MAX))
 
     def close(self) -> None:
-        """Let go of the process; viewers who are there get the finished report before."""
+        """End the process, after connected viewers have got the finished report."""
         self._posted.put(None)
         try:
             self._process.wait(_LEAVE_S)
@@ -401,7 +401,7 @@ class LivePage:
     def open(self) -> None:
         """Open the page in a browser.
 
-        Its address holds the token, which others on this machine could read off a command line: so
+        Its address holds the token, which others on this machine could read on a command line; so
         the browser is given a file that only this user can read.
         """
         folder = Path(tempfile.mkdtemp(prefix="loadcheck-"))

@@ -1,8 +1,8 @@
 """Serves the page of a run to its viewers, and its metrics: ``python -m loadcheck.web.server``.
 
-Started by a run, not by people. Who may see the page is who has the token in its address; a page
-of another site that a viewer has open is kept out by the names and origins that are let in, also
-when its name is made to point here (DNS rebinding).
+Started by a run, not by a user. Only a viewer with the token of its address may see the page.
+Another site that a viewer has open is kept out by the host names and origins that are accepted,
+even if its name is made to point here (DNS rebinding).
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from loadcheck.web.state import State
 _MOST_LINE_BYTES: Final = 1 << 30
 _NICE: Final = 19
 _AGAIN_S: Final = 3.0
-"""A viewer hears so often at least that the run goes on."""
+"""A viewer is sent the state at least this often."""
 _LAST_LOOK_S: Final = 3.0
-"""So long viewers have, after the end, to fetch the finished report."""
+"""How long viewers have, after the end, to fetch the finished report."""
 _HTML: Final = "text/html; charset=utf-8"
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
 _HEADERS: Final = {
@@ -51,13 +51,13 @@ class Site:
 
     Args:
         token: Opens the page.
-        page_port: Where the page is; None if there is none.
+        page_port: Port of the page; None if there is none.
         metrics: Address and port of the metrics; None if there are none.
 
     Attributes:
         state: What is known of the run.
-        viewers: Who hears of it at present.
-        to_come: Viewers that know of the end and have not fetched the report.
+        viewers: Number of viewers that receive updates.
+        to_come: Number of viewers that were sent the end and have not fetched the report.
     """
 
     def __init__(self, token: str, page_port: int | None, metrics: tuple[str, int] | None) -> None:
@@ -75,7 +75,7 @@ class Site:
         }
 
     def take(self, message: Mapping[str, Any]) -> None:
-        """Take a message of the run, and let all viewers know."""
+        """Take a message from the run, and update all viewers."""
         self.state.take(message)
         self._news.set()
         self._news = asyncio.Event()
@@ -95,7 +95,7 @@ class Site:
         await response(scope, receive, send)
 
     def _refusal(self, request: Request) -> Response | None:
-        """Return why a request is not answered; None if it is."""
+        """Return the response that refuses a request; None if it is allowed."""
         host = request.headers.get("host", "")
         if host not in {f"{name}:{self._page_port}" for name in _LOOPBACK}:
             return _said(421, "This page is on loopback only.")
@@ -109,7 +109,7 @@ class Site:
 
     async def _answer(self, request: Request) -> Response:
         path = request.url.path
-        # of a stream that has no end there is no head alone
+        # HEAD is for the page only: the stream of events has no end
         method = "GET" if request.method == "HEAD" and path == "/" else request.method
         endpoint = self._routes.get((method, path))
         if endpoint is not None:
@@ -128,7 +128,7 @@ class Site:
         if self.state.report is None:
             _say("stop")
         if "text/html" in request.headers.get("accept", ""):
-            # a form without a script: back to the page
+            # sent by the form, without scripts: back to the page
             return Response(status_code=303, headers={"Location": f"./?token={self._token}"})
         return _said(202, "Stopping.")
 
@@ -136,10 +136,10 @@ class Site:
         return StreamingResponse(self._stream(), media_type="text/event-stream")
 
     async def _stream(self) -> AsyncIterator[bytes]:
-        """Yield the state, and again whenever it has changed: each time all of it.
+        """Yield the whole state, now and whenever it has changed.
 
-        A viewer that reads slowly gets the latest state only, and waits for nobody but
-        itself; one that comes back, or late, has missed nothing.
+        A viewer that reads slowly gets the latest state only, and delays nobody else; one that
+        reconnects or comes late has missed nothing.
         """
         self.viewers += 1
         try:
@@ -176,13 +176,13 @@ def _said(status: int, text: str, headers: Mapping[str, str] | None = None) -> R
 
 
 def _say(word: str) -> None:
-    """Send something to the run."""
+    """Send a line to the run."""
     with contextlib.suppress(OSError):
         os.write(1, f"{word}\n".encode())
 
 
 class _Server(uvicorn.Server):
-    """A server that leaves signals alone: it ends when the run lets go of it."""
+    """A server that leaves signals alone: it ends when the run closes its input."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -211,7 +211,7 @@ async def _serve() -> None:
     )
     server = _Server(config)
     serving = asyncio.ensure_future(server.serve(sockets=list(sockets.values())))
-    # templates are compiled before the load begins
+    # compile the templates before the load begins
     site.state.whole(settings["token"])
     site.state.changed()
     _step_back()
@@ -227,7 +227,7 @@ async def _serve() -> None:
 
 
 def _step_back() -> None:
-    """Let the load, and all that goes with it, have the processor before the page has it."""
+    """Lower the priority of this process, so that the load gets the processor first."""
     os.nice(_NICE)
     if hasattr(os, "SCHED_IDLE"):
         with contextlib.suppress(OSError):
@@ -235,14 +235,14 @@ def _step_back() -> None:
 
 
 async def _last_look(site: Site) -> None:
-    """Wait until those who look at the page have the finished report."""
+    """Wait until viewers have fetched the finished report, up to a limit."""
     until_s = time.monotonic() + _LAST_LOOK_S
     while (site.viewers or site.to_come) and time.monotonic() < until_s:  # noqa: ASYNC110  # counters
         await asyncio.sleep(0.05)
 
 
 def main() -> int:
-    """Serve until the run lets go; return the exit code."""
+    """Serve until the run closes the input; return the exit code."""
     try:
         asyncio.run(_serve())
     except Exception as error:  # noqa: BLE001  # the run is to know, whatever it is

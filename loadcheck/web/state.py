@@ -1,4 +1,4 @@
-"""A run as its page knows it: put together from what is sent of it each second."""
+"""The state of a run in the page's process, assembled from the messages sent each second."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _CONTROLS = {
 
 
 class RunState:
-    """What is known of one run: of a flow of a mix, or of a probe of a search, too.
+    """What is known of one run, one flow of a mix, or one probe of a search.
 
     Args:
-        events: What happened before it.
+        events: Events from before it.
     """
 
     def __init__(self, events: Sequence[Event] = ()) -> None:
@@ -48,7 +48,7 @@ class RunState:
 
     @property
     def resource(self) -> dict[str, str]:
-        """Whose metrics they are, by OpenTelemetry's conventions."""
+        """Attributes of the resource that its metrics are about, by OpenTelemetry's conventions."""
         run, scenario = self._said.get("run") or {}, self._fixed.get("scenario") or {}
         labels, mix = self._fixed.get("labels") or {}, self._fixed.get("mix") or {}
         return {
@@ -60,13 +60,13 @@ class RunState:
         }
 
     def begin(self, update: Mapping[str, Any]) -> None:
-        """Take what is sent once."""
+        """Take the first message, with the sections that are sent once."""
         self._fixed = dict(update)
         if update["title"]:
             self._note(f"{update['title']} begins", "", 0.0)
 
     def enter(self, update: Mapping[str, Any]) -> None:
-        """Take what has changed since the last message."""
+        """Take the changes since the last message."""
         self._said = dict(update)
         for name, values in update["rows"].items():
             self._columns.setdefault(name, []).extend(values)
@@ -77,7 +77,7 @@ class RunState:
         self._look(update, now, asked)
 
     def _warm(self, elapsed_s: float, samples: Sequence[int]) -> None:
-        """Enter where latencies lay; what is long ago is kept in wider and wider columns."""
+        """Add a column of latencies to the heat map; when it is full, pairs of columns merge."""
         if not any(samples):
             return
         if len(self._heat_ends) == _HEAT_ROWS:
@@ -99,7 +99,7 @@ class RunState:
         del self.events[:-_MOST_EVENTS]
 
     def _look(self, update: Mapping[str, Any], now: Mapping[str, Any], asked: Any) -> None:
-        """Note what has come about since the last message."""
+        """Note the events since the last message."""
         if self._changes("stage", now["stage"]) and now["stage"] in _STAGES:
             self._note(_STAGES[now["stage"]], "")
         if self._changes("part", now["part"]) and now["part"]:
@@ -160,7 +160,7 @@ class RunState:
             self._note(f"{many(lost['duplicated'], 'events')} counted twice", "fail")
 
     def _changes(self, what: Any, value: Any) -> bool:
-        """Return whether something is otherwise than when it was last looked at, or is new."""
+        """Return whether a value differs from the last one given, or is new and not empty."""
         first = what not in self._before
         before = self._before.get(what)
         self._before[what] = value
@@ -191,10 +191,10 @@ class RunState:
         return document
 
     def shown(self, probes: Sequence[Sequence[str]]) -> tuple[dict[str, Any], Live]:
-        """Return what its page is made of as it is now.
+        """Return what its page is made of now: the document, and the live part.
 
         Args:
-            probes: What came of those before it.
+            probes: Results of the probes before it.
         """
         number = len(self._heat_ends)
         live = Live(
@@ -210,10 +210,10 @@ class RunState:
 
 
 class State:
-    """What is known of all that is run, and how it is shown.
+    """What is known of all current runs, and their page.
 
     Attributes:
-        number: Of the state: it grows whenever there is something new.
+        number: Number of the state, which grows with each message.
         report: The finished report; None while the run goes on.
     """
 
@@ -233,11 +233,11 @@ class State:
 
     @property
     def runs(self) -> Sequence[RunState]:
-        """What goes on: one run, or the flows of a mix."""
+        """The current runs: one, or the flows of a mix."""
         return list(self._runs.values())
 
     def take(self, message: Mapping[str, Any]) -> None:
-        """Take a message of the run."""
+        """Take a message from the run."""
         self.number += 1
         match message["is"]:
             case "probed":
@@ -258,7 +258,7 @@ class State:
     def _begin(self, update: Mapping[str, Any]) -> None:
         before: Sequence[Event] = ()
         if update["title"]:
-            # of a search one probe follows another; flows of a mix go on beside each other
+            # probes of a search follow one another; flows of a mix go on side by side
             before = [event for run in self.runs for event in run.events]
             self._runs, self._metrics = {}, {}
         made = self._runs[update["key"]] = RunState(before)
@@ -280,19 +280,19 @@ class State:
         return self._drawn[1]
 
     def whole(self, token: str) -> bytes:
-        """Return what a browser gets that asks for the page."""
+        """Return the whole page for a browser: the live one, or the finished report."""
         if self.report is not None:
             return self.report
         return render(self.page(), token=token, number=self.number)
 
     def changed(self) -> bytes:
-        """Return what a page that is open gets each second: all that can have changed."""
+        """Return the update for an open page: everything that can have changed."""
         if self._update is None or self._update[0] != self.number:
             self._update = self.number, update(self.page(), number=self.number)
         return self._update[1]
 
     def scraped(self) -> bytes:
-        """Return the metrics as Prometheus reads them."""
+        """Return the metrics in the format of Prometheus."""
         metrics: dict[str, list[Any]] = {}
         for each in self._metrics.values():
             for kind, series in each.items():
@@ -301,7 +301,7 @@ class State:
 
 
 def _resource(runs: Sequence[RunState]) -> dict[str, str]:
-    """Return whose metrics they are, by OpenTelemetry's conventions: of a run, or of all flows."""
+    """Return the attributes of the metrics' resource: those of a run, or common to all flows."""
     if not runs:
         return {"service.name": "loadcheck"}
     resources = [run.resource for run in runs]

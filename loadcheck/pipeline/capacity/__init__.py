@@ -1,7 +1,7 @@
-"""The highest rate at which everything holds: a search whose probes are runs, against one target.
+"""Searches for the highest rate at which everything holds; each probe is a run.
 
-An embedded emulator is started once and kept: a service that is searched for its capacity is not
-restarted between two rates either, and has to recover from what went before.
+An embedded emulator is started only once: a real service is not restarted between two rates either,
+and has to recover from the probe before.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ from loadcheck.verify.query_client import QueryBudget
 from loadcheck.workflow.runtime.plan import Role
 
 _FIRST_RATE = 100.0
-"""Where the search begins when a closed load says nothing of rates."""
+"""Rate at which the search begins if the load is closed and so has none."""
 _AT_LEAST_S = 0.05
-"""Rest between two probes, to look whether a signal has come."""
+"""Shortest rest between two probes, in which a signal is noticed."""
 _SETTLING_S = 3.0
 """Assumed time per probe beyond its load, until one has been measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchOptions(Options):
-    """Command-line options of a run.
+    """Command-line options of a capacity search.
 
     Attributes:
         keep: Directory for the results file of every probe; None: they are not kept.
@@ -62,13 +62,13 @@ class SearchOptions(Options):
 
 
 class View(Protocol):
-    """Shows a search to somebody."""
+    """Shows a search to the user."""
 
     def watch(self, number: int, rate: float, /) -> ProgressView:
-        """Return what shows a probe while it goes on."""
+        """Return the view of a probe while it goes on."""
 
     def show_probe(self, probe: Mapping[str, Any], /) -> None:
-        """Show what a probe has come to."""
+        """Show the result of a probe."""
 
     def interrupted(self, signals: int, /) -> None:
         """Show that a signal was received, the first or a later one."""
@@ -82,7 +82,7 @@ class Searched:
         document: Its document, as saved.
         path: Where it was saved.
         interrupted: Whether a signal ended it early.
-        inconsistent: Whether it was lost or duplicated users that broke the lowest rate.
+        inconsistent: Whether the lowest rate broke because what arrived was not what was sent.
         unsaved: Why the document is not on disk; None if it is.
     """
 
@@ -94,11 +94,11 @@ class Searched:
 
 
 async def search(scenario: Scenario, options: SearchOptions, view: View) -> Searched:
-    """Search for the highest rate at which everything holds, and save what came of it.
+    """Search for the highest rate at which everything holds, and save the result.
 
     Args:
         scenario: What a copy does and what must hold.
-        options: What the user says beside it.
+        options: Options of the command line.
         view: Shows the search.
 
     Raises:
@@ -141,7 +141,7 @@ async def _search(
     intent = document.intent(shared, compiled, aim, search_id=search_id, seed=seed)
     writer = ResultWriter(file, intent, redactor(scenario.secrets))
     if options.keep is not None:
-        ResultFile(options.keep / name).close()  # whether anything can be kept there
+        ResultFile(options.keep / name).close()  # fail now if nothing can be kept there
     capacity = CapacitySearch(shared, aim, writer, options, view)
 
     def compile_probe(rate: float) -> CompiledScenario:
@@ -180,10 +180,10 @@ async def _search(
 
 
 def aim_of(scenario: Scenario) -> SearchGoal:
-    """Return what is searched for.
+    """Return the goal of the search.
 
     Raises:
-        ScenarioError: The highest rate is below the one to begin with.
+        ScenarioError: The highest rate is not above the one to begin with.
     """
     given, load = scenario.capacity, scenario.load
     lowest = given.lowest
@@ -214,7 +214,7 @@ class _NullSink:
     path = Path()
 
     def save(self, document: dict[str, Any], *, durable: bool = True) -> None:
-        """Save nothing: what a probe has shown is in the file of the search."""
+        """Save nothing: the result of a probe is in the file of the search."""
 
     def close(self) -> None:
         """Do nothing."""
@@ -246,10 +246,10 @@ class CapacitySearch:
         self._inconsistent = False
         self._error: str | None = None
 
-    # what goes on beside the probes
+    # beside the probes
 
     async def handle_signals(self, sender: MemoryObjectSendStream[signal.Signals]) -> None:
-        """Hand on signals; runs until cancelled."""
+        """Pass signals on until cancelled."""
         heard = 0
         with open_signals() as signals:
             async for received in signals:
@@ -259,7 +259,7 @@ class CapacitySearch:
                 sender.send_nowait(received)
 
     async def keep_time(self, sender: MemoryObjectSendStream[signal.Signals]) -> None:
-        """Stop everything when the time is used up, as two signals would."""
+        """Stop everything when the time budget is used up, as two signals would."""
         budget_s = self._probing.scenario.capacity.budget_s
         if budget_s is None:
             return
@@ -287,7 +287,7 @@ class CapacitySearch:
         return self._interrupted or self._out_of_time or self._error is not None
 
     def _pause_s(self, allowance: QueryBudget | None) -> float:
-        """Return how long to wait: for the target to recover, and for queries to ask it."""
+        """Return how long to wait for the target to recover and the query budget to free up."""
         pause_s = self._probing.scenario.capacity.recovery_s
         if self._probes[-1]["verdict"] != ProbeVerdict.HELD.value:
             pause_s *= 2
@@ -305,7 +305,7 @@ class CapacitySearch:
             raise finished.fault
         judgement = None if finished.interrupted else judge_probe(finished, self._probing, rate)
         if not finished.figures.record.due:
-            # not even one copy: the target was not to be reached
+            # not even one copy fell due: the target could not be reached
             self._error = finished.document["run"]["error"] or self._error
         again = bool(self._search.votes(rate))
         if judgement is not None:
@@ -337,7 +337,7 @@ class CapacitySearch:
         try:
             return ResultFile(self._options.keep / name)
         except ResultFileError as error:
-            # something may have been sent: the search goes on without it
+            # something may have been sent already: the search goes on without this file
             self._document["warnings"] = [*self._document["warnings"], str(error)]
             return _NullSink()
 
@@ -359,7 +359,7 @@ class CapacitySearch:
     # what is kept
 
     async def save_intent(self) -> None:
-        """Save before anything is sent.
+        """Save the intent of the search, before anything is sent.
 
         Raises:
             ResultFileError: It cannot be written.
@@ -371,7 +371,7 @@ class CapacitySearch:
             raise ResultFileError(unsaved.problems) from unsaved
 
     async def save(self, phase: str = "running") -> None:
-        """Save what is known; a disk that is full must not end a search that has begun."""
+        """Save what is known; a full disk must not end a search that has begun."""
         self._document |= {
             "verdict": document.verdict(self._search),
             "answer": document.answer(self._search, self._aim, self._probes),
@@ -382,7 +382,7 @@ class CapacitySearch:
         await self._writer.try_save(phase, durable=True)
 
     async def fail(self, error: BaseException) -> None:
-        """Save what is known beside what ended the search, which is to be raised again."""
+        """Save what is known, and the error that ended the search, which is raised again."""
         first = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error
         if isinstance(first, anyio.get_cancelled_exc_class()):
             self._interrupted = True
@@ -413,7 +413,7 @@ class CapacitySearch:
 
 
 def _allowance(scenario: Scenario) -> QueryBudget | None:
-    """Return the query budget that all probes share; the embedded emulator has one for each."""
+    """Return the query budget that all probes share; None if each may use all of it."""
     budget = scenario.verify.budget
     if budget is None or scenario.target.kind == "emulator":
         return None
@@ -421,7 +421,7 @@ def _allowance(scenario: Scenario) -> QueryBudget | None:
 
 
 async def _rest(seconds: float, stops: AsyncIterator[signal.Signals]) -> None:
-    """Wait, but no longer than until something says to stop."""
+    """Wait until the time is up or a signal comes."""
     with anyio.move_on_after(max(seconds, _AT_LEAST_S)):
         async for _ in stops:
             return

@@ -1,4 +1,4 @@
-"""Puts a capacity search into the shape of its results file."""
+"""Makes the results document of a capacity search."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Probed:
     """A probe that has ended.
 
     Attributes:
-        number: From 1.
-        rate: Its own.
+        number: Its number, from 1.
+        rate: Its rate, in copies per second.
         again: Whether the rate had been probed before.
-        finished: The run that it was.
-        judgement: What it shows; None if it was cut short.
-        took_s: From its beginning to its verdict.
+        finished: Its run.
+        judgement: Its judgement; None if it was cut short.
+        took_s: Time from its beginning to its verdict.
     """
 
     number: int
@@ -80,7 +80,7 @@ def intent(
 
 
 def probe(probed: Probed, probing: ProbeTemplate) -> dict[str, Any]:
-    """Return one probe."""
+    """Return the entry of one probe."""
     finished, judgement = probed.finished, probed.judgement
     saved, record = finished.document, finished.figures.record
     (stage,) = (each for each in record.stages if each.span.name == MEASURED)
@@ -129,7 +129,7 @@ def probe(probed: Probed, probing: ProbeTemplate) -> dict[str, Any]:
 
 
 def thresholds(judged: Sequence[Judged], probing: ProbeTemplate) -> list[dict[str, Any]]:
-    """Return the thresholds of a probe, spelled as the scenario spells them."""
+    """Return the judged thresholds of a probe, written as in the scenario."""
     spelled = {staged: check for check, staged in probing.checks}
     found = [each.to_json() for each in judged]
     return [each | {"expression": spelled[each["expression"]]} for each in found]
@@ -156,7 +156,7 @@ def curve(probes: Sequence[Mapping[str, Any]]) -> dict[str, list[float | None]]:
 def answer(
     search: Search, aim: SearchGoal, probes: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any] | None:
-    """Return what the probes say together; None while there is none."""
+    """Return the answer of the search so far; None if no rate is known to hold or not to hold."""
     low, high = search.bounds
     if low is None and high is None:
         return None

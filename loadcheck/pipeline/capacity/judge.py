@@ -1,8 +1,8 @@
-"""What a probe shows: its rate held, broke, or nothing is proven because the fault was ours.
+"""Judges a probe: its rate held, broke, or is unproven because the generator was at fault.
 
-Beside the thresholds and the consistency of what arrived, a rate only holds if the target keeps up:
-copies under way that grow in number all the time are a queue, and what goes well with a short one
-is not what the target takes for long.
+Besides the thresholds and the consistency of what arrived, a rate only holds if the target keeps
+up: a number of copies in flight that grows all the time is a queue, and a rate that goes well while
+the queue is short is not one that the target can sustain.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ EVIDENCE = "evidence"
 WORKER = "worker"
 """One worker could not keep up while others could have sent more."""
 _SATURATED_CPU, _SATURATED_LAG_MS = 0.85, 5.0
-"""Of a core, and of its event loop's lag, from which on a worker has no more to give."""
+"""Share of a core, and event-loop lag, above which a worker can send no more."""
 
 _BEHIND = 0.01
-"""Of the rate, by which the copies under way grow in a second if the target does not keep up."""
+"""Growth of the copies in flight per second, as a share of the rate: the target falls behind."""
 _SURELY_BEHIND = 0.02
 _FEWEST = 5.0
 """Minimum growth of in-flight copies that counts as a growing queue."""
 _NARROWLY = 1.5
-"""Times its limit, up to which a figure broke it narrowly."""
+"""A figure below this multiple of its limit broke it narrowly."""
 _NEARLY = 0.8
-"""Times its limit, from which on a figure nearly broke it."""
+"""A figure above this multiple of its limit nearly broke it."""
 _HICCUP = 0.25
-"""Of its seconds, that may be slow in a probe that broke through a hiccup."""
+"""Maximum share of slow seconds in a probe that broke because of a hiccup."""
 _SKIPPED = 0.01
-"""Of its copies, that are skipped in a probe which broke narrowly."""
+"""Maximum share of skipped copies in a probe that broke narrowly."""
 _HEAPS = 3.0
 """Maximum skips attributed to a generator pause, as a multiple of the copies due during it."""
 _SHORT = 0.01
@@ -51,16 +51,17 @@ _BUSY_S = 0.05
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeJudgement:
-    """What a probe shows.
+    """The judgement of a probe.
 
     Attributes:
         held: Whether its rate held.
-        because: The threshold or check that says so; "" if it held.
-        measured: What it measured, in its unit; None if there is no figure.
+        because: The threshold or check that decided; "" if it held.
+        measured: The figure of that threshold, in its unit; None if there is none.
         unit: The unit.
-        close: Whether a repetition might well say something else.
+        close: Whether a repetition might well have another verdict.
         carried: What the target completed per second while it had more to do; None if it had not.
-        growth: Growth of the copies under way, as a share of the rate; None if too short to say.
+        growth: Growth per second of the copies in flight, as a share of the rate; None if the
+            probe is too short.
         inconsistent: Whether what arrived is not what was sent.
     """
 
@@ -74,7 +75,7 @@ class ProbeJudgement:
     inconsistent: bool = False
 
     def seen(self, rate: float) -> ProbeResult:
-        """Return what the search goes by."""
+        """Return the result of the probe for the search."""
         return ProbeResult(
             rate=rate,
             held=self.held,
@@ -85,18 +86,18 @@ class ProbeJudgement:
 
 
 def judge_probe(finished: CompletedRun, probing: ProbeTemplate, rate: float) -> ProbeJudgement:
-    """Return what a probe shows.
+    """Judge a probe.
 
     Args:
-        finished: The run that it was.
+        finished: The probe's run.
         probing: What all probes share.
-        rate: Its own.
+        rate: The probe's rate, in copies per second.
     """
     spelled = {staged: check for check, staged in probing.checks}
     record = finished.figures.record
     begin = round(probing.scenario.capacity.warmup_s)
     flight = _column(record.timeline.column("in_flight"))
-    # beyond the end of the load there is nobody left to wait behind
+    # after the end of the load a queue can only shrink
     growth = queue_growth(
         flight[begin : min(round(probing.load_s(rate)), int(record.load_ns / 1e9))]
     )
@@ -150,7 +151,7 @@ def judge_probe(finished: CompletedRun, probing: ProbeTemplate, rate: float) -> 
     ):
         because = unknown[0].threshold.check if unknown else EVIDENCE
         if any(j.measured is not None and j.threshold.metric.scope != "visible" for j in unknown):
-            # nothing but our own part in a figure of the load leaves it open
+            # only the generator's own delay in a figure of the load leaves it open
             because = _limit(finished)
         return said(ProbeVerdict.UNPROVEN, because, close=True)
     near = any(
@@ -163,7 +164,7 @@ def judge_probe(finished: CompletedRun, probing: ProbeTemplate, rate: float) -> 
 
 
 def _limit(finished: CompletedRun) -> str:
-    """Return what was the limit: the generator, where none of its workers could send more."""
+    """Return what the limit was: one worker if others could send more, else the generator."""
     workers = finished.document["run"].get("workers")
     shards = [] if workers is None else workers["shards"]
     saturated = [
@@ -175,9 +176,9 @@ def _limit(finished: CompletedRun) -> str:
 
 
 def queue_growth(levels: Sequence[float]) -> float | None:
-    """Return by how much a level rises in a second: the median of all slopes (Theil and Sen).
+    """Return by how much a level rises per second: the median of all slopes (Theil and Sen).
 
-    One second that is out of line moves it by nothing. None for fewer than four seconds.
+    A single outlier does not affect it. None for fewer than four seconds.
     """
     if len(levels) < 4:  # noqa: PLR2004
         return None
@@ -191,12 +192,14 @@ def queue_growth(levels: Sequence[float]) -> float | None:
 def saturated_throughput(
     completed: Sequence[float], in_flight: Sequence[float], busy: float
 ) -> float | None:
-    """Return what was completed in a second that began and ended with a queue; None without one.
+    """Return the median completed per second, of those that begin and end with a queue.
+
+    None if there are none.
 
     Args:
-        completed: In each second.
-        in_flight: At the end of each second.
-        busy: Copies under way that are a queue.
+        completed: Copies completed in each second.
+        in_flight: Copies in flight at the end of each second.
+        busy: Number of copies in flight from which on they are a queue.
     """
     found = [
         done
@@ -223,7 +226,7 @@ def _is_ours(judged: Judged, finished: CompletedRun, probing: ProbeTemplate, rat
     """Return whether a limit was broken because of the generator itself."""
     threshold, measured = judged.threshold, judged.value
     if threshold.metric.name == "skipped":
-        # what falls due while the generator stands still is started at once, and fills up the room
+        # copies that fall due while the generator stands still start at once, and fill the limit
         lags = (finished.figures.monitor.loop_lag, finished.figures.record.dispatch_lag)
         still_ms = max(lag.percentile_ms(100) or 0.0 for lag in lags)
         heap = still_ms / 1e3 * rate
@@ -232,7 +235,7 @@ def _is_ours(judged: Judged, finished: CompletedRun, probing: ProbeTemplate, rat
         return False
     if threshold.metric.scope in OWN_SCOPES:
         return threshold.metric.scope != "visible"
-    # a probe that was stopped early is called broken before all is known
+    # a probe that was stopped early counts as broken before everything is known
     return judged.measured is not None and judged.measured.low < threshold.limit
 
 

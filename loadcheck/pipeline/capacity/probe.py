@@ -18,13 +18,13 @@ from loadcheck.verify.thresholds import Aborted, ParsedThreshold
 WARM_UP, MEASURED = "warm-up", "probe"
 """The two stages of a probe; only the second counts."""
 MOST_ERRORS = "error_rate <= 1%"
-"""Must hold where the scenario says nothing of errors."""
+"""Must hold if the scenario has no threshold on errors."""
 NONE_SKIPPED = "skipped == 0"
-"""Must hold always: what was not sent proves nothing about what the target takes."""
+"""Must hold if the scenario has no threshold on skipped copies, which prove nothing."""
 _HASTE = 0.01
 """Share of measured copies that may be skipped before the probe is aborted."""
 _SIZED = ("started", "acknowledged", "uniques", "attempts", "succeeded", "rate")
-"""Figures that say how large the scenario's own load is."""
+"""Figures that depend on the size of the scenario's own load."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +32,9 @@ class ProbeTemplate:
     """What all probes of a search share.
 
     Attributes:
-        scenario: The one whose capacity is searched for.
-        checks: What must hold in each probe: as the scenario has it, and as a probe has it.
-        left_out: Thresholds of the scenario that say nothing about a probe.
+        scenario: The scenario whose capacity is searched for.
+        checks: Thresholds of each probe: as the scenario writes them, and as a probe does.
+        left_out: Thresholds of the scenario that do not apply to a probe.
     """
 
     scenario: Scenario
@@ -47,18 +47,18 @@ class ProbeTemplate:
         return max(capacity.probe_s, capacity.samples / rate)
 
     def load_s(self, rate: float) -> float:
-        """Return how long a rate is held in all."""
+        """Return how long a rate is held, the warm-up included."""
         return self.scenario.capacity.warmup_s + self.measured_s(rate)
 
     def events(self, rate: float, seed: int) -> int:
-        """Return how many events a probe sends, random arrivals with this seed included."""
+        """Return how many events a probe sends; the seed decides random arrivals."""
         load = self._load(*self._stages(rate))
         pacer = OpenPacer(stages=load.stages, arrivals=load.arrivals, seed=seed)
         return pacer.planned * load.events_per_copy
 
     @property
     def max_in_flight(self) -> int:
-        """The most copies that may be under way in a probe."""
+        """The most copies that may be in flight in a probe."""
         return self._load().max_in_flight
 
     def _load(self, *stages: Stage) -> OpenLoad:
@@ -100,7 +100,7 @@ def probing(scenario: Scenario, thresholds: Sequence[ParsedThreshold]) -> ProbeT
     """Return what all probes of a scenario share.
 
     Args:
-        scenario: The one whose capacity is searched for.
+        scenario: The scenario whose capacity is searched for.
         thresholds: Its thresholds, parsed.
     """
     checks: list[tuple[str, str]] = []
@@ -130,7 +130,7 @@ _SHAPE = frozenset(
         *("concurrency", "copies", "ramp"),
     }
 )
-"""What a probe, which holds one rate, has otherwise."""
+"""Keys of ``[load]`` that a probe, which holds one rate, replaces."""
 
 
 def _document(load: OpenLoad, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -146,14 +146,14 @@ def _document(load: OpenLoad, given: Mapping[str, Any]) -> dict[str, Any]:
 class EarlyFailDetector:
     """Stops a probe that can no longer hold, however good the rest of it may be.
 
-    A percentile cannot come back within its limit when more samples are above than it leaves
-    room for among all that are planned.
+    A percentile cannot come back within its limit once more samples are above the limit than the
+    percentile allows among all that are planned.
 
     Args:
-        thresholds: Of the probe.
+        thresholds: The probe's thresholds.
         stages: Its stages.
-        alone: The only step that a copy runs: a copy that is still under way has no answer to it.
-            None if there are several.
+        alone: The only step that a copy runs, whose response every copy in flight still lacks; None
+            if there are several.
     """
 
     def __init__(
@@ -173,7 +173,7 @@ class EarlyFailDetector:
 
     @property
     def is_active(self) -> bool:
-        """Whether there is anything to look at."""
+        """Whether there is anything to check."""
         return bool(self._thresholds)
 
     def check(self, figures: RunFigures, elapsed_s: float) -> Aborted | None:
@@ -181,7 +181,7 @@ class EarlyFailDetector:
         for threshold in self._thresholds:
             judged = threshold.judge(figures)
             if self._is_lost(threshold, judged.value, figures):
-                # what is still under way would break it, too: it has not been measured yet
+                # copies in flight, not measured yet, may be what breaks it
                 return Aborted(judged=replace(judged, verdict=Verdict.FAIL), at_s=elapsed_s)
         return None
 
@@ -198,7 +198,7 @@ class EarlyFailDetector:
         late = 0
         if metric.scope == self._alone and metric.time in ("", "response_time"):
             late = figures.overdue(span, threshold.limit)
-        # so many may be above the limit before the percentile is
+        # how many samples may be above the limit before the percentile is
         room = planned - math.ceil(round(metric.percentile * planned / 100, 6)) - late
         if room < 0:
             return True

@@ -1,10 +1,10 @@
-"""Where to probe next: the highest rate that holds, found in few probes. Pure: nothing runs here.
+"""Chooses the rates to probe: the highest that holds, in few probes. Pure: nothing runs here.
 
 A geometric climb from the lowest rate until one does not hold, then bisection on the logarithmic
-scale. What a target carried when it was given too much shows where its capacity is, so the
-bisection begins there. A verdict that was close, or spoiled, is asked for again while there are
-probes to spare, and so is the upper end of the answer: a machine that was busy with something else
-for a moment looks like a target that is too slow. The majority decides.
+scale. What a target completed under overload shows where its capacity is, so the bisection begins
+there. A verdict that was close, or unproven, is probed again while there are probes to spare, and
+so is the upper end of the answer: a machine that was briefly busy with something else looks like a
+slow target. The majority decides.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _VOTES = 3
 
 
 class ProbeVerdict(enum.Enum):
-    """What a probe says of its rate."""
+    """The verdict of a probe on its rate."""
 
     HELD = "held"
     BROKE = "broke"
@@ -43,13 +43,13 @@ class Ending(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeResult:
-    """What a probe has shown.
+    """The result of a probe, for the search.
 
     Attributes:
-        rate: Of the probe, copies per second.
-        held: What came of it.
-        close: Whether a repetition might well say something else.
-        final: Whether no repetition could undo it: what is lost once is lost.
+        rate: The probed rate, in copies per second.
+        held: The verdict.
+        close: Whether a repetition might well have another verdict.
+        final: Whether no repetition can change the verdict: what is lost once is lost.
         carried: What the target completed per second while it was given more; None if it was not.
     """
 
@@ -62,14 +62,14 @@ class ProbeResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchGoal:
-    """What is searched for.
+    """The goal of a search, and its limits.
 
     Attributes:
         lowest: Where the search begins; nothing below is tried.
         highest: Nothing above is tried.
         precision: Width of the answer's interval, as a share of it.
         probes: The most probes, repetitions included.
-        climb: Each rate of the climb over the one before it.
+        climb: Factor from one rate of the climb to the next.
     """
 
     lowest: float
@@ -80,15 +80,15 @@ class SearchGoal:
 
 
 class Search:
-    """Chooses the rates to probe by what probes have shown.
+    """Chooses the rates to probe by the results of earlier probes.
 
     Args:
-        aim: What is searched for.
-        affordable: Whether the budget has room for a probe at a rate.
+        aim: The goal.
+        affordable: Returns whether the budget has room for a probe at a rate.
 
     Attributes:
-        seen: What probes have shown, in order.
-        ending: Why it is over; None while it is not.
+        seen: Results of the probes, in order.
+        ending: Why the search is over; None while it is not.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class Search:
         return None
 
     def record(self, seen: ProbeResult) -> None:
-        """Take in what a probe has shown."""
+        """Add the result of a probe."""
         self.seen.append(seen)
 
     def end(self, ending: Ending) -> None:
@@ -126,7 +126,7 @@ class Search:
 
     @property
     def bounds(self) -> tuple[float | None, float | None]:
-        """The highest rate that holds, and the lowest that does not."""
+        """The highest rate that holds, and the lowest that does not; None where there is none."""
         verdicts = {rate: majority(self.votes(rate)) for rate in self._rates()}
         high = min(
             (rate for rate, held in verdicts.items() if held is not ProbeVerdict.HELD), default=None
@@ -136,13 +136,13 @@ class Search:
         return low, high
 
     def votes(self, rate: float) -> list[ProbeResult]:
-        """Return what all probes at a rate have shown."""
+        """Return the results of all probes at a rate."""
         return [seen for seen in self.seen if seen.rate == rate]
 
     def _rates(self) -> set[float]:
         return {seen.rate for seen in self.seen}
 
-    # what to ask
+    # what to probe
 
     def _again(self) -> float | None:
         """Return the last rate if its verdict is in doubt and a probe can be spared."""
@@ -188,7 +188,7 @@ class Search:
         return rate if low < rate < high else self._doubtful(high, low) or Ending.PRECISE
 
     def _doubtful(self, *ends: float | None) -> float | None:
-        """Return an end of the answer that rests on one probe which may have been a bad moment."""
+        """Return an end of the answer that rests on one probe that may have met a bad moment."""
         if len(self.seen) >= self._aim.probes:
             return None
         for rate in ends:
@@ -214,7 +214,7 @@ class Search:
         for around in (rounded(hint / math.sqrt(width)), rounded(hint * math.sqrt(width))):
             if low < around < high:
                 return around
-        # the hint was wrong: go away from it in steps that double, but never beyond the middle
+        # the hint was wrong: move away from it in doubling steps, but never beyond the middle
         if low >= hint:
             passed = sum(rate >= hint for rate in self._rates() if rate <= low)
             return min(middle, low * math.pow(width, 2**passed))
@@ -223,9 +223,9 @@ class Search:
 
 
 def majority(votes: Sequence[ProbeResult]) -> ProbeVerdict:
-    """Return what the probes of one rate say together: the majority of those that say anything.
+    """Return the verdict of all probes at one rate: that of the majority of those that have one.
 
-    Of one that held and one that broke, the first counts for more. What is final is not outvoted.
+    A tie counts as held. A final verdict is not outvoted.
     """
     if any(vote.final for vote in votes):
         return ProbeVerdict.BROKE
@@ -238,7 +238,7 @@ def majority(votes: Sequence[ProbeResult]) -> ProbeVerdict:
 
 
 def rounded(rate: float) -> float:
-    """Return a rate with three digits: nobody says 4,187.32."""
+    """Return a rate rounded to three significant digits."""
     return float(f"{rate:.{_DIGITS}g}")
 
 

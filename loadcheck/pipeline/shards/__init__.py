@@ -1,9 +1,9 @@
-"""One load from several processes, on one machine or many, as if it came from one.
+"""One load from several processes, on one machine or many, measured as if it came from one.
 
-How many workers share it, where they run, and what each is told. On an existing Dask cluster only
-actors are used, never submitted functions: those are run again, unasked, when a worker is lost, and
-load that is sent twice is wrong. The actor does nothing but start one child and pass messages on,
-so that a worker's threads, its memory limit and its collector are not the load's.
+How many workers share it, where they run, and what each is sent. On an existing Dask cluster only
+actors are used, never submitted functions: Dask reruns those when a worker is lost, and load that
+is sent twice is wrong. The actor only starts a child process and passes messages on, so that the
+Dask worker's threads, memory limit and garbage collector do not affect the load.
 """
 
 from __future__ import annotations
@@ -63,13 +63,13 @@ _Started = TypeVar("_Started")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workers:
-    """Where workers run, and what is done when one is lost.
+    """Where workers run, and what happens when one is lost.
 
     Attributes:
-        scheduler: Address of a Dask scheduler whose workers they run on; None: they are processes
+        scheduler: Address of a Dask scheduler on whose workers they run; None: they are processes
             that we start.
-        keep_going: Go on with the others when one is lost.
-        environment: Where the scenario's variables are.
+        keep_going: Continue with the others when one is lost.
+        environment: Environment variables that the scenario may read.
     """
 
     scheduler: str | None = None
@@ -82,10 +82,10 @@ class Workers:
         return load.workers is not None or bool(load.prefixes) or self.scheduler is not None
 
     def check(self, scenario: Scenario) -> None:
-        """See that what is asked for can be, as far as that is known before anything starts.
+        """Check that the load can be shared, as far as that is known before anything starts.
 
         Raises:
-            InputError: It cannot.
+            InputError: Options contradict each other, or the number of workers does not fit.
         """
         load = scenario.load
         if self.scheduler is not None and load.prefixes:
@@ -103,7 +103,7 @@ class Workers:
 
 
 _SCHEMES: Final = ("tcp", "tls", "ucx", "ws", "wss")
-"""Of the addresses at which a Dask scheduler listens for other processes."""
+"""URL schemes at which a Dask scheduler listens for other processes."""
 
 
 def _misspelt(address: str) -> str:
@@ -123,7 +123,7 @@ def _misspelt(address: str) -> str:
 
 
 def count(scenario: Scenario) -> int:
-    """Return how many processes of ours share a load."""
+    """Return the number of workers that share a load without a scheduler."""
     load = scenario.load
     if load.workers is None:
         return max(1, len(load.prefixes))
@@ -139,16 +139,16 @@ async def open_workers(
     address: Address,
     signals: AsyncIterator[signal.Signals],
 ) -> AsyncIterator[ShardedEngine]:
-    """Start the workers of a load; they are let go of when the block ends.
+    """Start the workers of a load, and end them when the block ends.
 
     Args:
-        compiled: What to do.
+        compiled: The scenario to run.
         workers: Where they run.
         address: Where requests go.
-        signals: What ends the waiting for them.
+        signals: The first of them ends the wait for workers.
 
     Raises:
-        InputError: One cannot do its part; nothing was sent.
+        InputError: A worker cannot do its part; nothing was sent.
         KeyboardInterrupt: A signal came first; nothing was sent.
     """
     scenario = compiled.scenario
@@ -170,14 +170,14 @@ async def open_workers(
 
 
 def _tell(news: str) -> None:
-    """Show something while there is no screen yet."""
+    """Print a message to stderr, before the live view exists."""
     print(printable(cover(news)), file=sys.stderr)  # noqa: T201
 
 
 async def _unless(
     signals: AsyncIterator[signal.Signals], starting: Coroutine[Any, Any, _Started]
 ) -> _Started:
-    """Wait for what starts.
+    """Return the result of ``starting``.
 
     Raises:
         KeyboardInterrupt: A signal came first.
@@ -201,7 +201,7 @@ async def _next(signals: AsyncIterator[signal.Signals]) -> signal.Signals:
 def _specs(
     compiled: CompiledScenario, engine: Engine, address: Address, number: int, workers: Workers
 ) -> list[Message]:
-    """Return what each worker is told.
+    """Return the message ``spec`` for each worker.
 
     Raises:
         InputError: Secrets would travel where others can read them, or a file cannot be read.
@@ -230,7 +230,7 @@ def _specs(
             seed=compiled.seed,
             consent=compiled.load.transport.consent,
             part=Slice(index=index, of=number, together=together),
-            # where nobody else can read them; else each must have them of its own
+            # sent only where nobody else can read them; else each worker needs its own
             environment=known if engine.private else None,
             marks={name: mark(compiled.run.id, value) for name, value in known.items()},
         )
@@ -247,16 +247,16 @@ _PULL_S: Final = 5.0
 _KILL_S: Final = 5.0
 _SEND_S: Final = 5.0
 _SLOWEST: Final = 1_000_000
-"""Bytes in a second that a network carries: a scenario's files may take longer than a word."""
+"""Bytes per second that any network carries: a long message is given more time by it."""
 _LEAVE_S: Final = 2.0
 _LOOK_S: Final = 0.2
-"""How often we look whether Dask has lost a worker."""
+"""Interval at which we check whether Dask has lost a worker."""
 
 
 class Host:
     """Starts one shard where it runs, and passes messages on: all that a cluster engine needs.
 
-    Messages are bytes here: nothing of them is seen by whoever carries them as an argument.
+    Messages are bytes here, opaque to the cluster that carries them as arguments.
     """
 
     def __init__(self) -> None:
@@ -266,7 +266,7 @@ class Host:
         self._hearing: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Start the shard; once."""
+        """Start the shard; may be called only once."""
         if self._child is not None:
             raise RuntimeError("a shard is started once")
         self._more = asyncio.Event()
@@ -291,7 +291,7 @@ class Host:
             await self._child.send(each)
 
     async def pull(self, wait_s: float) -> bytes:
-        """Return what has come of the shard, after a while if nothing has."""
+        """Return the shard's messages since the last call; wait at most ``wait_s`` for one."""
         assert self._more is not None
         if not self._came:
             self._more.clear()
@@ -307,16 +307,16 @@ class Host:
 
 
 def _other_versions(found: Mapping[str, Any], seats: Sequence[str]) -> Iterator[Problem]:
-    """Yield which of a cluster's processes have another loadcheck or Dask than this one.
+    """Yield a problem for each process of a cluster with another version of loadcheck or Dask.
 
-    The scheduler reads what is submitted, too: it needs the same as its workers.
+    The scheduler unpacks what is submitted, too, so it needs the same versions as its workers.
     """
     ours = {name: found["client"]["packages"].get(name) for name in ("loadcheck", "distributed")}
     theirs = {f"worker {at + 1} on {seat}": found["workers"][seat] for at, seat in enumerate(seats)}
     for who, told in {"the scheduler": found["scheduler"], **theirs}.items():
         for package, expected in ours.items():
             has = told["packages"].get(package)
-            # what is run from a checkout may have no version here; a shard tells its own later
+            # our own version is unknown here in a bare checkout; each shard reports its own later
             if expected is not None and has != expected:
                 found_there = f"runs {package} {has}" if has else f"has no {package}"
                 message = f"{who} {found_there}, this is {package} {expected}"
@@ -324,10 +324,10 @@ def _other_versions(found: Mapping[str, Any], seats: Sequence[str]) -> Iterator[
 
 
 class DaskEngine:
-    """One shard on each of a cluster's workers, in turn where there are more shards.
+    """Runs shards on a Dask cluster, at most one on each of its workers.
 
     Args:
-        address: The scheduler's.
+        address: Address of the scheduler.
     """
 
     name = "dask"
@@ -343,6 +343,9 @@ class DaskEngine:
     async def connect(self, shards: int | None) -> int:
         """Find the cluster's workers; return how many shards there will be.
 
+        Args:
+            shards: How many are wanted; None: one on each worker.
+
         Raises:
             InputError: The cluster cannot be reached, has fewer workers, or another version.
         """
@@ -354,13 +357,13 @@ class DaskEngine:
             remedy = "pip install 'loadcheck[dask]'"
             raise InputError(Problem(key="--scheduler", message=message, remedy=remedy)) from None
         try:
-            # kept before it is connected: one that nobody closes complains when it is collected
+            # assigned before it connects: a client that is never closed complains when collected
             self._client = Client(  # type: ignore[no-untyped-call]
                 self._address, asynchronous=True, timeout=_CONNECT_S
             )
-            # what becomes of the cluster we tell ourselves, and no trace is wanted
+            # we report the state of the cluster ourselves, without Dask's tracebacks
             logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
-            # what is no scheduler may say nothing for ever, and Dask waits for it as long
+            # something that is not a scheduler may never answer, and Dask would wait for ever
             async with asyncio.timeout(_CONNECT_S + _PULL_S):
                 with warnings.catch_warnings(action="ignore", category=VersionMismatchWarning):
                     await self._client
@@ -407,13 +410,17 @@ class DaskEngine:
         return Problem(key="--scheduler", message=message, remedy=remedy)
 
     async def launch(self, index: int) -> Remote:
-        """Start a shard on the worker of that number."""
+        """Start a shard on the cluster's worker with this index.
+
+        Raises:
+            InputError: It cannot be started.
+        """
         seat = self._seats[index]
         try:
             placed = self._client.submit(
                 Host, actor=True, pure=False, workers=[seat], allow_other_workers=False
             )
-            # a worker that went away a moment ago is waited for by Dask, for ever
+            # Dask waits for ever for a worker that has just gone away
             async with asyncio.timeout(READY_S):
                 actor = await placed
                 await _unless_lost(actor.start(), placed)
@@ -424,7 +431,7 @@ class DaskEngine:
         return _Seat(actor, seat, placed)
 
     async def close(self) -> None:
-        """Leave the cluster as it was."""
+        """Disconnect from the cluster."""
         if self._client is not None:
             with contextlib.suppress(Exception):
                 async with asyncio.timeout(_LEAVE_S):
@@ -433,13 +440,13 @@ class DaskEngine:
 
 
 async def _unless_lost(call: Awaitable[_Started], placed: Any) -> _Started:
-    """Return what an actor answers.
+    """Return the result of a call to an actor.
 
-    A call alone waits for ever when Dask hears of its worker's end before the call does.
+    The call alone would wait for ever if Dask learned of the worker's end before the call did.
 
     Args:
-        call: Of the actor.
-        placed: Dask's future of the actor: finished for as long as its worker is there.
+        call: The call to the actor.
+        placed: Dask's future of the actor, whose status is "finished" while its worker is there.
 
     Raises:
         ConnectionError: Dask has lost the worker.
@@ -455,18 +462,18 @@ async def _unless_lost(call: Awaitable[_Started], placed: Any) -> _Started:
 
 
 def _why(error: Exception) -> str:
-    """Return what an error of Dask's says, in one line."""
+    """Return the reason for an error from Dask, in one line."""
     if isinstance(error, TimeoutError):
         return f"nothing came of it within {READY_S:g} s"
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 class _Seat:
-    """A shard behind an actor.
+    """A shard that is reached through an actor.
 
     Args:
-        actor: Its host.
-        where: The worker on which it is.
+        actor: The actor, a :class:`Host`.
+        where: Address of its Dask worker.
         placed: Dask's future of the actor.
     """
 
@@ -482,9 +489,9 @@ class _Seat:
         self._unsent = bytearray()
 
     async def send(self, message: Message) -> None:
-        """Send a message; to one that is gone it is lost.
+        """Send a message; it is lost if the shard is gone.
 
-        While nothing gets through it is kept, and goes with the next: all may be told twice.
+        A message that does not get through is kept and sent with the next, and may arrive twice.
         """
         self._unsent += frame(message)
         async with self._sending:
@@ -496,7 +503,7 @@ class _Seat:
                     del self._unsent[: len(sent)]
 
     async def receive(self) -> tuple[int, dict[str, Any] | Gone]:
-        """Return what comes next, and when it came."""
+        """Return when the next message came, and the message; ``Gone`` if there is no more."""
         while not self._came:
             try:
                 data = await _unless_lost(self._actor.pull(_PULL_S), self._placed)
@@ -510,7 +517,7 @@ class _Seat:
         return time.monotonic_ns(), message
 
     async def kill(self) -> bool:
-        """End it; return whether its process has certainly ended."""
+        """Kill the shard; return whether its process has certainly ended."""
         try:
             async with asyncio.timeout(_KILL_S):
                 return bool(await self._actor.close())
@@ -518,5 +525,5 @@ class _Seat:
             return False
 
     async def end(self) -> None:
-        """Let go of it."""
+        """Kill the shard: no more messages will follow."""
         await self.kill()

@@ -1,8 +1,8 @@
-"""One load by several shards: they begin together, are added up, and are missed when they go.
+"""One load by several shards: start them together, add up their results, notice lost ones.
 
-A shard begins when it was told at which instant of its own clock, and is told once. Its copies are
-never sent again by another: of one that is lost everything that fell due while it may have lived is
-indeterminate, which the ledger can say and a rerun could not.
+Each shard begins at an agreed instant of its own clock. Copies of a lost shard are never sent again
+by another: those that fell due while it may have been alive are indeterminate, which the ledger can
+record and a rerun could not.
 """
 
 from __future__ import annotations
@@ -46,26 +46,27 @@ from loadcheck.verify.visibility import AckCurve
 from loadcheck.workflow.runtime.plan import Plan
 
 SILENT_S: Final = 3.0
-"""A shard that has told nothing for so long is called silent; the run goes on."""
+"""A shard that has sent nothing for this long is reported as silent; the run goes on."""
 _GRACE_S: Final = 2.0
 _BEAT_S: Final = 1.0
 _TRIES: Final = 3
 _ALIGNED_NS: Final = 100_000_000
-"""Clocks that are known no better than this are told of."""
+"""A clock error above this is noted in the results."""
 _S: Final = 1_000_000_000
 
 
 class ShardedEngine:
-    """A load that several shards send: it is used as the one of a single process is.
+    """A load that several shards send, used like the engine of a single process.
 
     Attributes:
-        record: What all have measured; empty before.
-        monitor: What all tell of themselves.
-        acks: How acknowledgements came, by the shards' own looks; None before the load has ended.
+        record: The shards' records as one; empty before the load.
+        monitor: The shards' monitors added up; empty before the load has ended.
+        acks: Acknowledgements over time, as the shards sampled them; None before the load has
+            ended.
         begin_ns: Monotonic instant at which the load began; 0 before.
-        lost: The shards that were lost.
-        notes: What is to be said of the load.
-        announce: Called with what is to be shown at once.
+        lost: The shards that were lost, or ended early.
+        notes: Notes on the load, for the results.
+        announce: Called with each message that is to be shown at once.
     """
 
     def __init__(
@@ -92,15 +93,15 @@ class ShardedEngine:
     async def open(
         self, specs: Sequence[Message], fingerprint: str, tell: Callable[[str], None]
     ) -> None:
-        """Start the shards and see that all are of one mind.
+        """Start the shards, and check that all have made the same plan.
 
         Args:
-            specs: What each is told.
-            fingerprint: What the plan is to come to.
-            tell: Shows for whom the wait is long.
+            specs: The message ``spec`` for each.
+            fingerprint: The fingerprint that each must find.
+            tell: Called with a message about each shard that is slow to start.
 
         Raises:
-            InputError: One does not start, cannot do its part, or is of another version.
+            InputError: A shard does not start, cannot do its part, or runs another version.
         """
         together = self._spec.load.copies_per_request
         parts = [Slice(index=each, of=len(specs), together=together) for each in range(len(specs))]
@@ -114,12 +115,12 @@ class ShardedEngine:
         self._start(self._hear(shard))
 
     async def warm(self) -> None:
-        """Let every shard open the connections that the load is to find open."""
+        """Have every shard open its connections before the load begins."""
         await self._crew.send(lambda _: {"is": "warm"}, within_s=READY_S)
         await self._crew.until(lambda: all(s.warmed or s.gone for s in self._crew), READY_S)
 
     async def share(self, outputs: Mapping[str, Any]) -> None:
-        """Hand on what the set-up gave, before the load and whenever it has been renewed."""
+        """Send the set-up's outputs to the shards, before the load and after each renewal."""
         for shard in self._crew:
             if not shard.over:
                 said = {"is": "outputs", "outputs": Secret(outputs)}
@@ -129,10 +130,10 @@ class ShardedEngine:
     # the load
 
     async def run(self, listener: Listener) -> None:
-        """Send the load; return when every copy has ended, or nobody will tell of it.
+        """Send the load; return when every shard has finished or is lost.
 
         Args:
-            listener: Who is told, of the seconds that all have told of.
+            listener: Called when the load begins, and for each second that all have reported.
         """
         try:
             if not self._stopping and await self._agree():
@@ -149,7 +150,7 @@ class ShardedEngine:
                 await self._finish()
 
     async def _agree(self) -> bool:
-        """Agree with all shards on the instant at which the load begins; return whether they do."""
+        """Agree with all shards on the instant at which the load begins; return whether it does."""
         await measure(self._crew)
         unarmed: list[Member] = []
         for _ in range(_TRIES):
@@ -164,7 +165,7 @@ class ShardedEngine:
                 self._begin(begin_ns)
                 return True
             if not await disarm(self._crew):
-                # one has begun, or may have: then the load has
+                # a shard has begun, or may have: so the load has begun
                 self._begin(begin_ns)
                 unarmed = [shard for shard in self._crew if not shard.armed]
                 break
@@ -188,11 +189,11 @@ class ShardedEngine:
             )
 
     async def _beat(self) -> None:
-        """Let the shards know that we are there, and look after those who say nothing."""
+        """Renew the shards' leases, and deal with those that have fallen silent."""
         before_ns = time.monotonic_ns()
         while True:
             now_ns = time.monotonic_ns()
-            # when it was us who stood still, what they said meanwhile is still to be read
+            # if this process stood still, messages that came meanwhile are still unread
             deaf = now_ns - before_ns > 2 * _BEAT_S * _S
             for shard in self._crew:
                 if shard.over:
@@ -204,7 +205,7 @@ class ShardedEngine:
                 if not deaf:
                     self._look_after(shard, now_ns)
             if any(shard.silent and not shard.over for shard in self._crew):
-                # rows wait for who is silent; what the others tell is shown and saved all the same
+                # rows wait for the silent shard; the others' reports are still shown and saved
                 self.record.show()
                 self._second(len(self.record.timeline) - 1)
             before_ns = now_ns
@@ -216,7 +217,7 @@ class ShardedEngine:
             why = f"nothing was heard of it for {silent_s:.0f} s"
             shard.gone = Gone(why=why, certain=False)
             self._lose(shard)
-            # should it come back, it is not to go on
+            # it must not go on if it comes back
             self._start(shard.remote.kill())
         elif silent_s > SILENT_S and not shard.silent:
             shard.silent = True
@@ -225,7 +226,7 @@ class ShardedEngine:
             self.announce(f"{shard.name} is silent: nothing was heard of it for {silent_s:.0f} s")
 
     def stop(self) -> None:
-        """Start no further copies; those under way are followed to their end."""
+        """Start no further copies; those in flight are followed to their end."""
         if self._stopping:
             return
         self._stopping = True
@@ -235,14 +236,14 @@ class ShardedEngine:
         self._crew.change()
 
     def close(self) -> None:
-        """Note that the load is over, where a fault ended it."""
+        """Conclude the record of a load that an error has ended."""
         if self.begin_ns and not self.record.load_ns:
             self._conclude()
 
-    # what shards say
+    # messages from shards
 
     async def _hear(self, shard: Member) -> None:
-        """Take what a shard says until it is gone; what breaks here ends the load."""
+        """Process a shard's messages until it is gone; an exception here ends the load."""
         try:
             while not await self._heard(shard):
                 self._crew.change()
@@ -251,7 +252,7 @@ class ShardedEngine:
         self._crew.change()
 
     async def _heard(self, shard: Member) -> bool:
-        """Take a message; return whether it was the last."""
+        """Process the next message of a shard; return whether it was the last."""
         arrived_ns, said = await shard.remote.receive()
         if isinstance(said, Gone):
             shard.gone = shard.gone or said
@@ -306,14 +307,14 @@ class ShardedEngine:
                     self.lost.append(shard.ended_early())
 
     def _join(self) -> None:
-        """Take over what is complete: seconds that all have told that will."""
+        """Add the seconds to the timeline that all remaining shards have reported."""
         lost = [shard.record for shard in self._crew if shard.lost is not None]
         while self.record.join_second(lost):
             self.record.show()
             self._second(len(self.record.timeline) - 1)
 
     def _lose(self, shard: Member, at_ns: int | None = None) -> None:
-        """Take a shard for lost, and find out what it may have done."""
+        """Record a shard that is gone as lost, with the copies that it may have sent."""
         self._crew.change()
         if shard.over or shard.gone is None or (self._stopping and not self.begin_ns):
             return
@@ -329,7 +330,7 @@ class ShardedEngine:
     # the end
 
     async def _finish(self) -> None:
-        """Let the shards end, and add up what they have told."""
+        """Kill the shards that have not finished, and add up all records."""
         for shard in self._crew:
             if self.begin_ns and not shard.over:
                 certain = await shard.remote.kill()
@@ -337,7 +338,7 @@ class ShardedEngine:
                 shard.gone = Gone(why=shard.gone.why, certain=certain)
                 self._keep_going = True
                 self._lose(shard, time.monotonic_ns())
-        # whoever has not begun need not go on, and is not missed
+        # a shard that has not begun need not go on, and does not count as lost
         self._stopping = True
         if self.begin_ns and not self.record.load_ns:
             self._conclude()
@@ -362,7 +363,7 @@ class ShardedEngine:
         self.notes += [note for note in (paused, late, crowded) if note]
 
     def summary(self) -> dict[str, Any]:
-        """Return what the results file says of the shards."""
+        """Return the results file's section on the workers."""
         return {
             "engine": self._engine.name,
             "lease_s": LEASE_S,
@@ -370,7 +371,7 @@ class ShardedEngine:
         }
 
     async def shut(self) -> None:
-        """Let go of all shards."""
+        """End all shards, and close the engine."""
         async with asyncio.TaskGroup() as ending:
             for shard in self._crew:
                 ending.create_task(shard.remote.end())

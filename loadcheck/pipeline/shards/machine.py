@@ -1,7 +1,7 @@
-"""What this machine, or the container around us, has left for workers.
+"""The memory and processors that this machine, or our container, has left for workers.
 
 A container's limits are those of its control groups, which may bound memory and processor time at
-any level, by version 2 or 1 of their interface. What a machine has beside them is nobody's there.
+any level, by version 2 or 1 of their interface. What the machine has beyond them cannot be used.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ ROOT: Final = Path("/")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """What new processes can have.
+    """Memory that is left for new processes.
 
     Attributes:
-        free_bytes: How much.
-        limit_bytes: The limit of the container that leaves no more; None: it is the machine's own.
+        free_bytes: Memory left.
+        limit_bytes: The container's limit that bounds it; None: the machine's own memory does.
     """
 
     free_bytes: int
@@ -31,10 +31,10 @@ class Memory:
 
 
 def available_memory(root: Path = ROOT) -> Memory | None:
-    """Return how much memory new processes can have; None where nothing says so.
+    """Return the memory left for new processes; None if it cannot be found out.
 
     Args:
-        root: Where the system's files are.
+        root: Root of the file system.
     """
     found = [*_left_in_groups(root)]
     with suppress(OSError, ValueError):
@@ -46,10 +46,10 @@ def available_memory(root: Path = ROOT) -> Memory | None:
 
 
 def cores(root: Path = ROOT) -> int:
-    """Return how many cores this process may use; two threads of one core are one.
+    """Return how many cores this process may use; two threads of one core count once.
 
     Args:
-        root: Where the system's files are.
+        root: Root of the file system.
     """
     try:
         usable = os.sched_getaffinity(0)
@@ -62,7 +62,7 @@ def cores(root: Path = ROOT) -> int:
             path = root / f"sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"
             siblings = path.read_text(encoding="ascii").strip()
         found.add(siblings)
-    # a process that has less than a whole processor is stopped for a part of each period
+    # rounded down: with less than a whole processor a process is stopped for part of each period
     quota = min(_quotas(root), default=math.inf)
     return max(1, min(len(found), int(min(quota, len(found)))))
 
@@ -72,13 +72,13 @@ _V2_MEMORY: Final = ("memory.max", "memory.current", "inactive_file")
 
 
 def _left_in_groups(root: Path) -> Iterator[Memory]:
-    """Yield what each control group that bounds our memory leaves of it."""
+    """Yield the memory left by each control group that limits ours."""
     for group in _groups("memory", root):
         for limit_file, used_file, cached in (_V2_MEMORY, _V1_MEMORY):
             with suppress(OSError, ValueError):
                 limit = int((group / limit_file).read_text(encoding="ascii"))
                 used = int((group / used_file).read_text(encoding="ascii"))
-                # pages of files that nobody uses now count as used, and are given up when needed
+                # inactive pages of the file cache count as used, but are freed when needed
                 used -= _cached(group / "memory.stat", cached)
                 yield Memory(free_bytes=max(0, limit - used), limit_bytes=limit)
 
@@ -92,7 +92,7 @@ def _cached(path: Path, name: str) -> int:
 
 
 def _quotas(root: Path) -> Iterator[float]:
-    """Yield how many processors' time each control group gives us, where it bounds that."""
+    """Yield the CPU quota of each control group that has one, in processors."""
     for group in _groups("cpu", root):
         with suppress(OSError, ValueError):
             quota, period = (group / "cpu.max").read_text(encoding="ascii").split()
@@ -105,7 +105,7 @@ def _quotas(root: Path) -> Iterator[float]:
 
 
 def _groups(controller: str, root: Path) -> Iterator[Path]:
-    """Yield the folders of our control group of a controller, and of all those around it."""
+    """Yield the folders of our control group for a controller, and of its parents."""
     with suppress(OSError, ValueError):
         memberships = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
         own: dict[str, str] = {}
@@ -117,7 +117,7 @@ def _groups(controller: str, root: Path) -> Iterator[Path]:
             fields, _, system = line.partition(" - ")
             _, _, _, shown, at, *_ = fields.split()
             kind, _, options = system.split(" ", 2)
-            # the one tree of version 2 has them all, of version 1 each has one of its own
+            # version 2 has one tree for all controllers, version 1 has one for each
             name = {"cgroup2": "", "cgroup": controller}.get(kind)
             if name not in own or (name and name not in options.split(",")):
                 continue

@@ -1,7 +1,7 @@
-"""A shard as the coordinator knows it, its clock, and what is to be said of several together.
+"""Shards as the coordinator sees them: their state, their clocks, their common start.
 
-How another machine's monotonic clock reads is known only so well. Here, too, is how shards come
-up, are found to be of one mind, and begin at one instant.
+The reading of another machine's monotonic clock is known only within an error. Before a load, all
+shards must have made the same plan, and agree on the instant at which they begin.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from loadcheck.verify.judge import LostShard
 class Offset:
     """The difference between a shard's monotonic clock and ours.
 
-    Each round trip bounds it: the other clock was read after we sent and before we heard. The
-    shortest one bounds it best, whatever the ways there and back took each. Clocks drift, so each
-    bound widens with its age.
+    Each round trip bounds it: the other clock was read after we sent and before we received. The
+    shortest one bounds it best, however its time divides between the two directions. Clocks drift,
+    so each bound widens with its age.
 
     Attributes:
         measured: Whether there was a round trip.
@@ -40,7 +40,7 @@ class Offset:
     """
 
     _DRIFT_PPM = 100
-    """More than any quartz is off."""
+    """More than any quartz clock drifts."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -53,7 +53,7 @@ class Offset:
         return self._best is not None
 
     def add(self, sent_ns: int, theirs_ns: int, heard_ns: int) -> None:
-        """Take a round trip: when it began, what the shard read, and when it ended."""
+        """Add a round trip: when it began, what the shard's clock read, and when it ended."""
         self.count += 1
         half = (heard_ns - sent_ns + 1) // 2
         found = (heard_ns, theirs_ns - (sent_ns + heard_ns) // 2, half)
@@ -66,25 +66,25 @@ class Offset:
         self._first = self._best
 
     def error_ns(self, now_ns: int) -> int:
-        """Return how far the offset may be off, at the most."""
+        """Return the largest possible error of the offset."""
         assert self._best is not None
         when, _, half = self._best
         return half + abs(now_ns - when) * self._DRIFT_PPM // 1_000_000
 
     def strayed_ns(self, now_ns: int) -> int:
-        """Return how far an instant that was agreed on when it settled may be off by now."""
+        """Return the largest possible error, by now, of an instant agreed on at ``settle()``."""
         assert self._best is not None
         assert self._first is not None
         return self._first[2] + abs(self._best[1] - self._first[1]) + self.error_ns(now_ns)
 
     def theirs(self, ours_ns: int) -> int:
-        """Return what their clock reads when ours reads so."""
+        """Return the reading of the shard's clock at an instant of ours."""
         assert self._best is not None
         return ours_ns + self._best[1]
 
     @property
     def drift_ppm(self) -> float:
-        """How fast their clock runs away from ours, where that is more than the error."""
+        """How fast the shard's clock drifts from ours; 0 while that is within the error."""
         assert self._best is not None
         assert self._first is not None
         passed = self._best[0] - self._first[0]
@@ -95,17 +95,17 @@ class Offset:
 
 
 LEASE_S: Final = 10.0
-"""A shard that has heard nothing for so long starts no further copy."""
+"""A shard that has heard nothing for this long starts no further copy."""
 _LATE_S: Final = 1.0
-"""After its lease a shard's last copy is on its way by then."""
+"""How long after its lease a shard may still send its last copy."""
 _S: Final = 1_000_000_000
 _LATE_MS: Final = 10.0
-"""A 99th percentile of the lateness from which on a worker is named, if not all are late."""
+"""A worker is named if its 99th percentile of lateness is above this, unless all are late."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Member:
-    """A shard as the coordinator knows it."""
+    """A shard as the coordinator sees it."""
 
     record: ShardRecord
     remote: Remote
@@ -127,22 +127,22 @@ class Member:
 
     @property
     def name(self) -> str:
-        """How people call it."""
+        """Its name in messages: the worker's number, and the host if known."""
         host = self.hello.get("host")
         return f"worker {self.record.part.index + 1}" + (f" ({host})" if host else "")
 
     @property
     def over(self) -> bool:
-        """Whether nothing more will come of it."""
+        """Whether it has finished or is lost."""
         return self.record.complete or self.lost is not None
 
     def lose(self, spec: LoadSpec, begin_ns: int, at_ns: int | None) -> None:
-        """Take it for lost: what of its part fell due while it may have lived, nobody knows.
+        """Mark it as lost; copies that it may have sent without reporting them are indeterminate.
 
         Args:
             spec: The whole load.
-            begin_ns: When that began; 0: it has not.
-            at_ns: When it was found to be gone; None: only that it is silent.
+            begin_ns: When that began; 0 if it has not.
+            at_ns: When the shard was found to be gone; None if it was only silent.
         """
         assert self.gone is not None
         index, why = self.record.part.index, self.gone.why
@@ -157,7 +157,7 @@ class Member:
         since_ns = max(0, end_ns - begin_ns)
         heard_ns = max(0, min(end_ns, max(self.heard_ns, at_ns or 0)) - begin_ns)
         if spec.pacer is not None:
-            # nothing falls due later
+            # no copy falls due later
             heard_ns = min(heard_ns, int(spec.pacer.duration_s * _S))
         due = self.record.started_by(since_ns, spec.load, spec.pacer)
         self.record.lost = Loss(heard_ns=heard_ns, ended_ns=since_ns, due=due)
@@ -171,14 +171,14 @@ class Member:
         )
 
     def ended_early(self) -> LostShard:
-        """Return what is said of one that has ended its part because it heard nothing."""
+        """Return the entry of a shard that ended its part because its lease ran out."""
         why = f"it heard nothing of the run for {LEASE_S:g} s, and ended its part"
         at_s = self.record.held("load_ns") / _S
         index = self.record.part.index
         return LostShard(index=index, name=self.name, why=why, heard_s=at_s, at_s=at_s)
 
     def to_json(self) -> dict[str, Any]:
-        """Return what the results file says of it."""
+        """Return its entry in the results file."""
         hello, record, known = self.hello, self.record, self.offset.measured
         now_ns = time.monotonic_ns()
         monitor = record.measures()[0]
@@ -201,10 +201,10 @@ class Member:
 
 
 class Crew:
-    """All shards of a load, and the wait for what they say.
+    """All shards of a load, and the wait for their messages.
 
     Attributes:
-        error: What broke when one of them was heard: nothing is waited for any more.
+        error: What was raised while a message was processed; it ends every wait.
     """
 
     def __init__(self) -> None:
@@ -221,11 +221,16 @@ class Crew:
         self._members.append(member)
 
     def change(self) -> None:
-        """Let those who wait look again."""
+        """Have every wait check its condition again."""
         self._changed.set()
 
     async def until(self, met: Callable[[], bool], seconds: float | None) -> bool:
-        """Wait until something holds that may change with each message; return whether it does."""
+        """Wait until a condition that messages may change is met; return whether it is.
+
+        Args:
+            met: The condition.
+            seconds: How long to wait at most; None: without end.
+        """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while not met() and self.error is None:
@@ -234,9 +239,9 @@ class Crew:
         return met()
 
     async def send(self, message: Callable[[Member], Message], *, within_s: float) -> None:
-        """Send each a message, all at once: nobody waits for one whose line is slow.
+        """Send a message to each shard, all at once: a slow connection delays no other shard.
 
-        What is not on its way after so long is on its way later.
+        What has not been sent within ``within_s`` goes on being sent in the background.
         """
         sending = {asyncio.ensure_future(m.remote.send(message(m))) for m in self._members}
         for task in sending:
@@ -247,7 +252,7 @@ class Crew:
 
 
 def version_problems(members: Iterable[Member]) -> Iterator[Problem]:
-    """Yield what makes shards unfit to work together."""
+    """Yield a problem for each shard that runs another version or protocol."""
     for member in members:
         theirs = member.hello.get("version")
         if member.hello.get("protocol") != PROTOCOL or theirs != __version__:
@@ -256,7 +261,7 @@ def version_problems(members: Iterable[Member]) -> Iterator[Problem]:
 
 
 def odd(members: Sequence[Member]) -> Iterator[str]:
-    """Say how shards differ that work together all the same."""
+    """Yield how shards differ where that does not keep them from working together."""
     pythons = {str(member.hello.get("python")) for member in members}
     if len(pythons) > 1:
         yield f"workers run different versions of Python: {', '.join(sorted(pythons))}"
@@ -266,11 +271,11 @@ def odd(members: Sequence[Member]) -> Iterator[str]:
 
 
 def ready_problems(members: Iterable[Member], fingerprint: str) -> Iterator[Problem]:
-    """Yield why shards cannot send what they are to.
+    """Yield why shards cannot send their parts.
 
     Args:
-        members: All of them, each ready or not.
-        fingerprint: What the plan is to come to.
+        members: All shards, each ready or not.
+        fingerprint: The fingerprint that each must have found.
     """
     hosts: dict[str, list[Member]] = defaultdict(list)
     for member in members:
@@ -289,7 +294,7 @@ def ready_problems(members: Iterable[Member], fingerprint: str) -> Iterator[Prob
 
 
 def host_problems(members: Sequence[Member]) -> Iterator[Problem]:
-    """Yield what shards of one machine ask of it together that it has not."""
+    """Yield which limits of a machine its shards exceed together."""
     needed = sum(int((member.ready or {}).get("connections", 0)) for member in members)
     for name, what, remedy in (
         ("ports", "ephemeral ports", "widen net.ipv4.ip_local_port_range"),
@@ -307,10 +312,10 @@ def host_problems(members: Sequence[Member]) -> Iterator[Problem]:
 
 
 def late_workers(p99_ms: Mapping[str, float | None]) -> str:
-    """Say which workers sent late where others did not; "" if none or all did.
+    """Return a note on workers that sent late while others did not; "" if none or all did.
 
     Args:
-        p99_ms: Worker → the 99th percentile of the lateness of what it sent.
+        p99_ms: Worker → 99th percentile of its lateness.
     """
     worst = [f"{name}: {ms:.1f} ms" for name, ms in p99_ms.items() if ms and ms > _LATE_MS]
     if not 0 < len(worst) < len(p99_ms):
@@ -322,10 +327,10 @@ def late_workers(p99_ms: Mapping[str, float | None]) -> str:
 
 
 def paused_workers(skipped: Mapping[str, int]) -> str:
-    """Say which workers stood still where others did not; "" if none or all did.
+    """Return a note on workers that stood still while others did not; "" if none or all did.
 
     Args:
-        skipped: Worker → copies that fell due while it stood still, and were not sent.
+        skipped: Worker → copies that were skipped because it stood still.
     """
     paused = [f"{name}: {many(number, 'copies')}" for name, number in skipped.items() if number]
     if not 0 < len(paused) < len(skipped):
@@ -337,7 +342,7 @@ def paused_workers(skipped: Mapping[str, int]) -> str:
 
 
 def crowded_workers(records: Sequence[ShardRecord], load: OpenLoad | ClosedLoad) -> str:
-    """Say that workers skipped copies while others had room for them; "" if none did."""
+    """Return a note on copies skipped by some workers while others had room; "" if none were."""
     if not isinstance(load, OpenLoad):
         return ""
     skipped, room = 0, False
@@ -359,14 +364,14 @@ def crowded_workers(records: Sequence[ShardRecord], load: OpenLoad | ClosedLoad)
 
 
 READY_S: Final = 60.0
-"""For all shards to be ready, on a busy machine."""
+"""Time limit for all shards to be ready, with room for a busy machine."""
 _PINGS: Final = 20
 _MEASURE_S: Final = 5.0
-"""After so long the round trips that there were must do: a slow line is no reason to wait more."""
+"""After this long the round trips so far must do: a slow connection does not extend the wait."""
 _AHEAD_NS: Final = 1_000_000_000
 _ROUND_TRIPS: Final = 10
 _SLOW_S: Final = 5.0
-"""A wait for a worker, or for a slow line, that is told."""
+"""A wait for a worker, or for a slow connection, is reported after this long."""
 _ASKS_NOTHING: Final = (
     "that the command asks for nothing (for ssh: a key, a known host, -o BatchMode=yes)"
 )
@@ -377,11 +382,11 @@ async def launch(engine: Engine, parts: Sequence[Slice], welcome: Callable[[Memb
 
     Args:
         engine: Where they run.
-        parts: What each is to send.
-        welcome: Takes in each that has started: it is heard, and let go of in the end.
+        parts: The parts.
+        welcome: Called with each shard that has started; it will receive messages and end it.
 
     Raises:
-        InputError: Some do not start; the others are welcome all the same.
+        InputError: Some do not start; ``welcome`` was still called with the others.
     """
     async with asyncio.TaskGroup() as launching:
         launched = [launching.create_task(_caught(engine.launch(part.index))) for part in parts]
@@ -403,18 +408,18 @@ async def _caught(launching: Coroutine[Any, Any, Remote]) -> Remote | InputError
 
 
 Announce = Callable[[str], None]
-"""Shows people something at once."""
+"""Shows a message to the user at once."""
 
 
 async def greet(crew: Crew, announce: Announce) -> list[str]:
-    """Wait until all have said who they are; return how they differ that may work together.
+    """Wait for the ``hello`` of all shards; return notes on differences that do no harm.
 
     Args:
-        crew: All of them.
-        announce: Is told for whom the wait is long.
+        crew: All shards.
+        announce: Called with a message about each shard that is slow.
 
     Raises:
-        InputError: One has not, or is of another version.
+        InputError: A shard did not come up, or runs another version.
     """
     await _await_all(crew, lambda shard: bool(shard.hello), "did not come up", announce)
     _refuse(version_problems(crew))
@@ -424,16 +429,16 @@ async def greet(crew: Crew, announce: Announce) -> list[str]:
 async def prepare(
     crew: Crew, specs: Sequence[Message], fingerprint: str, announce: Announce
 ) -> None:
-    """Tell all what to send, and see that they have made of it what we have.
+    """Send each shard its ``spec``, and check that all have made the same plan.
 
     Args:
-        crew: All of them.
-        specs: What each is told.
-        fingerprint: What the plan is to come to.
-        announce: Is told for whom the wait is long.
+        crew: All shards.
+        specs: The message ``spec`` for each.
+        fingerprint: The fingerprint that each must find.
+        announce: Called with a message about each shard that is slow.
 
     Raises:
-        InputError: One cannot do its part.
+        InputError: A shard cannot do its part.
     """
     await crew.send(lambda shard: specs[shard.record.part.index], within_s=READY_S)
     await _await_all(
@@ -448,10 +453,10 @@ async def prepare(
 async def _await_all(
     crew: Crew, met: Callable[[Member], bool], what: str, announce: Announce
 ) -> None:
-    """Wait until all shards have come to something.
+    """Wait until a condition is met by all shards.
 
     Raises:
-        InputError: One has gone, or has not come to it in time.
+        InputError: A shard is gone, or did not meet it in time.
     """
 
     def done() -> bool:
@@ -468,7 +473,7 @@ async def _await_all(
 
 
 def _not_there(shard: Member, what: str) -> Problem:
-    """Return what is said of a shard that has gone, or has not come to something in time."""
+    """Return the problem of a shard that is gone or too slow."""
     place, behind = f"{shard.name} on {shard.remote.where}", shard.remote.where != HERE
     if shard.gone is not None:
         message = f"{place} {what}: {shard.gone.why}"
@@ -512,7 +517,7 @@ async def _measure(crew: Crew, shard: Member) -> None:
 
 
 def slow_line(crew: Crew) -> str:
-    """Say for whose line the load waits before it begins; "" if it does not wait long."""
+    """Return a note on the slow connection for which the load waits; "" if the wait is short."""
     now_ns = time.monotonic_ns()
     error_ns, name = max((shard.offset.error_ns(now_ns), shard.name) for shard in crew)
     wait_s = _ahead_ns(error_ns) / _S
@@ -525,12 +530,12 @@ def slow_line(crew: Crew) -> str:
 
 
 def _ahead_ns(error_ns: int) -> int:
-    """Return how long before the load all are told when it begins, if clocks are known so well."""
+    """Return how long before the load shards are sent its beginning, given the clocks' error."""
     return max(_AHEAD_NS, 2 * _ROUND_TRIPS * error_ns)
 
 
 async def arm(crew: Crew) -> int:
-    """Tell all shards when the load is to begin, and wait for them to be armed; return when."""
+    """Send all shards the instant at which the load begins, let them arm; return the instant."""
     now_ns = time.monotonic_ns()
     error_ns = max(shard.offset.error_ns(now_ns) for shard in crew)
     begin_ns = now_ns + _ahead_ns(error_ns)
@@ -538,7 +543,7 @@ async def arm(crew: Crew) -> int:
     for shard in crew:
         shard.armed = shard.late = shard.cancelled = False
         shard.begin_ns = shard.offset.theirs(begin_ns)
-    # those who are armed must hear in time that the others are not
+    # armed shards must learn in time if others are not armed
     until_ns = begin_ns - max(_AHEAD_NS // 4, 4 * error_ns)
     await crew.send(
         lambda shard: {
@@ -555,7 +560,7 @@ async def arm(crew: Crew) -> int:
 
 
 async def disarm(crew: Crew) -> bool:
-    """Take back what was agreed; return whether all have heard of it before they began."""
+    """Cancel the agreed beginning; return whether all have confirmed that, or are gone."""
     for shard in crew:
         shard.cancelled = not shard.armed and shard.late
     await crew.send(lambda _: {"is": "cancel"}, within_s=LEASE_S)

@@ -1,4 +1,4 @@
-"""What several shards have recorded, as one record."""
+"""The records of several shards, merged into one."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from loadcheck.workflow.exchange import Exchange
 _HELD: Final = {name: place for place, name in enumerate(("outcomes", *Record._HELD))}  # noqa: SLF001
 _TIMELINE: Final = {name: place for place, name in enumerate(Timeline().to_json())}
 _MOST_RATE: Final = 500_000
-"""Requests a second that no process starts."""
+"""Requests per second, more than any process can start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loss:
-    """What is known of a shard's end, in nanoseconds since the load began.
+    """What is known of a lost shard's end; times are nanoseconds since the load began.
 
     Attributes:
-        heard_ns: When it was there for certain, within the load.
-        ended_ns: When it was certainly gone.
-        due: How many of its copies had fallen due by then.
+        heard_ns: When it was last known to be alive, within the load.
+        ended_ns: The latest at which it may have sent a copy.
+        due: How many of its copies may have fallen due by ``ended_ns``.
     """
 
     heard_ns: int
@@ -44,14 +44,14 @@ class Loss:
 
 
 class ShardRecord:
-    """What one shard has told so far.
+    """What one shard has reported so far.
 
     Attributes:
-        part: Which part of the load it is.
-        rows: Seconds of its timeline that it has told.
-        complete: Whether this is all that it recorded.
-        unsent: Why requests could not be made, counted.
-        lost: What is known of its end; None: it was not lost.
+        part: Its part of the load.
+        rows: Seconds of its timeline that it has reported.
+        complete: Whether its last report has come.
+        unsent: Reason why requests could not be made → how many.
+        lost: What is known of its end; None if it was not lost.
     """
 
     def __init__(self, part: Slice) -> None:
@@ -64,10 +64,10 @@ class ShardRecord:
         self._numbered: list[Any] = []
 
     def take(self, message: dict[str, Any]) -> None:
-        """Take what has changed since the last message.
+        """Apply the changes since the last message.
 
         Raises:
-            BrokenChangeError: A message is missing, or it comes to something else.
+            BrokenChangeError: A message is malformed or missing, or the final digest differs.
         """
         try:
             sequence, by, rows = message["sequence"], message["change"], int(message["rows"])
@@ -85,22 +85,22 @@ class ShardRecord:
             self.complete = True
 
     def held(self, name: str) -> Any:
-        """Return a part of its record, held still; None before it has told anything."""
+        """Return a field of its record, frozen; None before its first report."""
         return None if self._tree is None else self._tree[0].held[_HELD[name]]
 
     @property
     def unsent(self) -> dict[str, int]:
-        """Why requests could not be made, counted."""
+        """Reason why requests could not be made → how many."""
         return {} if self._tree is None else self._tree[3].held
 
     @property
     def lateness_p99_ms(self) -> float | None:
-        """How late its requests were sent."""
+        """99th percentile of the lateness of its copies; None if unknown."""
         delays = self.held("delays")
         return None if delays is None else moving(delays).total.percentile_ms(99)
 
     def row(self, second: int) -> tuple[dict[str, Any], Any] | None:
-        """Return a row of its timeline and what its percentiles are made of; None: it has none."""
+        """Return a row of its timeline and the samples for its percentiles; None if it has none."""
         timeline = self.held("timeline")
         if timeline is None or second >= self.rows:
             return None
@@ -108,10 +108,10 @@ class ShardRecord:
         return {name: columns[at][second] for name, at in _TIMELINE.items()}, samples[second]
 
     def gained(self) -> list[Any]:
-        """Return, in numbers of the run, what its sets have gained since they were asked for.
+        """Return what each of its sets has gained since the last call, in numbers of the run.
 
-        They are those of the ledger, the copies passed over in a pause, and those not sent; and, if
-        copies make several uploads, the ledger of those.
+        They are the sets of the ledger, the copies skipped in a pause and those not sent; and, if
+        copies make several uploads, the sets of the uploads' ledger.
         """
         ledger, most = self.held("ledger"), self.held("most_uploads")
         if ledger is None:
@@ -132,12 +132,12 @@ class ShardRecord:
         return found
 
     def unaccounted(self, due: int) -> int:
-        """Return of how many of its copies nobody will ever tell, if so many fell due."""
+        """Return how many of its copies have no known outcome, if ``due`` of them fell due."""
         ended = ("skipped", "acknowledged", "rejected", "indeterminate")
         return max(due, self.held("due") or 0) - sum(self.held(name) or 0 for name in ended)
 
     def record(self, empty: Record) -> tuple[Record, dict[str, int]]:
-        """Return its record under the numbers of the run, and what was gained for its loss.
+        """Return its record in numbers of the run, and what its loss has added to the counts.
 
         Args:
             empty: A record of the same run that holds nothing.
@@ -145,13 +145,13 @@ class ShardRecord:
         made: Record = empty if self._tree is None else moving(self._tree[0])
         gained = {}
         if self.lost is not None:
-            # nobody knows when the copies were sent that it has not told of, if they were
+            # copies that it has not reported may have been sent, at an unknown time
             gained = made.lose(self.lost.due, self.lost.heard_ns)
         made.renumber(self.part.numbers)
         return made, gained
 
     def measures(self) -> tuple[Monitor, AckCurve]:
-        """Return what the generator did, and how its acknowledgements came."""
+        """Return its monitor, and its acknowledgements over time."""
         if self._tree is None:
             return Monitor(), AckCurve()
         monitor, acks = moving(self._tree[1:3])
@@ -162,7 +162,7 @@ class ShardRecord:
         return monitor, acks
 
     def started_by(self, since_begin_ns: int, load: OpenLoad | ClosedLoad, whole: Any) -> int:
-        """Return how many of its copies can have been started by an instant, at the most."""
+        """Return an upper bound on the copies that it had started by an instant."""
         part = self.part
         if isinstance(load, OpenLoad):
             assert isinstance(whole, OpenPacer)
@@ -174,10 +174,10 @@ class ShardRecord:
 
 
 class MergedRecord(Record):
-    """The record of a load that several shards send, kept up while it goes on.
+    """The record of a load that several shards send, updated while it goes on.
 
-    The counts, the times and the timeline are those of the last second that all have told; what is
-    kept by interval comes in the end. Queries are made here, so they are recorded here.
+    Counts, times and the timeline follow the last second that all have reported; values kept by
+    interval are added at the end. This process makes the queries, so it records them itself.
     """
 
     __slots__ = ("_began_ns", "_own", "_shards")
@@ -196,11 +196,11 @@ class MergedRecord(Record):
         super().begin(begin_ns)
 
     def record_query(self, exchange: Exchange) -> None:
-        """Enter a query of our own."""
+        """Record a query of this process."""
         self._own.record_query(exchange)
 
     def show(self) -> None:
-        """Bring everything up to what the shards have told."""
+        """Bring everything up to date with the shards' reports."""
         shards = [shard for shard in self._shards if shard.held("due") is not None]
         sets = [*_sets(self.ledger), self.paused, self.unsent, *_sets(self.uploads)]
         for shard in shards:
@@ -226,7 +226,7 @@ class MergedRecord(Record):
         self.dispatch_lag = moving(_total(_held(shards, "dispatch_lag")))
 
     def join_second(self, lost: Iterable[ShardRecord]) -> bool:
-        """Append the next row of the timeline, if all have told it that will; return whether."""
+        """Append the next row of the timeline and return True, if all remaining shards have it."""
         second, gone = len(self.timeline), set(lost)
         open_ = [shard for shard in self._shards if shard not in gone and not shard.complete]
         if any(shard.rows <= second for shard in open_):
@@ -238,7 +238,7 @@ class MergedRecord(Record):
         return True
 
     def conclude(self, empty: Callable[[], Record]) -> None:
-        """Become the sum of what all have recorded, and of what was recorded here."""
+        """Become the sum of all shards' records and of what was recorded here."""
         while self.join_second(self._shards):
             pass
         self.show()
@@ -261,7 +261,7 @@ def _held(shards: Sequence[ShardRecord], name: str) -> list[Any]:
 
 
 def _total(trees: Sequence[Any]) -> Any:  # noqa: PLR0911  # a case for each kind
-    """Return the sum of several trees, without what is kept by interval."""
+    """Return the sum of several trees, without values kept by interval."""
     first = trees[0]
     if isinstance(first, Node):
         held = [tree.held for tree in trees]
@@ -303,7 +303,7 @@ def _histogram(held: Sequence[Any]) -> Any:
 
 
 def _sets(ledger: Ledger) -> Sequence[Any]:
-    """Return the sets of a ledger, in the order in which a shard tells them."""
+    """Return the sets of a ledger, in the order in which a shard reports them."""
     return (
         ledger.started,
         ledger.skipped,

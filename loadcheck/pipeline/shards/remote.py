@@ -1,12 +1,12 @@
 """Where shards run, and how messages get there and back.
 
-An engine starts shards and knows when one is gone; everything else is the same for all. Children of
-our own, on this machine or behind a command such as ``ssh host``, are the engine here. A message
-between a run and its shards is a length of four bytes, and MessagePack.
+An engine starts shards and detects when one is gone; everything else is the same for all engines.
+The one here runs child processes, on this machine or behind a command such as ``ssh host``.
 
-They go over any pair of byte streams: pipes, ``ssh``, ``kubectl exec -i``. Down go ``spec``,
-``warm``, ``outputs``, ``ping``, ``begin`` and ``stop``; up come ``hello``, ``ready``, ``warmed``,
-``pong``, ``armed``, ``snap``, ``done`` and ``failed``.
+A message is its length in four bytes, then MessagePack. Any pair of byte streams carries messages:
+pipes, ``ssh``, ``kubectl exec -i``. The run sends ``spec``, ``warm``, ``outputs``, ``ping``,
+``begin``, ``cancel`` and ``stop``; a shard sends ``hello``, ``ready``, ``warmed``, ``pong``,
+``armed``, ``late``, ``cancelled``, ``snap``, ``done`` and ``failed``.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ from loadcheck.errors import InputError, Problem
 from loadcheck.measure.changes import BrokenChangeError, decode, encode
 
 PROTOCOL: Final = 4
-"""Raised with every change of what messages mean."""
+"""Version of the messages, raised whenever their meaning changes."""
 MOST_BYTES: Final = 1 << 27
-"""Of one message. What is longer is none: something else writes into the stream.
+"""Limit for one message. A greater length means that something else writes into the stream.
 
-A text read as a length is longer, even one that begins with a tab or an empty line.
+Text read as a length is greater, even text that begins with a tab or an empty line.
 """
 HERE: Final = "this machine"
-"""Where a worker runs that no other command starts."""
+"""The place of a worker that runs without a prefix command."""
 _SHOWN_BYTES: Final = 160
 _LENGTH: Final = struct.Struct(">I")
 
 Message = Mapping[str, Any]
-"""What is sent: ``is`` names its kind."""
+"""A message; ``is`` names its kind."""
 
 
 class FrameError(ValueError):
-    """What came is no message of ours."""
+    """A message is too long, or what was received is not a message."""
 
 
 class Secret(dict[str, Any]):
-    """Values by name, of which nothing is shown by accident."""
+    """Values by name that ``repr`` does not show."""
 
     def __repr__(self) -> str:
         return f"<{len(self)} secrets>"
@@ -70,13 +70,13 @@ def _plain(value: Any) -> Any:
 
 
 class Unframer:
-    """Takes a stream of bytes apart into messages."""
+    """Splits a stream of bytes into messages."""
 
     def __init__(self) -> None:
         self._bytes = bytearray()
 
     def feed(self, data: bytes) -> Iterator[dict[str, Any]]:
-        """Yield the messages that are complete with some more bytes.
+        """Add bytes to the stream, and yield the messages that are complete by now.
 
         Raises:
             FrameError: The stream holds something else.
@@ -111,11 +111,11 @@ _REAP_S = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gone:
-    """A shard is no more, or nobody can reach it.
+    """A shard has ended, or cannot be reached.
 
     Attributes:
-        why: What its engine says.
-        certain: Whether its process has ended: then it sends nothing any more.
+        why: The reason, for a message.
+        certain: Whether its process has certainly ended, so that it sends nothing more.
     """
 
     why: str
@@ -126,35 +126,35 @@ class Remote(Protocol):
     """One shard, wherever it runs.
 
     Attributes:
-        where: How people call the place.
+        where: Name of the place, for messages.
     """
 
     where: str
 
     @property
     def said(self) -> str:
-        """The last line that it, or what reaches it, has written for people; "" if none."""
+        """The last line on stderr of the shard, or of the command behind which it is; or ""."""
 
     async def send(self, message: Message) -> None:
-        """Send a message; to one that is gone it is lost."""
+        """Send a message; it is lost if the shard is gone."""
 
     async def receive(self) -> tuple[int, dict[str, Any] | Gone]:
-        """Return what comes next, and when it came, by our monotonic clock."""
+        """Return when the next message came, by our monotonic clock in ns, and the message."""
 
     async def kill(self) -> bool:
-        """End it; return whether its process has certainly ended."""
+        """Kill the shard; return whether its process has certainly ended."""
 
     async def end(self) -> None:
-        """Let it end by itself, if it does: nothing more will be said."""
+        """End the shard: no more messages will follow."""
 
 
 class Engine(Protocol):
     """Starts shards.
 
     Attributes:
-        name: How the results file calls it.
-        foreign: Whether shards may have another environment than ours.
-        private: Whether what is sent to shards is seen by nobody else.
+        name: Its name in the results file.
+        foreign: Whether shards may run in another environment than ours.
+        private: Whether nobody else can read what is sent to shards.
     """
 
     name: str
@@ -169,15 +169,15 @@ class Engine(Protocol):
         """
 
     async def close(self) -> None:
-        """Let go of what the engine holds."""
+        """Release what the engine holds."""
 
 
 class Local:
-    """Shards as children of this process.
+    """Runs shards as children of this process.
 
     Args:
-        prefixes: Commands that run another one, on another machine: ``["ssh", "host"]``. They take
-            turns. None: on this machine.
+        prefixes: Commands that run another one on another machine, such as ``["ssh", "host"]``,
+            used in turn. Empty: shards run on this machine.
     """
 
     name = "processes"
@@ -191,7 +191,7 @@ class Local:
         """Start a shard.
 
         Raises:
-            InputError: The command is not to be had.
+            InputError: The command cannot be run.
         """
         command = [sys.executable, "-m", "loadcheck", "shard"]
         where = HERE
@@ -204,7 +204,7 @@ class Local:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
-                # what a terminal signals is for us: we tell them when to stop
+                # a terminal's signals are for this process, which decides when shards stop
                 start_new_session=True,
             )
         except OSError as error:
@@ -214,7 +214,7 @@ class Local:
         return Child(process, where)
 
     async def close(self) -> None:
-        """Let go of nothing: each child ends with its input."""
+        """Do nothing: each child ends when its input ends."""
 
 
 class Child:
@@ -230,32 +230,32 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """Its process, or that of the command that reaches it."""
+        """Process id of the shard, or of the command behind which it is."""
         return self._process.pid
 
     @property
     def said(self) -> str:
-        """The last line that it has written for people, a question that has no end included."""
-        # of a trace the last line that says something: what follows it is for who sees the others
+        """The last line on its stderr, even if unfinished, as a prompt is; "" if none."""
+        # of a traceback the line with the error: the advice after it is useless without the rest
         lines = (line.strip() for line in self._said.decode("utf-8", "replace").splitlines())
         said = [line for line in lines if line and not line.startswith("This is a bug")]
         return said[-1] if said else ""
 
     async def _listen(self) -> None:
-        """Keep the end of what it writes for people."""
+        """Keep the end of its stderr."""
         assert self._process.stderr is not None
         while data := await self._process.stderr.read(_READ_BYTES):
             self._said += data
             del self._said[:-_TAIL_BYTES]
 
     async def send(self, message: Message) -> None:
-        """Send a message; to one that is gone it is lost."""
+        """Send a message; it is lost if the shard is gone."""
         assert self._process.stdin is not None
         with contextlib.suppress(OSError, RuntimeError):
             self._process.stdin.write(frame(message))
 
     async def receive(self) -> tuple[int, dict[str, Any] | Gone]:
-        """Return what comes next, and when it came."""
+        """Return when the next message came, and the message; ``Gone`` if there is no more."""
         assert self._process.stdout is not None
         while not self._came:
             data = await self._process.stdout.read(_READ_BYTES)
@@ -278,12 +278,12 @@ class Child:
         why = f"it was killed by signal {-code}" if code < 0 else f"it ended with exit code {code}"
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(self._listening), _REAP_S / 2)
-        # behind a command only the command is known to have ended
+        # behind a command, only the command is known to have ended
         said = f": {self.said}" if self.said else ""
         return Gone(why=f"{why}{said}", certain=self.where == HERE)
 
     async def kill(self) -> bool:
-        """End it, and what it has started here; return whether it has certainly ended."""
+        """Kill its process group; return whether the shard has certainly ended."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         if self._process.returncode is None:
@@ -295,7 +295,7 @@ class Child:
         return self._process.returncode is not None and self.where == HERE
 
     async def end(self) -> None:
-        """Let it end by itself, if it does: nothing more will be said."""
+        """Close its input and give it time to end by itself, then kill it."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         with contextlib.suppress(TimeoutError):

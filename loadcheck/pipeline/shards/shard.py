@@ -1,8 +1,8 @@
-"""A shard: a process of its own that sends its part of a load and tells what came of it.
+"""A shard: a separate process that sends its part of a load and reports the results.
 
-It speaks over its standard streams, so any command that connects those starts one on another
-machine. It sends nothing before it was told when to begin, starts no copy when it has not heard
-from the run for the length of its lease, and gives up at once when its input ends.
+It communicates over its standard streams, so any command that connects those can start one on
+another machine. It sends nothing before the agreed beginning, starts no copy once it has not heard
+from the run for the length of its lease, and exits at once when its input ends.
 """
 
 from __future__ import annotations
@@ -40,31 +40,31 @@ from loadcheck.verify.visibility import AckCurve
 
 SPARE_FILES: Final = 64
 ORPHANED: Final = 75
-"""Exit code of a shard whose run has gone."""
+"""Exit code of a shard that has lost its run."""
 UNUSABLE: Final = 74
-"""Exit code of a shard that nobody can speak with."""
+"""Exit code of a shard whose standard input or output is not a pipe."""
 _UNCONNECTED: Final = (
     "its standard {} is not a pipe: use ssh without -n and -t, kubectl exec with -i and without -t"
 )
 _SAMPLE_S: Final = 0.05
 _TURN_NS: Final = 50_000
-"""Copies that fall due wait no longer for what the run is told."""
+"""How long copies that fall due may wait while a report is prepared."""
 _READY_NS: Final = 50_000_000
-"""So long before the load begins everything else is done."""
+"""How long before the load begins a shard must be armed; it is ``late`` otherwise."""
 
 
 def main() -> int:
-    """Be a shard; return the exit code."""
+    """Run a shard on the standard streams; return the exit code."""
     for stream, name in ((sys.stdin, "input"), (sys.stdout, "output")):
         kind = os.fstat(stream.fileno()).st_mode
         if not stat.S_ISFIFO(kind) and not stat.S_ISSOCK(kind):
             sys.stderr.write(f"loadcheck shard: {_UNCONNECTED.format(name)}\n")
             return UNUSABLE
-    # a terminal signals its whole group, and it is the run that says when to stop
+    # a terminal signals its whole process group, but only the run decides when to stop
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     out = os.dup(sys.stdout.fileno())
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever prints must not break a message
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # stray prints must not break a message
     return anyio.run(_main, out, backend_options={"use_uvloop": True})
 
 
@@ -77,16 +77,16 @@ async def _main(out: int) -> int:
         await _Shard(writer, inbox).run()
         inbox.is_over = True
         writer.close()
-        # what was posted goes out, however slowly it is read, unless nobody does
+        # what was posted is written out, however slowly it is read, unless the reader is gone
         await flushed.event.wait()
     return 0
 
 
 class _Inbox(asyncio.Protocol):
-    """What the run says, as it comes; when it ends, so does the process, at once.
+    """Messages from the run; when the stream ends, the process exits at once.
 
     Attributes:
-        is_over: Whether nothing more is expected.
+        is_over: Whether the stream may end, because nothing more is expected.
     """
 
     def __init__(self) -> None:
@@ -106,7 +106,7 @@ class _Inbox(asyncio.Protocol):
 
     def connection_lost(self, _error: Exception | None) -> None:
         if not self.is_over:
-            # nobody is there to be told, and what is under way is indeterminate in any case
+            # nobody is left to report to, and copies in flight are indeterminate in any case
             os._exit(ORPHANED)
 
     async def get(self) -> Message:
@@ -118,7 +118,7 @@ class _Inbox(asyncio.Protocol):
 
 
 class _Flushed(asyncio.Protocol):
-    """Tells when everything has been written, or nobody reads it."""
+    """Sets its event when everything has been written, or the reader is gone."""
 
     def __init__(self) -> None:
         self.event = asyncio.Event()
@@ -128,7 +128,7 @@ class _Flushed(asyncio.Protocol):
 
 
 class _Shard:
-    """What one shard does between its first message and its last."""
+    """A shard, from its first message to its last."""
 
     def __init__(self, writer: asyncio.WriteTransport, inbox: _Inbox) -> None:
         self._writer = writer
@@ -138,7 +138,7 @@ class _Shard:
         self._writer.write(frame({"is": kind, **held}))
 
     async def run(self) -> None:
-        """Do as the run says, and tell it what went wrong."""
+        """Do as the run's messages say, and report what went wrong."""
         self._post("hello", **hello())
         try:
             message = await self._inbox.get()
@@ -151,7 +151,7 @@ class _Shard:
                     raise_open_file_limit(connections + SPARE_FILES)
                     open_ = open_engine(compiled.load, compiled.plan)
                     engine = await opened.enter_async_context(open_)
-                # a pass of the collector takes long: now, and not when the load begins
+                # a garbage collection is slow: do it now, not when the load has begun
                 gc.collect()
                 gc.freeze()
                 self._post("ready", fingerprint=fingerprint(compiled), connections=connections)
@@ -173,7 +173,7 @@ class _Shard:
             self._post("failed", problems=[], error=cover(f"{type(error).__name__}: {error}"))
 
     async def _obey(self, load: _Load) -> None:  # noqa: C901, PLR0912  # a case for each message
-        """Take messages until the load has ended."""
+        """Process messages until the load has ended."""
         sending: asyncio.Task[None] | None = None
         hearing = asyncio.ensure_future(self._inbox.get())
         try:
@@ -184,7 +184,7 @@ class _Shard:
                     continue
                 message = hearing.result()
                 hearing = asyncio.ensure_future(self._inbox.get())
-                # by our clock, and from when it was said: what waits in a pipe renews nothing
+                # by our clock, from when it was sent: waiting in a pipe must not extend the lease
                 if "until_ns" in message:
                     load.engine.lend(message["until_ns"])
                 match message["is"]:
@@ -227,7 +227,7 @@ class _Shard:
         async with anyio.create_task_group() as sending:
 
             def second(_: int) -> None:
-                # at once: what a lost shard has told last must add up to its rows
+                # freeze the record at once: a lost shard's last report must add up to its rows
                 rows = len(load.engine.record.timeline)
                 sending.start_soon(changes.send, "snap", load.still(), rows)
 
@@ -237,7 +237,7 @@ class _Shard:
 
 
 class _ChangeSender:
-    """Sends the run what has changed of the record.
+    """Sends the run the changes of the record.
 
     Args:
         post: Sends a message.
@@ -250,13 +250,13 @@ class _ChangeSender:
         self._turn = anyio.Lock()
 
     async def send(self, kind: str, now: Any, rows: int, **more: Any) -> None:
-        """Send what has changed since the last time; copies that fall due have their turn between.
+        """Send the changes since the last call, giving way to copies that fall due.
 
         Args:
             kind: "snap" or "done".
-            now: The record, held still; messages go out in the order of these calls.
-            rows: Seconds that its timeline has.
-            more: What else the message holds.
+            now: The record, frozen; messages are sent in the order of these calls.
+            rows: Seconds in its timeline.
+            more: Further fields of the message.
         """
         async with self._turn:
             await checkpoint()
@@ -267,7 +267,7 @@ class _ChangeSender:
 
 
 async def by_turns(work: Generator[None, None, Any]) -> Any:
-    """Return what comes of some work; what else there is to do has its turn again and again."""
+    """Return the result of a generator, yielding to other tasks every ``_TURN_NS``."""
     until_ns = time.monotonic_ns() + _TURN_NS
     while True:
         try:
@@ -283,15 +283,15 @@ class _Load:
     """The part of the load that this shard sends.
 
     Attributes:
-        engine: What sends it.
-        shared: What the set-up gives to its copies.
+        engine: The engine that sends it.
+        shared: Outputs of the set-up, for its copies.
         has_begun: Whether it is too late to cancel.
-        is_stopped: Whether the run has said that it is to end.
+        is_stopped: Whether the run has asked for its end.
     """
 
     def __init__(self, engine: LoadEngine, part: Slice, compiled: CompiledScenario) -> None:
         self.engine = engine
-        # who comes back may have come to another shard first: nobody here knows
+        # another shard may have sent a returning user before: this one cannot know
         visits = compiled.run.visits
         alone = visits is not None and visits.most > 1
         self._arrivals = Arrivals(visits) if alone and visits is not None else None
@@ -302,7 +302,7 @@ class _Load:
         self._acks = AckCurve()
 
     def still(self) -> Any:
-        """Return everything that is recorded, held still."""
+        """Return everything that is recorded, frozen."""
         return still((self.engine.record, self.engine.monitor, self._acks, self._unsent))
 
     @property
@@ -313,7 +313,7 @@ class _Load:
         return "lease" if self.engine.is_expired else "planned"
 
     async def run(self, begin: Begin, second: Callable[[int], None]) -> None:
-        """Send the copies, from the instant on that was agreed."""
+        """Send the copies, beginning at the agreed instant."""
         self.has_begun = True
         self._acks.begin(begin.ns)
         async with anyio.create_task_group() as background:
@@ -340,7 +340,7 @@ class _Load:
 
 
 def hello() -> dict[str, Any]:
-    """Return who a shard is and what its machine grants it."""
+    """Return the message ``hello``: what this shard is, and its machine's limits."""
     return {
         "protocol": PROTOCOL,
         "version": __version__,
@@ -356,7 +356,7 @@ def hello() -> dict[str, Any]:
 
 
 def _boot_id() -> str:
-    """Return what tells machines apart, whatever they are called."""
+    """Return an id of this machine and its network namespace; its host name if it has none."""
     with contextlib.suppress(OSError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         network = Path("/proc/self/ns/net").readlink()
@@ -365,7 +365,7 @@ def _boot_id() -> str:
 
 
 def _ports() -> int | None:
-    """Return how many connections to one address this machine has ports for."""
+    """Return how many connections to one address this machine has ports for; None if unknown."""
     with contextlib.suppress(OSError, ValueError):
         text = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii")
         low, high = map(int, text.split())
@@ -374,7 +374,7 @@ def _ports() -> int | None:
 
 
 def _files() -> int | None:
-    """Return how many more files this machine lets all its processes open together."""
+    """Return how many more files all processes of this machine may open; None if unknown."""
     with contextlib.suppress(OSError, ValueError):
         text = Path("/proc/sys/fs/file-nr").read_text(encoding="ascii")
         opened, unused, most = map(int, text.split())

@@ -1,9 +1,8 @@
-"""What a shard is told, the files that a scenario is made of, and how it makes its part of it all.
+"""What a shard is sent: its specification and the scenario's files, and how it compiles its part.
 
-The files travel with what a worker on another disk is told, if nobody else reads that, they are not
-too many, and no private key is among them. Else each worker must have them at the same places, and
-they are held against hashes: a data file of another content would send other users, and nobody
-would notice.
+The files are sent to workers with another disk if nobody else can read them on the way, they are
+not too large, and no private key is among them. Otherwise each worker must have them at the same
+paths, and they are checked by hash: a different data file would send other users unnoticed.
 """
 
 from __future__ import annotations
@@ -43,16 +42,17 @@ class ShardSpec:
     """Everything that a shard needs to send its part.
 
     Attributes:
-        document: The scenario as run, as the results file has it: it holds no secrets.
+        document: The scenario as run, as :attr:`Scenario.document` has it.
         file: The scenario file as the user named it.
         run: The run's identity.
-        servers: Base URLs that stand in for described servers; "*" for all.
-        seed: Of the schedule, the same for all.
+        servers: Source description name → base URL that replaces the described servers; "*" for
+            all.
+        seed: Seed of the schedule, the same for all shards.
         consent: Whether the run may leave this machine.
-        part: Which part of the load it is.
-        environment: The variables that the scenario reads; None: it has them of its own, and they
-            are held against ``marks``.
-        marks: Keyed hashes of their values.
+        part: The shard's part of the load.
+        environment: The variables that the scenario reads; None: those of the shard's own
+            environment are used.
+        marks: Variable → keyed hash of its value, which must match.
     """
 
     document: Mapping[str, Any]
@@ -66,7 +66,7 @@ class ShardSpec:
     marks: Mapping[str, str]
 
     def message(self) -> dict[str, Any]:
-        """Return it as the message ``spec``."""
+        """Return the message ``spec``."""
         run, part, given = self.run, self.part, self.environment
         return {
             "is": "spec",
@@ -89,7 +89,7 @@ class ShardSpec:
 
     @classmethod
     def of(cls, message: Mapping[str, Any]) -> ShardSpec:
-        """Read the message."""
+        """Return the spec in a message."""
         run = message["run"]
         return cls(
             document=message["document"],
@@ -104,10 +104,10 @@ class ShardSpec:
         )
 
     def scenario(self) -> Scenario:
-        """Return the scenario, read again where the shard is.
+        """Return the scenario, read again on the shard's machine.
 
         Raises:
-            InputError: A variable or a file that it needs is not there, or another one is.
+            InputError: A variable or file that it needs is missing, or a variable differs.
         """
         given = os.environ if self.environment is None else self.environment
         problems = []
@@ -142,7 +142,7 @@ class ShardSpec:
 
 
 class _Names(Mapping[str, str]):
-    """An environment that remembers what was asked of it."""
+    """An environment that records which variables are read."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
@@ -168,9 +168,9 @@ def variables(scenario: Scenario, environment: Mapping[str, str]) -> dict[str, s
 
 
 def inline_secrets(scenario: Scenario) -> Iterator[str]:
-    """Yield the keys of credentials that stand in a scenario as they are, and so go where it goes.
+    """Yield the keys of credentials that are written literally in a scenario, and travel with it.
 
-    They are what the workflow calls a password, and the password of ``basic``.
+    They are inputs that the workflow declares as passwords, and the password of ``basic``.
     """
     document = scenario.document
     written = [("inputs", scenario.inputs, document.get("inputs", {}))]
@@ -187,12 +187,12 @@ def inline_secrets(scenario: Scenario) -> Iterator[str]:
 
 
 def mark(run_id: str, value: str) -> str:
-    """Return what tells two values apart and does not tell the value."""
+    """Return a keyed hash that tells values apart without containing them."""
     return hmac.new(run_id.encode(), value.encode(), hashlib.sha256).hexdigest()
 
 
 def refuse_too_few(scenario: Scenario, of: int) -> None:
-    """See that every one of so many workers gets a share of everything.
+    """Check that a scenario's load and limits can be divided among ``of`` workers.
 
     Raises:
         ScenarioError: There is too little of something.
@@ -208,14 +208,14 @@ def refuse_too_few(scenario: Scenario, of: int) -> None:
 
 
 WORKER_BYTES: Final = 60_000_000
-"""Of memory that a worker has for itself before it sends anything."""
+"""Memory that a worker uses before it sends anything."""
 
 
 def refuse_too_many(scenario: Scenario, of: int) -> None:
-    """See that this machine has the memory for so many workers: else it starts none of its own.
+    """Check that this machine has the memory for ``of`` workers.
 
     Raises:
-        ScenarioError: It has not.
+        ScenarioError: It does not.
     """
     found = available_memory()
     if found is None or of * WORKER_BYTES <= found.free_bytes:
@@ -232,7 +232,7 @@ def refuse_too_many(scenario: Scenario, of: int) -> None:
 
 
 def agreed(load: LoadSpec) -> str:
-    """Return what all must understand alike of a load beside its requests."""
+    """Return as text what must be the same on all shards, besides the requests."""
     steps = sorted(load.limits.items())
     held = (load.load, load.seed, load.ingest, load.observer, load.retry, steps, load.drain_s)
     return repr((held, sorted(load.stages)))
@@ -242,10 +242,10 @@ _PROBED: Final = 16
 
 
 def fingerprint(compiled: CompiledScenario) -> str:
-    """Return a hash of what a load begins with, without what is secret: it tells plans apart.
+    """Return a hash of samples of a load, without secrets, that tells plans apart.
 
-    It is of when the first copies fall due, and of the first request of some of them: what is drawn
-    at random comes out otherwise where another version of a library draws it.
+    It covers when the first copies fall due, and the first request of some copies: another version
+    of a library may draw other random values.
     """
     plan, load = compiled.plan, compiled.load
     most = compiled.planned or _PROBED
@@ -260,7 +260,7 @@ def fingerprint(compiled: CompiledScenario) -> str:
             if isinstance(request, Request):
                 origin = str(request.origin).encode()
                 said = b"\n".join((said, origin, request.head, request.body))
-    # none of them was to be sent
+    # these requests were not to be sent: those that could not be made do not count
     plan.unsent.clear()
     plan.unsent.update(before)
     for value in sorted(compiled.secrets, key=len, reverse=True):
@@ -273,7 +273,7 @@ def fingerprint(compiled: CompiledScenario) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return a document with arrays as lists, as it was read first."""
+    """Return a document with arrays as lists, as they were when it was first read."""
     if isinstance(value, Mapping):
         return {name: _plain(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
@@ -282,18 +282,18 @@ def _plain(value: Any) -> Any:
 
 
 MOST_BYTES: Final = 64_000_000
-"""Of all files together: they are sent to each worker."""
+"""Limit for all files together, which are sent to each worker."""
 _HOME: Final = Path(__file__).resolve().parents[2]
-"""What comes with loadcheck is there, of the same version."""
+"""Files below it come with loadcheck: workers have them in the same version."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bundle:
-    """What a worker gets of the scenario's files, or needs.
+    """The scenario's files that a worker is sent, or must have.
 
     Attributes:
-        sent: Path below a folder of the worker's own → content.
-        file: Where the scenario file would be there.
+        sent: Path below a temporary folder of the worker → content.
+        file: Path of the scenario file below that folder; "" if no files are sent.
         needed: Path → SHA-256 of the file that must be there.
     """
 
@@ -302,15 +302,15 @@ class Bundle:
     needed: Mapping[str, str] = field(default_factory=dict)
 
     def message(self) -> dict[str, Any]:
-        """Return it as a part of the message ``spec``."""
+        """Return the field ``files`` of the message ``spec``."""
         return {"sent": dict(self.sent), "file": self.file, "needed": dict(self.needed)}
 
     @contextmanager
     def unpacked(self, spec: ShardSpec) -> Iterator[ShardSpec]:
-        """Lay the files down for the length of a block; yield the spec that finds them.
+        """Write the files to a temporary folder for the block; yield the spec that finds them.
 
         Raises:
-            InputError: A file that is needed is not there, or is another one.
+            InputError: A file that is needed is missing or differs.
         """
         problems = [
             Problem(
@@ -355,11 +355,11 @@ def _as_sent(problem: Problem, folder: str) -> Problem:
 
 
 def bundle(spec: ShardSpec, *, private: bool) -> Bundle:
-    """Return what workers on other machines are to get of a scenario's files.
+    """Return the scenario's files for workers on other machines, or their hashes.
 
     Args:
-        spec: What one is told, with the variables that it needs.
-        private: Whether nobody else reads what workers are told.
+        spec: The specification of one of them, with the variables that it needs.
+        private: Whether nobody else can read what workers are sent.
 
     Raises:
         InputError: The scenario does not compile.
@@ -369,7 +369,7 @@ def bundle(spec: ShardSpec, *, private: bool) -> Bundle:
     own = Path(spec.file)
     paths = sorted({path.resolve() for path in noted if not path.resolve().is_relative_to(_HOME)})
     size = sum(path.stat().st_size for path in paths)
-    # a key may stand beside the certificate, in one file
+    # the certificate's file may hold the private key as well
     if private and size <= MOST_BYTES and target.tls.cert is None:
         root = Path(os.path.commonpath([own.resolve().parent, *(path.parent for path in paths)]))
         found = Bundle(
@@ -384,7 +384,7 @@ def bundle(spec: ShardSpec, *, private: bool) -> Bundle:
 
 
 def _suffices(made: Bundle, spec: ShardSpec) -> bool:
-    """Return whether a scenario finds all its files in a bundle: a path may be absolute."""
+    """Return whether a scenario reads all its files from a bundle: a path may be absolute."""
     try:
         with made.unpacked(spec) as there, noting() as noted:
             there.compiled()
