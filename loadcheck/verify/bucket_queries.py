@@ -183,7 +183,7 @@ class Localizer:
     async def _tally(
         self, name: str, metric: Metric, base: Observation, since_ns: int
     ) -> BucketCounts:
-        """Ask for the counts of one partition.
+        """Query the counts of one partition.
 
         Raises:
             _NoEvidenceError: There was no usable answer.

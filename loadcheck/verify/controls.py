@@ -112,7 +112,7 @@ class ControlResult:
 
     @property
     def escaped(self) -> float:
-        """The probability that no fresh user is in a late part as large as what is missing."""
+        """The probability that no fresh user is in a late part that holds all missing users."""
         return (1 - min(1.0, self.share)) ** (self.acknowledged or 0)
 
     def to_json(self) -> dict[str, Any]:
@@ -156,7 +156,7 @@ class Controls:
     """Sends control users and queries whether they are counted.
 
     Args:
-        runs: The same workflow as other runs.
+        runs: Compiles the same workflow under other run ids.
         names: The user ids that the run's copies sent.
         asker: Sends the queries.
         send: Sends the control users.

@@ -39,7 +39,7 @@ class Observation:
             only for what was acknowledged before it. Earlier than ``asked_ns`` if the answer came
             from a cache.
         uniques: Users counted; None if the answer is no evidence.
-        totals: Events counted; None if not asked for, or no evidence.
+        totals: Events counted; None if not queried, or no evidence.
         error: Why the answer is no evidence; "" if it is.
     """
 
@@ -754,7 +754,7 @@ class _Claims:
         if missing:
             counted = deficit > 0 and self._stands.most_events >= each * self._uniques
             return _claim(self._doubt_of_missing_events(counted=counted), missing, at_most)
-        aside = groups.missing_events > 0  # they may be of users who were not acknowledged
+        aside = groups.missing_events > 0  # they may belong to unacknowledged users
         hidden = (deficit or aside or (totals and self._hides_events(each))) and at_most
         return _claim(Reason.HIDDEN if hidden else None, 0, at_most)
 

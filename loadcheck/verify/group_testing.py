@@ -113,7 +113,7 @@ def eliminate(
 
 
 def least_lost(known: Sequence[Ints], observed: Sequence[Ints]) -> int:
-    """Return how many acknowledged users are certainly missing, whoever else was counted.
+    """Return how many acknowledged users are certainly missing, whatever others were counted.
 
     A user that was counted on top can hide a lost one only in its own bucket.
 

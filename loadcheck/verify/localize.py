@@ -99,7 +99,7 @@ class SentCopies:
     Attributes:
         buckets: As given.
         people: Users and their uploads, where users make several; None: each makes one.
-        acknowledged, indeterminate, rejected: Likewise.
+        acknowledged, indeterminate, rejected: As given.
     """
 
     def __init__(

@@ -39,7 +39,7 @@ class Phase(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outline:
-    """What is known of a run before it begins.
+    """What is known about a run before it begins.
 
     Attributes:
         name: The scenario's name.
@@ -71,7 +71,7 @@ class Progress:
     """The state of a run, for views to read whenever they draw it.
 
     Attributes:
-        outline: What was known of it before.
+        outline: What was known about it before.
         record: What has been measured.
         thresholds: Judges the thresholds as if the load ended now.
         together: Judges those of all flows of a mix, if this is the flow that reports them.

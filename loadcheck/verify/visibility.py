@@ -158,8 +158,8 @@ class _Answers:
         as_of: The answers show the state at or after these instants, in ns, ascending.
         answered: When they were complete.
         missing: The most users missing; a row for each answer, a column for each group.
-        start: By group, the instant before which nobody was acknowledged.
-        end: By group, the instant after which nobody was.
+        start: By group, the instant before which no user was acknowledged.
+        end: By group, the instant after which none was.
         users: By group, how many there are.
     """
 
@@ -187,7 +187,7 @@ class _Answers:
                     break
             first = min(first, at)
             reach = np.min(best[first:at], axis=0) if first < at else np.full(groups, np.inf)
-            # before the first acknowledgement an answer costs nothing, and nobody waits yet
+            # before the first acknowledgement an answer costs nothing, and no user waits yet
             reach = np.where(self.answered[at] <= self.start + wait_ns, 0.0, reach)
             best[at] = self.missing[at] + reach
             total = np.where(self.as_of[at] >= self.end, np.minimum(total, best[at]), total)
