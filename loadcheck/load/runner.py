@@ -639,7 +639,7 @@ class Runner:
 
 
 class _Copy:
-    """One copy on its way."""
+    """One copy that has started and not ended."""
 
     __slots__ = (
         "due_ns",
@@ -759,7 +759,7 @@ class _Session(_Thinker):
         record.uploads.started.add(first)
 
     def end_upload(self) -> None:
-        """Record the outcome of the present upload."""
+        """Record the outcome of the current upload."""
         outcome = self.outcome or Outcome.REJECTED
         self._record.uploads.settle(self.upload, outcome)
         self._whole = merge(self._whole, outcome)
@@ -795,7 +795,7 @@ class _Batch(_Copy):
         self._record = record
 
     def refuse(self, places: Sequence[int]) -> None:
-        """Settle copies that the service refuses singly; an earlier attempt may have landed."""
+        """Settle copies refused individually by the service; an earlier attempt may have landed."""
         for place in places:
             number = self._numbers[place]
             self._left.discard(number)
@@ -803,10 +803,10 @@ class _Batch(_Copy):
         self.resends = bool(self._left)
 
     def numbers(self) -> Iterable[int]:
-        """Return the numbers of the copies that were not refused singly."""
+        """Return the numbers of the copies that were not refused individually."""
         return self._left
 
     def settle(self, record: Record) -> None:
-        """Record the outcome of the copies that were not refused singly."""
+        """Record the outcome of the copies that were not refused individually."""
         for number in sorted(self._left):
             record.settle(number, self.outcome or Outcome.REJECTED)
