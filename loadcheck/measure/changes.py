@@ -78,7 +78,7 @@ def register(kind: _Kind) -> _Kind:
 
 
 def still(value: Any) -> Any:  # noqa: PLR0911  # a case for each kind
-    """Return the present state of a record as a frozen tree."""
+    """Return the current state of a record as a frozen tree."""
     if isinstance(value, Recorded):
         return Node(type(value).__name__, still(value.__getstate__()))
     if isinstance(value, Settled):

@@ -356,7 +356,7 @@ class Record(Recorded):
             first had been idle and was being closed; not attempts of their own.
         unsent: Rejected copies that this machine could not send, for lack of a port, a file
             descriptor or memory: not errors of the target.
-        resends: Requests of several copies that were resent without those that were refused singly.
+        resends: Shared requests that were resent without the copies refused individually.
         in_flight: Copies in flight now.
         max_in_flight: The most copies that were in flight at once.
         load_ns: For how long copies were started; 0 while they still are.

@@ -243,7 +243,8 @@ class Timeline(Recorded):
         """Append the row of the next second, as several generators report it.
 
         Args:
-            parts: What :meth:`second` returns for each generator that has reached it; may be empty.
+            parts: What :meth:`second` returns for each generator that has reached it; if there is
+                none, the row has no activity.
             uniques: The users that the service counted last.
         """
         if parts:
