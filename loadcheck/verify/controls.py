@@ -38,7 +38,7 @@ _AT_ONCE = 50
 PAIRED = 20
 """The most missing users, and the most others, that are sent a second event."""
 _RISKS = (0.0001, 1 - CERTAINTY)
-"""Accepted probabilities that all fresh users miss a late part which holds all missing users: the
+"""Accepted probabilities that no fresh user is in a late part of as many users as are missing: the
 first or, if that takes too many fresh users, the second."""
 _CONTROL, _UNSENT, _MISSING, _PRESENT = "control", "unsent", "missing", "present"
 FRESH_RUN = _CONTROL
@@ -112,7 +112,7 @@ class ControlResult:
 
     @property
     def escaped(self) -> float:
-        """The probability that no fresh user is in a late part that holds all missing users."""
+        """The probability that no fresh user is in a late part of as many users as are missing."""
         return (1 - min(1.0, self.share)) ** (self.acknowledged or 0)
 
     def to_json(self) -> dict[str, Any]:

@@ -143,7 +143,7 @@ class Progress:
 
     @property
     def asked_rate(self) -> float | None:
-        """The schedule's present target rate, in copies per second; None for a closed load."""
+        """The schedule's current target rate, in copies per second; None for a closed load."""
         return self.outline.pacer.rate_at(self.elapsed_s) if self.outline.pacer else None
 
     @property

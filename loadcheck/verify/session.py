@@ -57,7 +57,7 @@ _SAMPLE_S = 0.05
 _LEAST_SLACK_S = 5.0
 """Queries may go on after the deadline for this long, or two query timeouts if those are longer."""
 _ORDER_EVERY_S = 2.0
-"""The least pause between two counts by send order, and its least multiple of what one takes."""
+"""Least seconds between two counts by send order; below, the least multiple of one's duration."""
 _ORDER_SHARE = 20
 _LAST_ORDER_S = 2.0
 _ORDER_GROWTH = 0.25
