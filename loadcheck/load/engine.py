@@ -1,9 +1,9 @@
 """One load in one process: pacer, runner, limiter, transport and monitor, put together.
 
-Its timer is as exact as the kernel's, for waits that an event loop rounds to a millisecond. A
-single process turns its loop for the rest of a wait instead: it is some 50 µs nearer then, and
-keeps a core busy. Several that did so would take it from their target and from each other; they
-sleep, and the scheduler is asked to let them go first when they wake.
+Workers wait by a timer of the kernel, because an event loop rounds waits to a millisecond. A single
+process spins its loop for the rest of a wait instead, which is some 50 µs more exact but keeps a
+core busy. Several that did so would take the core from their target and from each other; they
+sleep, and the scheduler is asked to run them first when they wake.
 """
 
 from __future__ import annotations
@@ -43,19 +43,19 @@ from loadcheck.workflow.runtime.plan import Plan
 _ABSOLUTE = 1
 _S = 1_000_000_000
 _APART_NS = 100_000
-"""Between two times that the alarm rings: what falls due meanwhile is started together."""
+"""Least time between two rings of the alarm: copies due in between are started together."""
 _FAST_APART_NS = 250_000
-"""The same for loads so fast that :data:`_MANY` fall due meanwhile: to wake for each request costs
-as much again as to send it, and two workers and a target on two cores hold 55,000 copies a second
-this way, where they hold 48,000 otherwise."""
+"""The same for loads so fast that :data:`_MANY` requests fall due in between: waking for each costs
+as much again as sending it, and two workers and a target on two cores sustain 55,000 copies/s this
+way instead of 48,000."""
 _MANY = 4
 
 
 class Alarm:
-    """Calls back at instants of the monotonic clock: no task is woken for it, nor the loop turned.
+    """Calls back at instants of the monotonic clock, without waking a task or spinning the loop.
 
     Args:
-        fd: A timer of the kernel's, which becomes readable when it rings.
+        fd: A timer of the kernel, which becomes readable when it rings.
         apart_ns: The least time between two rings.
     """
 
@@ -69,10 +69,10 @@ class Alarm:
         self._loop = asyncio.get_running_loop()
 
     async def follow(self, instants: Iterator[int]) -> None:
-        """Ask for the next instant at each one; return when there is none.
+        """Fetch the next instant when each one has come; return when there is none left.
 
-        That is exactly then, or ``apart_ns`` after the last time, or :data:`LOOK_NS` after it where
-        the instant is further away. Others have a turn before.
+        The alarm rings exactly then, but at least ``apart_ns`` and at most :data:`LOOK_NS` after
+        the last time. Other callbacks have a turn in between.
         """
         self._instants, self._over = instants, self._loop.create_future()
         try:
@@ -83,7 +83,7 @@ class Alarm:
             self._set(0)
 
     def ring(self) -> None:
-        """Ask for the next instant, and be called then."""
+        """Fetch the next instant and set the timer to it."""
         over = self._over
         if over is None or over.done():
             self._set(0)
@@ -99,7 +99,7 @@ class Alarm:
             self._set(0)
 
     def _set(self, instant_ns: int) -> None:
-        """Ring at an instant and no longer for one before it, seen or not; 0: not at all."""
+        """Ring at an instant, and no longer for an earlier one, handled or not; 0: not at all."""
         times = self._times
         times[2], times[3] = divmod(instant_ns, _S)
         self._settime(self._fd, _ABSOLUTE, times, None)
@@ -107,7 +107,7 @@ class Alarm:
 
 @contextmanager
 def open_alarm(apart_ns: int = _APART_NS) -> Iterator[Alarm | None]:
-    """Open a timer for the running loop; None where the system has none (it is Linux's).
+    """Yield an alarm for the running loop; None where there is no such timer: only Linux has it.
 
     Args:
         apart_ns: The least time between two rings.
@@ -138,14 +138,14 @@ class LoadSpec:
     Attributes:
         workflow: What the plan is compiled from.
         load: How many copies, and when they are due.
-        transport: How their requests travel.
-        seed: Of random arrivals, and of the waits between attempts.
+        transport: How requests are sent.
+        seed: Random seed of arrivals, and of the waits between attempts.
         ingest: Index of the step whose outcome is the copy's.
-        observer: Index of the step that tells what was counted; None: nobody asks.
+        observer: Index of the step that returns the counts; None if there is none.
         stages: Names of the stages that are measured on their own.
-        retry: What is done about an attempt that failed.
-        limits: Step → what it may ask of the service, over all copies.
-        drain_s: How long to wait for the copies under way when the last one has started.
+        retry: How a failed attempt is retried.
+        limits: Step id → the limit of its requests, over all copies.
+        drain_s: Seconds to wait for the copies in flight when the last one has started.
         part: The part of the load that is sent here; None: all of it.
     """
 
@@ -183,10 +183,10 @@ class LoadSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listener:
-    """What is called while a load goes on.
+    """Callbacks during a load.
 
     Attributes:
-        began: Called when the zero of the load's time is known, before anything is sent.
+        began: Called when the start of the load is known, before anything is sent.
         second: Called with each second since then that is over, once it is in the timeline.
     """
 
@@ -199,13 +199,13 @@ class LoadEngine:
 
     Args:
         spec: What to send, and when.
-        plan: What it was compiled to.
+        plan: The compiled workflow.
         transport: Carries the requests.
-        clock: How it tells time; None: by the system.
+        clock: The clock; None for the system's.
 
     Attributes:
         record: What is measured; empty before.
-        monitor: What the generator tells of itself.
+        monitor: What is measured of the generator itself.
     """
 
     def __init__(
@@ -231,7 +231,7 @@ class LoadEngine:
         self._transport = transport
         self._origin = plan.steps[spec.ingest].origin
         self.record = spec.new_record(plan)
-        # nobody adds the record of the only process to another
+        # the record of a single process is not added to another
         self.record.timeline.keeps_samples = part is not None
         self.monitor = Monitor(self.record.stages, self.record.stalls)
         by_step = {
@@ -254,26 +254,26 @@ class LoadEngine:
 
     @property
     def is_expired(self) -> bool:
-        """Whether the load ended because nobody renewed the lease."""
+        """Whether the load ended because its lease ran out."""
         return self._runner.is_expired
 
     def lend(self, until_ns: int) -> None:
-        """Start no further copy from an instant on, unless it is moved before it comes."""
+        """Lease the load until an instant: from then on no copy is started, unless renewed."""
         self._runner.lease_ns = until_ns
 
     def stop(self) -> None:
-        """Start no further copies; those under way are followed to their end."""
+        """Start no further copies; those in flight are followed to their end."""
         self._runner.stop()
 
     def close(self) -> None:
-        """Note that the load is over, where a fault ended it."""
+        """Record the end of a load that an error has ended."""
         if self.begin_ns and not self.record.load_ns:
             self.record.end(time.monotonic_ns())
 
     async def warm(self) -> None:
-        """Open the connections that the load is to find open, and clear the garbage away.
+        """Open the connections that the load is to find open, and collect the garbage.
 
-        To be called before it is known when the load begins: either takes its time.
+        To be called before the start of the load is set: both take time.
         """
         for warmup in self._ahead:
             if not warmup.at_s:
@@ -284,8 +284,8 @@ class LoadEngine:
         """Send the load; return when every copy has ended.
 
         Args:
-            listener: Who is told.
-            begin: The zero of the schedule, ahead of now; None: at once.
+            listener: Called as the load proceeds.
+            begin: The start of the schedule, in the future; None: at once.
         """
         with _collector.calm():
             async with anyio.create_task_group() as tasks:
@@ -344,7 +344,7 @@ class LoadEngine:
 
 
 def loop_waiting() -> Waiting:
-    """Return a queue of copies that think, for the running loop."""
+    """Return a queue of copies in their think time, for the running loop."""
     return wait_queue(time.monotonic_ns, asyncio.get_running_loop().call_later)
 
 
@@ -352,12 +352,12 @@ def loop_waiting() -> Waiting:
 async def open_engine(
     spec: LoadSpec, plan: Plan | None = None, waiting: Waiting | None = None
 ) -> AsyncIterator[LoadEngine]:
-    """Make a load ready to be sent; what it opens is closed when the block ends.
+    """Yield a load that is ready to be sent; what it opens is closed when the block ends.
 
     Args:
         spec: What to send, and when.
-        plan: What it was compiled to; None: it is compiled now, as another process has to.
-        waiting: Copies that think, of all loads that share it; None: it has its own.
+        plan: The compiled workflow; None to compile it now, as another process has to.
+        waiting: Queue of copies in their think time, for all loads that share it; None: its own.
 
     Raises:
         WorkflowError: The workflow does not compile.
@@ -376,10 +376,10 @@ async def open_engine(
 
 
 def apart_ns(pacer: OpenPacer | None, together: int = 1) -> int:
-    """Return how far apart the requests of a worker are started at the least.
+    """Return the least time between the starts of a worker's requests, in ns.
 
     Args:
-        pacer: Its part of an open load; None: its load is closed.
+        pacer: Its part of an open load; None for a closed one.
         together: Copies that share a request.
     """
     requests = 0.0 if pacer is None else pacer.peak_rate / together
@@ -400,7 +400,7 @@ class _Collector:
 
     @contextmanager
     def calm(self) -> Iterator[None]:
-        """Let it leave alone what there is, and come seldom, until the last of the loads ends."""
+        """Spare existing objects, and collect rarely, until the last of the loads ends."""
         if not self._loads:
             self._thresholds = gc.get_threshold()
             gc.set_threshold(_GC_THRESHOLD, *self._thresholds[1:])

@@ -1,7 +1,7 @@
 """Limits concurrency and rate of one step's requests, first in, first out.
 
-For steps that a service meters: a query that every copy makes would otherwise be refused for its
-budget long before the ingest is under load. Many who wait have one timer and one heap, however many
+For steps that a service meters: a query that every copy makes would otherwise exceed its budget
+long before the ingest is under load. All waiting copies share one timer and one heap, however many
 they are.
 """
 
@@ -23,9 +23,9 @@ from loadcheck.workflow.exchange import Exchange, Failure, Request
 _T = TypeVar("_T")
 _MS = 1_000_000
 _TICK_BITS = 18
-"""Waits end at whole multiples of so many bits of nanoseconds: 262 µs."""
+"""Waits end at multiples of two to this power of nanoseconds: 262 µs."""
 _AT_ONCE = 64
-"""So many are woken before the loop has its turn."""
+"""The most waiting objects that are woken before the loop has its turn."""
 _NEVER = 1 << 62
 
 Later = Callable[[float, Callable[[], None]], object]
@@ -35,13 +35,13 @@ Later = Callable[[float, Callable[[], None]], object]
 class WaitQueue(Generic[_T]):
     """Calls back at instants, never before.
 
-    Those who are due within a quarter of a millisecond are woken together, and one timer serves
-    all who wait, rounded up to whole milliseconds. A timer for each, and a heap of all, would cost
-    more than all else that a copy does.
+    Objects that are due within a quarter of a millisecond are woken together, and one timer serves
+    all that wait, rounded up to whole milliseconds. A timer for each, and a heap of all, would cost
+    more than everything else that a copy does.
 
     Args:
         clock: Monotonic nanoseconds.
-        wake: Called with those who have waited, at least one.
+        wake: Called with the objects that have waited, at least one.
         later: Sets the timer.
     """
 
@@ -52,12 +52,12 @@ class WaitQueue(Generic[_T]):
         self._wake = wake
         self._later = later
         self._waiting: dict[int, list[_T]] = {}
-        self._ticks: list[int] = []  # those of them, as a heap
+        self._ticks: list[int] = []  # its keys, as a heap
         self._timer = 0  # only the last one that was set counts
         self._next = _NEVER
 
     def add(self, at_ns: int, who: _T) -> None:
-        """Wake somebody at an instant, or about a millisecond later."""
+        """Wake an object at an instant, or about a millisecond later."""
         tick = (at_ns >> _TICK_BITS) + 1
         waiting = self._waiting.get(tick)
         if waiting is not None:
@@ -69,7 +69,7 @@ class WaitQueue(Generic[_T]):
             self._set(tick)
 
     def close(self) -> None:
-        """Wake nobody any more."""
+        """Wake nothing any more."""
         self._waiting.clear()
         self._ticks.clear()
         self._timer += 1
@@ -84,11 +84,11 @@ class WaitQueue(Generic[_T]):
         self._later(whole_s, functools.partial(self._ring, self._timer))
 
     def _ring(self, timer: int) -> None:
-        """Wake those whose time has come."""
+        """Wake the objects whose time has come."""
         if timer != self._timer:
             return
         ticks = self._ticks
-        # whoever waits again meanwhile needs no timer before this is over
+        # objects that are added meanwhile need no timer before this is over
         self._next = 0
         now, left = self._clock() >> _TICK_BITS, _AT_ONCE
         while ticks and ticks[0] <= now and left > 0:
@@ -147,7 +147,7 @@ class StepLimiter:
         self._changed.set()
 
     def close(self) -> None:
-        """Hand back what waits as never sent, and whatever comes from now on."""
+        """Hand back waiting requests as never sent, and all that come from now on."""
         self._closed = True
         self._changed.set()
         self._ended.set()
@@ -167,7 +167,7 @@ class StepLimiter:
                 continue
             gap_ns = next_ns - self._clock()
             if gap_ns > 0:
-                # a gap may be longer than the run has time to end in
+                # a gap may be longer than the time that the run has to end
                 with anyio.move_on_after(gap_ns / 1e9):
                     await self._ended.wait()
                 continue

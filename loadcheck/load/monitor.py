@@ -1,7 +1,7 @@
-"""Watches the generator itself, so that its own faults are not taken for the target's.
+"""Watches the generator itself, so that its own delays are not mistaken for the target's.
 
-It also asks the operating system for what a load needs (open files, which bound its connections,
-and turns of a processor), and calls back once a second while a run goes on.
+It also requests from the operating system what a load needs (open files, which bound its
+connections, and prompt turns on a CPU), and calls back once a second during a run.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _EVERY_NS = 10_000_000
 
 
 _BOOT_CLOCK: int | None = getattr(time, "CLOCK_BOOTTIME", None)
-"""Unlike the monotonic one it goes on while the machine sleeps; not every system has it."""
+"""Unlike the monotonic clock, it runs on while the machine sleeps; None if there is none."""
 
 
 def _asleep_ns() -> int:
-    """Return for how long the machine has slept since it was started, as far as that is known."""
+    """Return for how many ns the machine has slept since it was booted; 0 if unknown."""
     return 0 if _BOOT_CLOCK is None else time.clock_gettime_ns(_BOOT_CLOCK) - time.monotonic_ns()
 
 
@@ -45,15 +45,14 @@ class Monitor(Recorded):
     Args:
         stages: Stages of the load that are measured on their own.
         stalls: Receives the stretches of time in which the event loop was not served.
-        asleep_ns: Tells for how long the machine has slept.
+        asleep_ns: Returns for how long the machine has slept.
 
     Attributes:
-        loop_lag: How much later than asked for a sleeping task came to run, beyond the millisecond
-            to which timers are good: what any answer may have waited before it was looked at. A
-            sample every 10 ms.
+        loop_lag: How much later than requested a sleeping task ran, beyond the millisecond to which
+            timers are exact: as long may any response have waited to be read. A sample every 10 ms.
         stalls: When the event loop was not served.
         gc_pauses: Length of each pass of Python's garbage collector.
-        watched_s: For how long it was watched.
+        watched_s: For how many seconds the generator was measured.
     """
 
     def __init__(
@@ -99,7 +98,7 @@ class Monitor(Recorded):
 
     @contextmanager
     def measuring(self) -> Iterator[None]:
-        """Time the collector's passes and the processor for the length of a block."""
+        """Measure garbage collection and CPU time for the length of a block."""
         cpu_ns, began_s = time.process_time_ns(), time.monotonic()
         gc.callbacks.append(self._collected)
         try:
@@ -118,7 +117,7 @@ class Monitor(Recorded):
 
     @property
     def cpu_s(self) -> float:
-        """Processor time used while it was watched, in all threads."""
+        """CPU time used while the generator was measured, in all threads."""
         return self._cpu_ns / 1e9
 
     def __getstate__(self) -> tuple[Any, ...]:
@@ -129,7 +128,7 @@ class Monitor(Recorded):
         self.loop_lag, self.gc_pauses, self._cpu_ns, self.watched_s, self.stalls = state
 
     def __add__(self, other: Monitor) -> Monitor:
-        """Return what both generators did: the time of their processors adds up."""
+        """Return the measurements of both generators: their CPU times add up."""
         merged = Monitor(stalls=self.stalls + other.stalls)
         merged.loop_lag = self.loop_lag + other.loop_lag
         merged.gc_pauses = self.gc_pauses + other.gc_pauses
@@ -162,18 +161,18 @@ _SET_ATTRIBUTES = {"x86_64": 314, "aarch64": 274, "riscv64": 274}
 """The system call ``sched_setattr``."""
 _ATTRIBUTES = struct.Struct("=IIQiIQQQ")
 _SLICE_NS = 100_000
-"""The shortest that Linux grants."""
+"""The shortest time slice that Linux grants."""
 
 
 def take_short_turns() -> bool:
     """Ask the scheduler to run this thread as soon as it wakes, for a short while each time.
 
-    It gets no more of a core than before. Where it shares one with the target it would otherwise
-    wait until that has had its turn of some milliseconds. Linux grants it from 6.12 on, to anybody;
-    what is older takes no notice.
+    It gets no more of a core than before. Where it shares one with the target, it would otherwise
+    wait until the target has had its turn of some milliseconds. Linux grants this from 6.12 on, to
+    any process; older versions ignore it.
 
     Returns:
-        Whether it was asked.
+        Whether the system call succeeded.
     """
     call = _SET_ATTRIBUTES.get(os.uname().machine) if sys.platform == "linux" else None
     if call is None or os.sched_getscheduler(0) != os.SCHED_OTHER:

@@ -4,7 +4,7 @@ The schedule is fixed before the first copy starts, from the scenario and the se
 start never moves a later one (G. Tene's coordinated omission), and the number of copies is known
 and repeatable.
 
-Opening a connection takes round trips and, with TLS, milliseconds of both sides' processors. Copies
+Opening a connection takes round trips and, with TLS, milliseconds of CPU time on both sides. Copies
 that fall due in a burst would wait for that, and the burst would measure handshakes.
 """
 
@@ -39,10 +39,10 @@ class OpenPacer:
 
     Attributes:
         stages: At least one.
-        arrivals: Which of the two.
+        arrivals: Which of the two rules applies.
         seed: Seed of the exponential variates.
         trace: The recorded arrivals whose rate is followed, instead of that of the stages.
-        most: The schedule ends with so many copies; None: with its last stage.
+        most: The schedule ends after this many copies; None: with its last stage.
     """
 
     stages: Sequence[Stage]
@@ -58,7 +58,7 @@ class OpenPacer:
 
     @property
     def peak_rate(self) -> float:
-        """The highest rate asked for, in copies per second."""
+        """The highest target rate, in copies per second."""
         if self.trace is not None:
             return self.trace.peak_rate
         return max(max(stage.rate, stage.end_rate) for stage in self.stages)
@@ -71,7 +71,7 @@ class OpenPacer:
         return sum(len(chunk) for chunk in self.chunks())
 
     def rate_at(self, elapsed_s: float) -> float:
-        """Return the rate asked for at an instant of the schedule; 0 outside it."""
+        """Return the target rate at an instant of the schedule; 0 outside it."""
         if self.trace is not None:
             return self.trace.rate_at(elapsed_s)
         begin = 0.0
@@ -83,7 +83,7 @@ class OpenPacer:
         return 0.0
 
     def expected_at(self, elapsed_s: float) -> float:
-        """Return N(t): how many copies are due by then, in the mean."""
+        """Return N(t): how many copies are due by then, on average."""
         if self.trace is not None:
             return self.trace.expected_at(elapsed_s)
         begin = total = 0.0
@@ -114,9 +114,9 @@ class OpenPacer:
                 yield np.rint(self._invert(due) * 1e9).astype(np.int64)
 
     def _due_in_trace(self, elapsed_s: float) -> int:
-        """Return how many copies of a trace fall due before an instant: as :meth:`chunks` has it.
+        """Return how many copies of a trace fall due before an instant, as in :meth:`chunks`.
 
-        Many may fall due at once, or a nanosecond apart: what the sum gives is looked at again.
+        Many may fall due at once, or a nanosecond apart, so the number from the sum is corrected.
         """
         end_ns, most = round(elapsed_s * 1e9), int(np.ceil(self._expected()[-1] - _ROUNDING))
         found = min(most, int(np.ceil(self.expected_at(elapsed_s) - _ROUNDING)))
@@ -132,7 +132,7 @@ class OpenPacer:
 
     @property
     def _most_own(self) -> int | None:
-        """How many copies of the schedule it gives at most."""
+        """The most copies that :meth:`chunks` yields; None if only the stages bound them."""
         return self.most
 
     def _within(self, copies: int) -> int:
@@ -181,10 +181,10 @@ class OpenPacer:
 
 
 _ANSWER_S = 0.05
-"""How long an answer is taken to need: N = rate x time (Little's law) are then in flight."""
+"""Assumed response time: N = rate x time (Little's law) requests are then in flight."""
 _LEAD_S = 0.5
 _PER_S = 1000.0
-"""Time allowed for opening, as connections per second."""
+"""Assumed speed of opening, in connections per second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,7 +192,7 @@ class Warmup:
     """Connections that are to be open by an instant.
 
     Attributes:
-        at_s: When to begin with it, since the load began; 0: before the load begins.
+        at_s: When to begin opening, in seconds since the load began; 0: before it begins.
         connections: How many are to be open.
     """
 
@@ -212,7 +212,7 @@ def pacer_of(load: OpenLoad, seed: int) -> OpenPacer:
 
 
 def planned_copies(load: OpenLoad | ClosedLoad, seed: int) -> int | None:
-    """Return how many copies a load asks for; None if time alone decides."""
+    """Return how many copies a load has; None if only time bounds it."""
     return load.copies if isinstance(load, ClosedLoad) else pacer_of(load, seed).planned
 
 
@@ -236,17 +236,17 @@ def levels(load: ClosedLoad) -> Iterator[tuple[float, int]]:
 
 
 def max_in_flight(load: OpenLoad | ClosedLoad) -> int:
-    """Return the most copies that may be under way at once."""
+    """Return the most copies that may be in flight at once."""
     return load.concurrency if isinstance(load, ClosedLoad) else load.max_in_flight
 
 
 def max_requests(load: OpenLoad | ClosedLoad) -> int:
-    """Return the most requests of copies that may be under way: the connections needed."""
+    """Return the most requests of copies that may be in flight: the connections needed."""
     return -(-max_in_flight(load) // load.copies_per_request)
 
 
 def stage_spans(pacer: OpenPacer, wanted: Collection[str]) -> tuple[StageSpan, ...]:
-    """Return where the stages of those names lie in a schedule."""
+    """Return the spans of the stages with the wanted names in a schedule."""
     spans = []
     begin_s, first = 0.0, 0
     for stage in pacer.stages if wanted else ():
@@ -261,12 +261,12 @@ def stage_spans(pacer: OpenPacer, wanted: Collection[str]) -> tuple[StageSpan, .
 
 
 def warmups(load: OpenLoad | ClosedLoad) -> list[Warmup]:
-    """Return how many connections to open ahead, and when: also where the rate of a stage rises."""
+    """Return how many connections to open ahead, and when; also before stages of a higher rate."""
     limit = max_requests(load)
     if load.preconnect is not None:
         return [Warmup(at_s=0.0, connections=min(load.preconnect, limit))]
     if isinstance(load, ClosedLoad) and load.ramp:
-        # whoever comes later brings a connection
+        # users that come later open their own connection
         return [Warmup(at_s=0.0, connections=min(limit, next(levels(load))[1] or 1))]
     if isinstance(load, ClosedLoad):
         return [Warmup(at_s=0.0, connections=limit)]

@@ -22,18 +22,18 @@ _KINDS = {
 
 
 class Backoff:
-    """Says how long to wait before the next attempt, or that there is none.
+    """Decides how long to wait before the next attempt, or that there is none.
 
-    The wait doubles from attempt to attempt up to a cap, less up to a half at random, so that
-    copies refused together do not come back together. ``Retry-After`` overrules it (RFC 9110
+    The wait doubles with each attempt up to a cap, less a random part of up to a half, so that
+    copies refused together do not come back together. ``Retry-After`` overrides it (RFC 9110
     section 10.2.3), up to five minutes.
 
     Args:
-        retry: What is tried again, how often and after which waits.
-        seed: Of the random part of the waits.
+        retry: What is retried, how often and after which waits.
+        seed: Random seed of the waits.
 
     Attributes:
-        closed: Set when the run ends: from then on nothing is tried again.
+        closed: Set when the run ends: from then on nothing is retried.
     """
 
     __slots__ = ("_on", "_random", "_retry", "closed")
@@ -69,12 +69,12 @@ _SERVICE_UNAVAILABLE = 503
 def attempt_outcome(exchange: Exchange) -> Outcome:
     """Return what one judged attempt proves.
 
-    Certainly without effect are a request that was never written, one refused with a 4xx, and a
-    503, by which a service says that it has not taken it (RFC 9110 section 15.6.4). A 408
-    says that the server gave up waiting, not that it had received nothing. Whatever else is not a
-    success may have taken effect: a timeout, a lost connection, 500, 502, 504, an answer that
-    cannot be read, or a 200 that does not say what the criteria ask. Of a request that the
-    transport sent twice the first sending may have taken effect, whatever was said to the second.
+    A request certainly had no effect if it was never written, was refused with a 4xx, or was
+    answered with a 503, by which a service says that it did not accept it (RFC 9110 section
+    15.6.4). A 408 says that the server gave up waiting, not that it had received nothing. Any other
+    failure may have taken effect: a timeout, a lost connection, 500, 502, 504, an unreadable
+    response, or a 200 that does not meet the criteria. If the transport sent a request twice, the
+    first sending may have taken effect, whatever the response to the second.
     """
     if exchange.success:
         return Outcome.ACKNOWLEDGED

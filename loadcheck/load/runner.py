@@ -1,8 +1,8 @@
 """Starts copies when they are due and follows each to its end.
 
 A copy is a generator of the plan; the runner drives it by callbacks, so that a copy in flight costs
-neither a task nor a future. The schedule is absolute: a late start never moves a later one. What
-falls due while the process pauses is skipped, and counted.
+neither a task nor a future. The schedule is absolute: a late start never moves a later one. Copies
+that fall due while the process pauses are skipped, and counted.
 """
 
 from __future__ import annotations
@@ -38,24 +38,24 @@ from loadcheck.workflow.exchange import Exchange, Failure, Gap, Pause, Request
 from loadcheck.workflow.runtime.plan import Flow
 
 SPIN_NS = 1_500_000
-"""An event loop's timers are good to a millisecond: the rest of a wait is spent turning it."""
+"""Timers of an event loop are exact to a millisecond: for the rest of a wait, the loop spins."""
 MOST_COPIES = 2**32
-"""A ledger's numbers have 32 bits: a load that only time bounds ends here all the same."""
+"""A ledger's numbers have 32 bits: even a load that only time bounds ends here."""
 _BURST_NS = 500_000
 """Longest burst of starts before responses are processed."""
 _PROMPT_NS = 100_000_000
-"""What is late by less is started at once; what is later, no faster than :data:`_HASTE` allows."""
+"""Copies late by less are started at once; later ones, no faster than :data:`_HASTE` allows."""
 _HASTE = 1.25
-"""Times the schedule's peak rate, at which what fell due while the loop was late is started."""
+"""Multiple of the schedule's peak rate at which copies are started that a late loop held up."""
 LOOK_NS = 100_000_000
 """How soon a long wait notices that the run is stopping."""
 Waiting: TypeAlias = "WaitQueue[_Thinker]"
-"""Copies that think."""
+"""A queue of copies in their think time."""
 FOREVER_NS = 1 << 62
 """An instant that never comes."""
 _ACKNOWLEDGED, _REJECTED = Outcome.ACKNOWLEDGED, Outcome.REJECTED
 _ABORT_S = 10.0
-"""For an aborted transport to hand back what it had."""
+"""Seconds for an aborted transport to hand back its requests."""
 
 
 class Begin(NamedTuple):
@@ -79,9 +79,9 @@ class Rules:
         ingest: Index of the step whose outcome is the copy's.
         together: Copies that share a request. They fall due together, when the first of them does.
         uploads: The most uploads of a copy.
-        think: How long a copy waits before each step but the first of an upload, in seconds: from
+        think: How long a copy waits before each step but the first of an upload, in seconds, by
             the upload's number and how often it has waited; None: not at all.
-        limits: Step index → what it may ask of the service, for steps that are metered.
+        limits: Step index → the limit of its requests, for steps that are metered.
     """
 
     backoff: Backoff
@@ -94,17 +94,16 @@ class Rules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clock:
-    """How the runner tells time.
+    """The clock of a runner, and how it waits.
 
     Attributes:
         now_ns: Monotonic nanoseconds, of the same clock as the transport's.
-        spin_ns: How long before a copy is due to stop sleeping and turn the loop instead; 0 for a
+        spin_ns: How long before a copy is due to stop sleeping and spin the loop instead; 0 for a
             clock that sleeps exactly.
-        follow: Asks for the next instant when each has come, or at the latest after
-            :data:`LOOK_NS`, and returns when there is none, instead of turning the loop; None:
-            nothing does.
-        waiting: Wakes copies that think, of all the runners that share it; None: a queue of its
-            own, whose timer is a task.
+        follow: Fetches the next instant when each has come, or at the latest after
+            :data:`LOOK_NS`, and returns when there is none; None: the runner sleeps and spins.
+        waiting: Wakes copies after their think time, of all the runners that share it; None: a
+            queue of its own, whose timer is a task.
     """
 
     now_ns: Callable[[], int] = time.monotonic_ns
@@ -114,7 +113,7 @@ class Clock:
 
 
 def wait_queue(now_ns: Callable[[], int], later: Later) -> Waiting:
-    """Return what wakes copies that think, for one runner or several.
+    """Return a queue that wakes copies after their think time, for one runner or several.
 
     Args:
         now_ns: The clock of their runners.
@@ -128,21 +127,21 @@ def _nothing() -> None:
 
 
 class Runner:
-    """One load: the copies, their retries, and where each of them ends.
+    """Runs one load: starts its copies and follows each, retries included, to its outcome.
 
     Args:
-        plan: What a copy does.
+        plan: The workflow of a copy.
         transport: Carries the requests.
         record: Receives everything measured.
         rules: What holds for every copy.
-        clock: How it tells time; None: by the system.
+        clock: The clock; None for the system's.
 
     Attributes:
         begin_ns: When the load began, or begins; 0 before that is known.
-        lease_ns: From this instant on no further copy is started, however late it is noticed: also
-            by a process that was frozen, on its first look at the clock.
-        is_expired: Whether that ended the load.
-        whole: Takes the times of copies as a whole; None where each has one step.
+        lease_ns: From this instant on no further copy is started, not even by a process that was
+            suspended until then: it reads the clock first.
+        is_expired: Whether the lease ended the load.
+        whole: Record of copies as a whole; None where each has one step.
     """
 
     def __init__(
@@ -180,9 +179,9 @@ class Runner:
         self._refill: Callable[[], None] | None = None
         self._error: BaseException | None = None
         self._stopped = False
-        self._stopping = anyio.Event()  # set with it, for who waits
+        self._stopping = anyio.Event()  # set with it, for tasks that wait
         self._draining = False
-        self._users = self._wanted = 0  # of a closed load: there are, and are to be
+        self._users = self._wanted = 0  # of a closed load: present, and wanted
         self._idle = anyio.Event()
         self._tasks: anyio.abc.TaskGroup | None = None
         self.begin_ns = 0
@@ -203,12 +202,12 @@ class Runner:
 
         Args:
             pacer: The schedule.
-            max_in_flight: Copies that may be under way; one that falls due beyond is skipped.
-            drain_s: How long to wait for those under way when the last one has started.
-            begin: The zero of the schedule, ahead of now; None: at once.
-            began: Called when the zero is known, before anything is sent.
+            max_in_flight: The most copies in flight; one that falls due beyond them is skipped.
+            drain_s: Seconds to wait for the copies in flight when the last one has started.
+            begin: The start of the schedule, in the future; None: at once.
+            began: Called when the start is known, before anything is sent.
         """
-        # counting random arrivals takes long: before the clock runs
+        # counting random arrivals takes long: do it before the clock runs
         planned = pacer.planned if self._together > 1 else 0
         async with self._serving() as tasks:
             self._begin(tasks, begin)
@@ -231,10 +230,10 @@ class Runner:
 
         Args:
             load: How many, and for how long.
-            users: When so many users are to be there, in seconds since the load began; None: all
-                are, from the start.
-            drain_s: How long to wait for those under way when the last one has started.
-            begin: When the first ones are started, ahead of now; None: at once.
+            users: Seconds since the load began, and the number of users from then on; None: all of
+                them from the start.
+            drain_s: Seconds to wait for the copies in flight when the last one has started.
+            begin: When the first copies are started, in the future; None: at once.
             began: Called when that is known, before anything is sent.
         """
         copies, duration_s = load.copies, load.duration_s
@@ -257,7 +256,7 @@ class Runner:
                     self._users -= 1
                     return
                 if starting:
-                    # it ended without a request: the loop must have its turn, and the stack an end
+                    # it ended without a request: let the loop have its turn, and the stack unwind
                     tasks.start_soon(later)
                     return
                 now = self._clock()
@@ -291,7 +290,7 @@ class Runner:
     async def _come_and_go(
         self, users: Iterator[tuple[float, int]], refill: Callable[[], None], until_ns: int
     ) -> None:
-        """Let users come when it is time; one who is to go does so when a copy has ended."""
+        """Add users when it is time; one that is to go leaves when a copy has ended."""
         self._users = 0
         for at_s, level in users:
             await self._follow(self._until(self.begin_ns + int(at_s * 1e9)))
@@ -303,7 +302,7 @@ class Runner:
         self._end()
 
     def stop(self) -> None:
-        """Start no further copies; end those that think, follow requests under way to their end."""
+        """Start no further copies; end those in think time, follow the others to their end."""
         self._halted = True
         self._end()
         for copy in [copy for copy in self._copies if copy.paused == "think"]:
@@ -315,7 +314,7 @@ class Runner:
         self._stopping.set()
 
     def fail(self, error: BaseException) -> None:
-        """Remember a fault of our own and end the run; :meth:`run_open` raises it."""
+        """Keep an internal error and end the run; the method that runs the load raises it."""
         if self._error is None:
             self._error = error
         self._end()
@@ -325,7 +324,7 @@ class Runner:
 
     @asynccontextmanager
     async def _serving(self) -> AsyncIterator[anyio.abc.TaskGroup]:
-        """Hold the tasks of a load; behind the block nobody who waits is woken any more."""
+        """Hold the tasks of a load; after the block no waiting copy is woken any more."""
         try:
             async with anyio.create_task_group() as tasks:
                 yield tasks
@@ -346,7 +345,7 @@ class Runner:
     def _dispatch(  # noqa: C901  # one loop, as a call more would cost every copy
         self, pacer: OpenPacer, max_in_flight: int, planned: int
     ) -> Iterator[int]:
-        """Start copies that are due; yield when to go on."""
+        """Start copies that are due; yield the instants at which to go on."""
         record, clock, grid = self._record, self._clock, self._record.grid
         begin_ns = looked_ns = self.begin_ns
         together = self._together
@@ -356,7 +355,7 @@ class Runner:
             for offset_ns in chunk.tolist():
                 number += 1
                 if number <= begun:
-                    continue  # went along with the first of its request
+                    continue  # was sent with the first copy of its request
                 due_ns = begin_ns + offset_ns
                 now = clock()
                 ready_ns = due_ns if now - due_ns <= _PROMPT_NS else held_ns
@@ -388,18 +387,18 @@ class Runner:
         yield from self._until(begin_ns + int(pacer.duration_s * 1e9))
 
     def _stalled(self, pacer: OpenPacer, begun: int, planned: int, stall: tuple[int, int]) -> int:
-        """Note that the loop was late, and skip what fell due if it was a pause.
+        """Record that the loop was late, and skip the copies that fell due if it was a pause.
 
-        Sent at once when it is over, that would be a burst that nobody asked for.
+        Sent at once when it is over, they would be a burst that the scenario does not ask for.
 
         Args:
             pacer: The schedule.
-            begun: Number of the first copy that has not been looked at.
+            begun: Number of the first copy that has not been handled.
             planned: Number of all copies, if some share a request.
-            stall: When it was to have its turn, and when it had it.
+            stall: When the loop should have had its turn, and when it had it.
 
         Returns:
-            Number of the first copy that is still to be looked at.
+            Number of the first copy that is still to be handled.
         """
         grid, begin_ns, together = self._record.grid, self.begin_ns, self._together
         should_ns, now = stall
@@ -426,7 +425,7 @@ class Runner:
                 return
 
     async def _turn(self, instants: Iterator[int]) -> None:
-        """Ask for the next instant at each one; turn the loop for the rest of a wait."""
+        """Fetch the next instant when each has come; spin the loop for the rest of a wait."""
         for instant_ns in instants:
             if self._clock() >= instant_ns:
                 await checkpoint()
@@ -437,7 +436,7 @@ class Runner:
                     await checkpoint()
 
     async def _drain(self, drain_s: float) -> None:
-        """Wait for the copies under way; after ``drain_s`` give them up as they stand."""
+        """Wait for the copies in flight; after ``drain_s`` give them up as they stand."""
         self._draining = True
         if self._copies and self._error is None:
             with anyio.move_on_after(drain_s):
@@ -488,7 +487,7 @@ class Runner:
         copy.advance(None)
 
     def pause(self, copy: _Copy, pause: Pause) -> None:
-        """Let a copy go on after a while; end it if the run waits no longer."""
+        """Resume a copy after a pause; end it if the run no longer waits."""
         assert self._tasks is not None
         copy.paused = "retry"
         gap = isinstance(pause, Gap)
@@ -503,7 +502,7 @@ class Runner:
             self._tasks.start_soon(self._resume, copy, pause.seconds)
 
     def _think(self, copy: _Thinker, seconds: float) -> int:
-        """Let a copy wait that is not in flight meanwhile; return for how long, in nanoseconds."""
+        """Let a copy wait, not counted as in flight; return for how long, in nanoseconds."""
         length_ns = int(seconds * 1e9)
         copy.paused = "think"
         self._record.in_flight -= 1
@@ -511,7 +510,7 @@ class Runner:
         return length_ns
 
     def _later(self, seconds: float, call: Callable[[], None]) -> None:
-        """Call back after a while, by a task of its own."""
+        """Call back after some seconds, in a task of its own."""
         assert self._tasks is not None
 
         async def wait() -> None:
@@ -521,10 +520,10 @@ class Runner:
         self._tasks.start_soon(wait)
 
     def wake(self, copy: _Thinker) -> None:
-        """Let a copy go on that has thought."""
+        """Resume a copy after its think time."""
         now, record = self._clock(), self._record
         try:
-            if now >= self.lease_ns:  # whoever counts on this process takes it for gone
+            if now >= self.lease_ns:  # the coordinator takes this process for lost
                 self._give_up(copy)
                 return
             copy.paused = ""
@@ -547,9 +546,9 @@ class Runner:
         copy.advance(None)
 
     def _give_up(self, copy: _Copy) -> None:
-        """End a copy that waits, with what its attempts have proven."""
+        """End a waiting copy with the outcome that its attempts have proven."""
         if copy.paused == "think":
-            self._record.in_flight += 1  # settling takes it away again
+            self._record.in_flight += 1  # settling subtracts it again
         copy.give_up()
 
     async def _resume(self, copy: _Copy, seconds: float) -> None:
@@ -560,7 +559,7 @@ class Runner:
             copy.advance(None)
 
     def send(self, copy: _Copy, request: Request) -> None:
-        """Hand a copy's request to the transport, when the copy has thought before it."""
+        """Hand a copy's request to the transport, after its think time."""
         wait, step = self._wait, request.step
         if wait is not None and isinstance(copy, _Thinker) and step != copy.step:
             first, copy.step = copy.step < 0, step
@@ -587,7 +586,7 @@ class Runner:
         submit(request, copy.advance)
 
     def add(self, copy: _Copy, exchange: Exchange) -> None:
-        """Enter a judged attempt of a copy."""
+        """Record a judged attempt of a copy."""
         record = self._record
         if not copy.sent and exchange.sent_ns:
             copy.sent = True
@@ -607,9 +606,9 @@ class Runner:
                 copy.outcome = merge(copy.outcome, attempt_outcome(exchange))
 
     def completed(self, copy: _Copy, exchange: Exchange, *, success: bool) -> None:
-        """Enter that a copy of several steps has come to its end, and how long it took.
+        """Record that a copy of several steps has ended, and how long it took.
 
-        Of several uploads each is one: the last says nothing of those before it.
+        Each of several uploads counts as one: the last says nothing about those before it.
         """
         assert self.whole is not None
         if self._record.most_uploads > 1:
@@ -623,7 +622,7 @@ class Runner:
             self.whole.give_up(copy.due_ns)
 
     def ended(self, copy: _Copy) -> None:
-        """Enter the outcome of a copy that has ended; a copy that never came to it sent nothing."""
+        """Record a copy that has ended, by its outcome: rejected if it never reached the ingest."""
         self._copies.discard(copy)
         if self._unable and copy in self._unable:
             self._unable.discard(copy)
@@ -640,7 +639,7 @@ class Runner:
 
 
 class _Copy:
-    """One copy under way."""
+    """One copy that has started and not ended."""
 
     __slots__ = (
         "due_ns",
@@ -665,9 +664,9 @@ class _Copy:
     sent: bool
 
     def advance(self, exchange: Exchange | None) -> None:
-        """Let the flow judge the exchange and do what it asks for next: the transport's sink.
+        """Let the flow judge the exchange, and do what it yields next: the transport's sink.
 
-        An exception here is a fault of ours, and the transport must not meet it: the runner keeps
+        An exception here is an internal error that must not reach the transport: the runner keeps
         it and ends the run.
         """
         runner = self.runner
@@ -695,24 +694,24 @@ class _Copy:
             runner.fail(error)
 
     def give_up(self) -> None:
-        """End a copy that waits, with what its attempts have proven."""
+        """End a waiting copy with the outcome that its attempts have proven."""
         self.paused = ""
         self.flow.close()
         self.runner.ended(self)
 
     def numbers(self) -> Iterable[int]:
-        """Return the copies whose outcome it still decides."""
+        """Return the numbers of the copies whose outcome it still decides."""
         return (self.number,)
 
     def proven(self) -> Outcome | None:
-        """Return what its attempts have proven."""
+        """Return the outcome that its attempts have proven; None before any."""
         return self.outcome
 
     def end_upload(self) -> None:
-        """Enter the outcome of one upload of several."""
+        """Record the outcome of one upload of several."""
 
     def settle(self, record: Record) -> None:
-        """Enter its outcome."""
+        """Record its outcome."""
         record.settle(self.number, self.outcome or Outcome.REJECTED)
 
 
@@ -720,10 +719,10 @@ class _Thinker(_Copy):
     """A copy that may wait before each step but the first of an upload.
 
     Attributes:
-        held: The request that it thinks before.
+        held: The request that its think time holds back; None if there is none.
         step: The step of its last request; negative: there was none.
-        thought_ns: For how long it has thought in this upload.
-        turn: How often.
+        thought_ns: The think time of this upload so far.
+        turn: How often it has waited in this upload.
         upload: The number of the upload.
     """
 
@@ -739,7 +738,7 @@ class _Thinker(_Copy):
 
 
 def _wake(copies: Sequence[_Thinker]) -> None:
-    """Let copies go on that have thought, if they were not ended meanwhile."""
+    """Resume copies after their think time, unless they were ended meanwhile."""
     for copy in copies:
         if copy.paused:
             copy.runner.wake(copy)
@@ -760,7 +759,7 @@ class _Session(_Thinker):
         record.uploads.started.add(first)
 
     def end_upload(self) -> None:
-        """Enter the outcome of the upload under way."""
+        """Record the outcome of the current upload."""
         outcome = self.outcome or Outcome.REJECTED
         self._record.uploads.settle(self.upload, outcome)
         self._whole = merge(self._whole, outcome)
@@ -778,25 +777,25 @@ class _Session(_Thinker):
         return self._whole if self.outcome is None else merge(self._whole, self.outcome)
 
     def settle(self, record: Record) -> None:
-        """Enter the outcome of the last upload, and of all together."""
+        """Record the outcome of the last upload, and of all together."""
         if self._open:
             self.end_upload()
         record.settle(self.number, self._whole or Outcome.REJECTED)
 
 
 class _Batch(_Copy):
-    """Copies that share a request; their outcome is one as long as they do."""
+    """Copies that share a request, and its outcome as long as they do."""
 
     __slots__ = ("_left", "_numbers", "_record")
 
     def begin(self, numbers: Sequence[int], record: Record) -> None:
-        """Take the copies."""
+        """Begin with the copies of these numbers."""
         self._numbers = numbers
         self._left = set(numbers)
         self._record = record
 
     def refuse(self, places: Sequence[int]) -> None:
-        """Give up copies that the service refuses by name; an earlier attempt may have landed."""
+        """Settle copies refused individually by the service; an earlier attempt may have landed."""
         for place in places:
             number = self._numbers[place]
             self._left.discard(number)
@@ -804,10 +803,10 @@ class _Batch(_Copy):
         self.resends = bool(self._left)
 
     def numbers(self) -> Iterable[int]:
-        """Return the copies that were not given up."""
+        """Return the numbers of the copies that were not refused individually."""
         return self._left
 
     def settle(self, record: Record) -> None:
-        """Enter the outcome of those that were not given up."""
+        """Record the outcome of the copies that were not refused individually."""
         for number in sorted(self._left):
             record.settle(number, self.outcome or Outcome.REJECTED)

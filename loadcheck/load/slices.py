@@ -1,9 +1,8 @@
-"""Which part of a load each of several generators sends, and copies that take their time.
+"""Which part of a load each of several generators sends, and copies of several uploads.
 
 Batch ``j`` of the run, the copies that share a request, belongs to generator ``j mod N``. So all
 of them send at every instant of the schedule, each the same share of it. A generator numbers its
-own copies from 0 without gaps: its sets of numbers stay as compact as those of a whole run. Copies
-may upload more than once.
+own copies from 0 without gaps: its sets of numbers stay as compact as those of a whole run.
 """
 
 from __future__ import annotations
@@ -24,15 +23,15 @@ from loadcheck.workflow.runtime import Flow, RetryPolicy
 from loadcheck.workflow.runtime.batch import Refuse
 
 Wait = Callable[[int, int], float]
-"""Gives the seconds of a wait from the upload's number and how often it has waited before."""
+"""Returns the seconds of a wait, by the upload's number and how often it has waited before."""
 
 
 class SessionPlan:
     """A plan whose copies run it several times, each time as another upload of one user.
 
     Args:
-        plan: What they do each time, by the number of the upload.
-        visits: How often, and how long they wait between.
+        plan: The workflow of an upload, by its number.
+        visits: How often copies upload, and how long they wait in between.
     """
 
     def __init__(self, plan: Copies, visits: Visits) -> None:
@@ -62,7 +61,7 @@ _Key = TypeVar("_Key", int, str)
 
 
 class Copies(Protocol):
-    """What copies do: a plan, or a part of one under numbers of its own."""
+    """The workflow of copies: a plan, or a part of one with a numbering of its own."""
 
     def copy(self, number: int, time_ms: int, retry: RetryPolicy, /) -> Flow[bool]:
         """Return the flow of one copy, by its number."""
@@ -75,11 +74,11 @@ class Copies(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slice:
-    """The part of one generator.
+    """The part of a load that one generator sends.
 
     Attributes:
-        index: Which of them it is, from 0.
-        of: How many there are.
+        index: The generator's index, from 0.
+        of: How many generators there are.
         together: Copies that share a request.
     """
 
@@ -88,12 +87,12 @@ class Slice:
     together: int = 1
 
     def number(self, own: int) -> int:
-        """Return the number in the run of a copy by its own number."""
+        """Return the number in the run of a copy that has this number here."""
         batch, place = divmod(own, self.together)
         return (batch * self.of + self.index) * self.together + place
 
     def numbers(self, own: Numbers) -> Numbers:
-        """Return the numbers in the run of many copies."""
+        """Return the numbers in the run of many copies, by their numbers here."""
         if self.together == 1:
             return own * self.of + self.index
         batch, place = np.divmod(own, self.together)
@@ -103,7 +102,7 @@ class Slice:
         """Return the waits of its own copies, by the numbers of their uploads.
 
         Args:
-            wait: The waits of the run's.
+            wait: The waits of the run's copies.
             uploads: The most uploads of a copy.
         """
 
@@ -114,17 +113,17 @@ class Slice:
         return own
 
     def count(self, copies: int) -> int:
-        """Return how many of the first so many copies of the run are its own."""
+        """Return how many of the run's first ``copies`` copies are its own."""
         rounds, rest = divmod(copies, self.of * self.together)
         mine = min(max(rest - self.index * self.together, 0), self.together)
         return rounds * self.together + mine
 
     def share(self, total: int) -> int:
-        """Return its share of what is counted one by one; the shares of all add up."""
+        """Return its share of a number; the shares of all generators add up to it."""
         return total // self.of + (self.index < total % self.of)
 
     def seed(self, seed: int) -> int:
-        """Return a seed of its own: generators that retry in step are a burst."""
+        """Return a seed of its own: generators that retried in step would be a burst."""
         return seed ^ (self.index * 0x9E3779B97F4A7C15 & 0xFFFF_FFFF_FFFF_FFFF)
 
     def warmup(self, warmup: Warmup) -> Warmup:
@@ -132,7 +131,7 @@ class Slice:
         return replace(warmup, connections=self.share(warmup.connections))
 
     def limits(self, limits: Mapping[_Key, Limit]) -> dict[_Key, Limit]:
-        """Return its share of what may be asked of steps that are metered."""
+        """Return its share of the limits of metered steps."""
         return {
             step: Limit(
                 concurrency=limit.concurrency and self.share(limit.concurrency),
@@ -143,7 +142,7 @@ class Slice:
         }
 
     def share_of_copies(self, total: int) -> int:
-        """Return its share of the copies that may be under way, in whole requests.
+        """Return its share of the copies that may be in flight, in whole requests.
 
         The shares of all add up, and so do the requests that they stand for.
         """
@@ -158,13 +157,13 @@ class Slice:
 class SlicedPacer(OpenPacer):
     """The part of an open load's schedule that one generator sends.
 
-    Its instants are those of the whole schedule, to the nanosecond, under its own numbers. It is
-    the places in the schedule that are chosen, before they are turned into instants: that costs
-    each generator no more than its own part.
+    Its instants are those of the whole schedule, to the nanosecond, under its own numbers. Places
+    in the schedule are selected before they are turned into instants, so that each generator
+    computes no more than its own part.
 
     Attributes:
         slice: The part.
-        whole: The schedule.
+        whole: The whole schedule.
     """
 
     slice: Slice
@@ -178,7 +177,7 @@ class SlicedPacer(OpenPacer):
 
     @property
     def peak_rate(self) -> float:
-        """Its share of the highest rate asked for."""
+        """Its share of the highest target rate."""
         return self.whole.peak_rate / self.slice.of
 
     @property
@@ -187,11 +186,11 @@ class SlicedPacer(OpenPacer):
         return self.slice.count(self.whole.planned)
 
     def rate_at(self, elapsed_s: float) -> float:
-        """Return its share of the rate asked for at an instant."""
+        """Return its share of the target rate at an instant."""
         return self.whole.rate_at(elapsed_s) / self.slice.of
 
     def expected_at(self, elapsed_s: float) -> float:
-        """Return how many of its copies are due by an instant, in the mean."""
+        """Return how many of its copies are due by an instant, on average."""
         return self.whole.expected_at(elapsed_s) / self.slice.of
 
     def due_before(self, elapsed_s: float) -> int:
@@ -217,9 +216,9 @@ class SlicedPacer(OpenPacer):
 
 
 def share_of(load: OpenLoad | ClosedLoad, part: Slice) -> OpenLoad | ClosedLoad:
-    """Return a load with one generator's share of the copies in flight, and of their number.
+    """Return a load with one generator's share of the copies in flight, and of all copies.
 
-    The schedule stays that of the whole.
+    The schedule stays that of the whole load.
     """
     if isinstance(load, ClosedLoad):
         return replace(
@@ -228,7 +227,7 @@ def share_of(load: OpenLoad | ClosedLoad, part: Slice) -> OpenLoad | ClosedLoad:
             concurrency=part.share_of_copies(load.concurrency),
             copies=None if load.copies is None else part.count(load.copies),
         )
-    # what is less than a request is of use to nobody
+    # less than a whole request is of no use
     requests = load.max_in_flight // part.together
     return replace(load, max_in_flight=part.share(requests) * part.together)
 
@@ -236,9 +235,9 @@ def share_of(load: OpenLoad | ClosedLoad, part: Slice) -> OpenLoad | ClosedLoad:
 def too_few(
     load: OpenLoad | ClosedLoad, limits: Mapping[str, Limit], of: int
 ) -> Iterator[tuple[str, int, str]]:
-    """Yield what cannot be divided among so many generators: its key, how much it is, and of what.
+    """Yield what cannot be divided among this many generators: its key, its amount, and of what.
 
-    Nobody's share may be nothing.
+    No generator's share may be zero.
     """
     last = Slice(index=of - 1, of=of, together=load.copies_per_request)
     share = share_of(load, last)
@@ -262,7 +261,7 @@ def _pieces(copies: int) -> Iterable[tuple[int, int]]:
 
 
 class SlicedPlan:
-    """What copies do, under the numbers that one generator gives them.
+    """The workflow of copies, under the numbers that one generator gives them.
 
     Args:
         plan: The plan of the run.

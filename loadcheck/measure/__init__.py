@@ -1,7 +1,7 @@
-"""What is recorded while a run goes on: pure data that merges by ``a + b``.
+"""What is recorded during a run: pure data that merges by ``a + b``.
 
-Here is what all records have in common: they compare, merge and travel by what they hold; and which
-copies were sent and what became of each, one compressed bitmap per answer.
+Here is what all records have in common: they are compared, merged and sent by their state; and the
+ledger, which copies were sent and with which outcome, as one compressed bitmap per outcome.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ class Recorded:
     """A record that can be sent to another process and added to others of its kind.
 
     While it is filled it knows the clock of its own process: the monotonic reading at which the
-    load began. That reading means nothing elsewhere and is no part of its state. All instants
+    load began. That reading means nothing elsewhere and is not part of its state. All instants
     that it holds are nanoseconds since the load began, so ``a + b`` is right whatever the clocks
-    of the processes that recorded ``a`` and ``b``. What was added up or unpickled is to be read,
-    not to be filled further.
+    of the processes that recorded ``a`` and ``b``. A record that was added up or unpickled is for
+    reading only.
 
     Adding is associative and commutative.
     """
@@ -35,7 +35,7 @@ class Recorded:
 
     @abstractmethod
     def __getstate__(self) -> tuple[Any, ...]:
-        """Return all that it holds."""
+        """Return its whole state."""
 
     @abstractmethod
     def __setstate__(self, state: tuple[Any, ...]) -> None:
@@ -50,24 +50,24 @@ class Recorded:
 
 
 class Settled(tuple[Any, ...]):
-    """A tuple of what never changes any more: it travels without being looked through again."""
+    """A tuple of values that no longer change: it is sent without being traversed again."""
 
     __slots__ = ()
 
 
 def known_sum(values: Iterable[Any]) -> Any:
-    """Return the sum of numbers; None if one of them is None: not known."""
+    """Return the sum of numbers; None if one of them is None, that is, unknown."""
     found = list(values)
     return None if None in found else sum(found)
 
 
 Sparse = tuple[bytes, bytes]
-"""Those entries of an array that are not zero: their places and their values."""
+"""The nonzero entries of an array: their places and their values."""
 
 
 def pack(counts: npt.NDArray[Any]) -> Sparse:
-    """Return a flat array of counts by its entries that are not zero."""
-    # of truth values the places are found ten times as fast as of numbers
+    """Return the nonzero entries of a flat array of counts."""
+    # flatnonzero is ten times as fast on booleans as on numbers
     places = np.flatnonzero(counts != 0)
     return places.astype("<u4").tobytes(), counts[places].astype("<u8").tobytes()
 
@@ -81,7 +81,7 @@ def unpack(packed: Sparse, counts: npt.NDArray[Any]) -> None:
 
 
 _CHUNK = 1 << 18
-"""So many numbers of a set at a time: no array of all copies is ever needed."""
+"""Numbers of a set that are handled at a time: no array of all copies is ever needed."""
 
 
 def array_of(numbers: BitMap) -> npt.NDArray[np.int64]:
@@ -103,7 +103,7 @@ def bitmap(numbers: npt.NDArray[Any]) -> BitMap:
 
 
 class Outcome(enum.Enum):
-    """What is known of a copy's ingest."""
+    """What is known about a copy's ingest."""
 
     ACKNOWLEDGED = "acknowledged"
     """The service answered, and the success criteria held."""
@@ -121,9 +121,10 @@ class Ledger(Recorded):
 
     Attributes:
         started: Copies whose flow has begun, for certain.
-        skipped: Copies that fell due while too many were in flight, and were never sent.
+        skipped: Copies that fell due while too many were in flight, or the generator paused, and
+            were never sent.
         acknowledged, rejected, indeterminate: Copies by :class:`Outcome`. Those that a lost
-            generator may have started are indeterminate without being known to have been started.
+            generator may have started are indeterminate, but not in ``started``.
     """
 
     __slots__ = _COLUMNS
@@ -136,7 +137,7 @@ class Ledger(Recorded):
         self.indeterminate = BitMap()
 
     def settle(self, number: int, outcome: Outcome) -> None:
-        """Enter the outcome of a started copy."""
+        """Record the outcome of a started copy."""
         if outcome is Outcome.ACKNOWLEDGED:
             self.acknowledged.add(number)
         elif outcome is Outcome.REJECTED:
@@ -155,7 +156,7 @@ class Ledger(Recorded):
         return self.started - self.acknowledged - self.rejected - self.indeterminate
 
     def close(self) -> None:
-        """Enter every copy without an outcome as indeterminate: the run ended without it."""
+        """Record every copy without an outcome as indeterminate: the run has ended."""
         self.indeterminate |= self.open()
 
     def __add__(self, other: Ledger) -> Ledger:

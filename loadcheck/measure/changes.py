@@ -1,9 +1,9 @@
-"""Records on their way to another process: what they hold, and what has changed since the last.
+"""How records are sent to another process: their state, and what has changed since the last time.
 
-A record is held still as a tree of tuples, numbers, texts, bytes and sets; of two such trees of one
-record the change is what the later has more. Whoever has the earlier tree and the change has the
-later one, exactly. Sets and counts only grow while a load goes on: a change is as large as what was
-done since, not as the record.
+The state of a record is frozen as a tree of tuples, numbers, strings, bytes and sets; the change
+between two such trees of one record is what the later one has in addition. The earlier tree and the
+change give the later tree, exactly. Sets and counts only grow during a load, so a change is as
+large as what was done since, not as the record.
 """
 
 from __future__ import annotations
@@ -47,16 +47,16 @@ _KINDS: Final[dict[str, type]] = {
 _COUNTER, _SPAN, _PAUSE = "Counter", "StageSpan", "Pause"
 _PAIR: Final = 2  # a sparse array is its places and their values
 _MOST_PLACES: Final = 1 << 22  # four times those of 300 intervals
-_NODE, _SET, _SPARSE, _PART = 1, 2, 3, 4  # MessagePack's extension types of ours
+_NODE, _SET, _SPARSE, _PART = 1, 2, 3, 4  # our extension types of MessagePack
 _WIDTHS: Final = ("<u1", "<u2", "<u4", "<u8")
 _NARROW: Final = struct.Struct("<BBI")
 
 
 class Node(NamedTuple):
-    """What a value that is no plain one holds.
+    """The frozen state of a value that is not plain data.
 
     Attributes:
-        kind: Its class.
+        kind: The name of its class.
         held: What it holds.
     """
 
@@ -65,20 +65,20 @@ class Node(NamedTuple):
 
 
 class BrokenChangeError(ValueError):
-    """A change does not fit what it is to be applied to."""
+    """A change does not fit its tree, or a message cannot be decoded."""
 
 
 _Kind = TypeVar("_Kind", bound=type[Recorded])
 
 
 def register(kind: _Kind) -> _Kind:
-    """Let records of a class that is defined above this room travel as well: a decorator."""
+    """Register a class of records that is defined above this room, to be sent: a decorator."""
     _KINDS[kind.__name__] = kind
     return kind
 
 
 def still(value: Any) -> Any:  # noqa: PLR0911  # a case for each kind
-    """Return what a record holds now, as a tree that no longer changes."""
+    """Return the current state of a record as a frozen tree."""
     if isinstance(value, Recorded):
         return Node(type(value).__name__, still(value.__getstate__()))
     if isinstance(value, Settled):
@@ -100,10 +100,10 @@ def still(value: Any) -> Any:  # noqa: PLR0911  # a case for each kind
 
 
 def moving(tree: Any) -> Any:
-    """Return the record that :func:`still` was given.
+    """Return the record that :func:`still` has frozen.
 
     Raises:
-        BrokenChangeError: It is of no class that travels.
+        BrokenChangeError: Its class is not a registered one.
     """
     if isinstance(tree, Node):
         return _made(tree.kind, moving(tree.held))
@@ -137,9 +137,9 @@ _REPLACED: Final = ("is", None)
 
 
 def change(old: Any, new: Any) -> Any:  # noqa: PLR0911  # a case for each kind
-    """Return what makes a later tree of an earlier one; None if nothing has changed.
+    """Return the change from an earlier tree to a later one; None if nothing has changed.
 
-    A change is a pair: how it is applied, and what is put there.
+    A change is a pair: how it is applied, and its operand.
     """
     if type(old) is not type(new):
         return "is", new
@@ -165,9 +165,9 @@ def change(old: Any, new: Any) -> Any:  # noqa: PLR0911  # a case for each kind
 
 
 def change_by_parts(old: Any, new: Any) -> Generator[None, None, Any]:
-    """Return what :func:`change` does, to be encoded: its parts are already.
+    """Return what :func:`change` does, with its parts already encoded.
 
-    Whoever has something else to do meanwhile does so between them: each takes some 50 µs.
+    Yields between the parts, of some 50 µs each, so that the caller can do other work meanwhile.
     """
     word, pairs = _pairs(old, new)
     if not word:
@@ -185,7 +185,7 @@ def change_by_parts(old: Any, new: Any) -> Generator[None, None, Any]:
 
 
 def _pairs(old: Any, new: Any) -> tuple[str, Iterable[tuple[Any, Any, Any]]]:
-    """Return how a change of something made of others is applied, and those; "" for what is not."""
+    """Return how a change of a composite is applied, and its members in pairs; "" for others."""
     if isinstance(old, Node) and isinstance(new, Node) and old.kind == new.kind:
         old, new = old.held, new.held
     if type(old) is tuple and type(new) is tuple:
@@ -257,7 +257,7 @@ def _of_sparse(old: tuple[bytes, bytes], new: tuple[bytes, bytes]) -> Any:
 
 
 def _alike(before: Places, had: Values, places: Places, values: Values) -> int:
-    """Return how many entries two arrays begin with alike: those of intervals that are over."""
+    """Return how many leading entries two arrays share: those of intervals that are over."""
     both = min(before.size, places.size)
     differ = (before[:both] != places[:both]) | (had[:both] != values[:both])
     first = int(differ.argmax()) if both else 0
@@ -265,10 +265,10 @@ def _alike(before: Places, had: Values, places: Places, values: Values) -> int:
 
 
 def changed(old: Any, by: Any) -> Any:
-    """Return the later tree.
+    """Return the later tree: the earlier one with a change applied.
 
     Raises:
-        BrokenChangeError: The change is of another tree.
+        BrokenChangeError: The change does not fit the tree.
     """
     if by is None:
         return old
@@ -299,7 +299,7 @@ def _added(old: tuple[bytes, bytes], gain: tuple[bytes, bytes]) -> tuple[bytes, 
     more, gained = _sparse(gain)
     if not more.size:
         return old
-    # what comes before the first gain stays as it is: most of it, as a run grows long
+    # entries before the first gain stay as they are: most of them, as a run grows long
     begin = int(more[0])
     head = int(np.searchsorted(places, more[0]))
     end = 1 + max(int(more[-1]), int(places[-1]) if places.size else 0)
@@ -332,12 +332,12 @@ def decode(data: bytes) -> Any:
     """Return what :func:`encode` was given.
 
     Raises:
-        BrokenChangeError: It is none of its.
+        BrokenChangeError: The data is not a message of ours.
     """
     try:
         return msgpack.unpackb(data, ext_hook=_read, use_list=False, strict_map_key=False)
     except BrokenChangeError:
-        raise  # of what it holds: it is said once
+        raise  # from nested data: do not wrap it again
     except (ValueError, TypeError, IndexError, struct.error, msgpack.UnpackException) as error:
         why = str(error).rstrip(".")
         raise BrokenChangeError(f"not a message of ours: {why}") from error
@@ -357,9 +357,9 @@ def _extended(value: Any) -> Any:
 
 
 def _narrow(value: tuple[bytes, bytes]) -> bytes | None:
-    """Return a sparse array by the steps between its places, a quarter as long; None: it is none.
+    """Return a sparse array by the steps between its places, a quarter as long; None if not one.
 
-    A second's gains are small numbers close to each other, and most of what travels.
+    A second's gains are small numbers close to each other, and most of what is sent.
     """
     if not value[0] or len(value[0]) % 4 or len(value[1]) != 2 * len(value[0]):
         return None
@@ -377,7 +377,7 @@ def _width(most: int) -> int:
 
 
 def _wide(data: bytes) -> tuple[bytes, bytes]:
-    """Return the sparse array that :func:`_narrow` was given."""
+    """Return the sparse array that :func:`_narrow` has encoded."""
     steps, values, size = _NARROW.unpack_from(data)
     begin = _NARROW.size
     places = np.frombuffer(data, _WIDTHS[steps], size, begin).cumsum(dtype="<u4")
@@ -398,7 +398,7 @@ def _read(code: int, data: bytes) -> Any:
 
 
 def digest(tree: Any) -> str:
-    """Return a hash that equal trees have alike, however their sets are stored."""
+    """Return a hash that is the same for equal trees, however their sets are stored."""
     return hashlib.sha256(encode(_listed(tree))).hexdigest()
 
 

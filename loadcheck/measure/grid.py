@@ -13,10 +13,10 @@ import numpy.typing as npt
 from loadcheck.measure import Ledger, Recorded, Sparse, pack, unpack
 
 MOST_INTERVALS = 300
-"""So many keep a results file small, whatever the length of the run."""
+"""The most intervals: few enough for a small results file, whatever the length of the run."""
 
 _FEW = 30
-"""Of less than a second: enough for statistics, and each holds something."""
+"""The most intervals of less than a second: enough for statistics, and each holds something."""
 _SHORT_S = (0.1, 0.2, 0.5)
 _WIDTHS_S = (1, 2, 3, 5, 6, 10, 12, 15, 20, 30, 60, 120, 180, 300, 600, 900, 1800, 3600)
 _ROUNDING = 1e-9
@@ -27,24 +27,24 @@ Instants = npt.NDArray[np.int64]
 
 
 class Grid(Recorded):
-    """Intervals of the instant at which copies were due.
+    """The intervals of a load, by the instants at which copies were due.
 
-    An interval holds what belongs to the copies that fell due in it, however late their answers
-    come; of a query that is no copy's, the instant at which it was sent takes the due one's place.
-    So the intervals of a stage together are the stage.
+    An interval holds what belongs to the copies that fell due in it, however late their responses
+    come; a query that no copy makes belongs to the interval in which it was sent. So the intervals
+    of a stage together make up the stage.
 
-    Each stretch of the load is cut into equal intervals of a second or as much longer as keeps
-    their number at :data:`MOST_INTERVALS`; each has one at the least. Those of a load of less than
-    15 s are shorter. A load of unknown length begins with an eighth of a second; when there are too
-    many intervals, each two become one.
+    Each stretch of the load is cut into equal intervals, at least one, of a second or as much more
+    as keeps their number within :data:`MOST_INTERVALS`. Those of a load of up to 15 s are shorter.
+    A load of unknown length begins with an eighth of a second; whenever there are too many
+    intervals, they are merged in pairs.
 
     Args:
         stretches_s: Lengths of the load's stages; none if its length is unknown.
 
     Attributes:
-        next_ns: Monotonic instant from which on a copy that falls due is to be told to
+        next_ns: Monotonic instant; the first copy that falls due from then on is to be passed to
             :meth:`enter`.
-        doublings: How often each two intervals have become one.
+        doublings: How often intervals have been merged in pairs.
     """
 
     __slots__ = (
@@ -97,7 +97,7 @@ class Grid(Recorded):
         return self._has_begun and not self._length_ns
 
     def places(self, instants: Instants) -> Instants:
-        """Return the interval of each monotonic instant; -1 for those outside of the load."""
+        """Return the interval of each monotonic instant; -1 for those outside the load."""
         since = instants - self._origin_ns
         if not self._origin_ns:
             return np.full_like(instants, -1)
@@ -123,7 +123,7 @@ class Grid(Recorded):
         self._ended.clear()
 
     def enter(self, number: int, due_ns: int) -> None:
-        """Note the first copy that falls due at or after :attr:`next_ns`; numbers go up."""
+        """Note the first copy that falls due at or after :attr:`next_ns`; numbers ascend."""
         place = int(self.places(np.array([due_ns], dtype=np.int64))[0])
         if place < 0:
             return
@@ -138,8 +138,8 @@ class Grid(Recorded):
     def edges_s(self) -> list[float]:
         """Return where the intervals begin and the last one ends, in seconds since the load began.
 
-        Of a load that was stopped early only what it came to; a load of unknown length ends where
-        it ended.
+        A load that was stopped early has only the intervals that it reached, and the last of them
+        ends with the load.
         """
         if not self._has_begun:
             return []
@@ -155,12 +155,12 @@ class Grid(Recorded):
     def outcomes(self, ledger: Ledger, due: int) -> OutcomeCounts:
         """Return how many copies fell due in each interval and what became of them.
 
-        Within one process copies fall due in the order of their numbers. Several that share a
-        schedule each have an order of their own: they count by their own numbers and add up.
+        Within one process copies fall due in the order of their numbers. Processes that share a
+        schedule each count by their own numbers, and their counts are added up.
 
         Args:
-            ledger: Which copies of this process have which outcome; the same each time. Intervals
-                whose copies have all ended are counted once.
+            ledger: The outcomes of this process's copies; the same ledger each time. Intervals
+                whose copies have all ended are counted only once.
             due: Copies of this process that have fallen due.
         """
         present = Grid()
@@ -192,7 +192,7 @@ class Grid(Recorded):
     def __add__(self, other: Grid) -> Grid:
         """Return the intervals of both.
 
-        A load of unknown length has the wider intervals of the two; it goes on as long as one does.
+        A load of unknown length has the wider intervals of the two; it is open as long as one is.
 
         Raises:
             ValueError: They are intervals of different schedules.
@@ -220,7 +220,7 @@ _COLUMNS = ("due", "started", "skipped", "acknowledged", "rejected", "indetermin
 
 
 def coarsen(table: npt.NDArray[Any], doublings: int) -> npt.NDArray[Any]:
-    """Return a table whose last axis is intervals, with each two of them made one, so often."""
+    """Return a table whose last axis is intervals, with these merged in pairs this many times."""
     for _ in range(doublings):
         pairs = table[..., 0::2] + table[..., 1::2]
         table = np.concatenate((pairs, np.zeros_like(pairs)), axis=-1)
@@ -231,7 +231,7 @@ class OutcomeCounts(Recorded):
     """How many copies fell due in each interval and what became of them.
 
     Attributes:
-        table: A row for each of the columns, a column for each interval that there can be.
+        table: A row for each count by name, a column for each interval that there can be.
     """
 
     __slots__ = ("_grid", "table")
@@ -272,7 +272,7 @@ class OutcomeCounts(Recorded):
 
 
 def _edges(stretches_s: Sequence[float]) -> Instants | None:
-    """Return the ends of equal intervals within each stretch, in nanoseconds."""
+    """Return the edges of equal intervals within each stretch, in ns; None without stretches."""
     if not stretches_s:
         return None
     width_s = _width_s(stretches_s)

@@ -35,7 +35,7 @@ class Layout:
         digits: Significant digits.
         size: Number of buckets.
         lowest_us: The lowest whole value of each bucket.
-        highest_us: The highest.
+        highest_us: The highest whole value of each bucket.
     """
 
     def __init__(self, digits: int) -> None:
@@ -56,7 +56,7 @@ class Layout:
         return HdrHistogram(LOWEST_US, HIGHEST_US, self.digits)
 
     def places(self, micros: Places) -> Places:
-        """Return the index of the bucket that holds each value; none is above the range."""
+        """Return the index of the bucket that holds each value; none may be above the range."""
         bits = np.frexp((micros | self._mask).astype(np.float64))[1].astype(np.int64)
         bucket = bits - (self._half_bits + 1)
         places: Places = (bucket << self._half_bits) + (micros >> bucket)
@@ -69,7 +69,7 @@ class Layout:
 
 @cache
 def layout(digits: int) -> Layout:
-    """Return the layout of so many significant digits."""
+    """Return the layout with this many significant digits."""
     return Layout(digits)
 
 
@@ -81,10 +81,10 @@ _HEADER = struct.Struct(">iiiiqqd")  # cookie, length, offset, digits, lowest, h
 def decode_hdr(text: str, digits: int) -> Any:
     """Return an HdrHistogram from its V2 encoding, compressed and in base64.
 
-    What it would inflate to is looked at before the library does so without bounds.
+    Its inflated size is checked before the library inflates it without bounds.
 
     Raises:
-        ValueError: It is no such encoding, or of another range or precision.
+        ValueError: It is not such an encoding, or of another range or precision.
     """
     try:
         packed = base64.b64decode(text.encode("ascii"), validate=True)
@@ -115,13 +115,12 @@ Durations = npt.NDArray[np.int64]
 class Histogram(Recorded):
     """A distribution of durations, recorded in nanoseconds and kept in microseconds.
 
-    Three significant digits between one microsecond and one hour. What lies above is not dropped
-    in silence, as ``HdrHistogram.record_value`` would: it is counted in :attr:`above_range`, and a
-    percentile that falls there is reported as the true maximum.
+    Three significant digits between one microsecond and one hour. Longer samples are not silently
+    dropped, as ``HdrHistogram.record_value`` would do: they are counted in :attr:`above_range`, and
+    a percentile that falls there is reported as the true maximum.
 
     Args:
-        feed: Called before anything is read, for samples that wait elsewhere: it hands them to
-            :meth:`add`.
+        feed: Called before anything is read, to hand samples that wait elsewhere to :meth:`add`.
     """
 
     __slots__ = ("_above_range", "_buffer", "_counts", "_feed", "_max_ns", "_min_ns")
@@ -161,7 +160,7 @@ class Histogram(Recorded):
 
         Args:
             durations: In nanoseconds; at least one.
-            also: Another histogram that they are added to: it costs a fraction of adding them anew.
+            also: Another histogram to add them to, at a fraction of the cost of a second call.
 
         Returns:
             The bucket of each, at this histogram's precision; the last one for those above the
@@ -189,7 +188,7 @@ class Histogram(Recorded):
         np.add.at(self._counts, inside, np.uint64(1))
 
     def _fold(self) -> None:
-        """Move the samples that wait into their buckets."""
+        """Move waiting samples into their buckets."""
         if self._feed is not None:
             self._feed()
         if self._buffer:
@@ -198,7 +197,7 @@ class Histogram(Recorded):
 
     @property
     def _used(self) -> int:
-        """How many buckets there are up to the longest sample's: most are for longer ones."""
+        """Number of buckets up to the longest sample's; most buckets are for longer ones."""
         longest_us = -(-self._max_ns // _NS_PER_US)
         return int(np.searchsorted(layout(SIGNIFICANT_DIGITS).lowest_us, longest_us, side="right"))
 
@@ -227,12 +226,12 @@ class Histogram(Recorded):
         return max(self._min_ns, 0)
 
     def counts(self) -> Counts:
-        """Return a copy of the bucket counts, to subtract from a later one: an interval."""
+        """Return a copy of the bucket counts, to be subtracted from later ones."""
         self._fold()
         return self._counts.copy()
 
     def gain(self, seen: Counts) -> Counts:
-        """Return the counts of the first buckets that were added since, and bring ``seen`` there.
+        """Return the counts gained since ``seen``, of the buckets in use, and update ``seen``.
 
         Args:
             seen: What :meth:`counts` returned earlier.
@@ -246,13 +245,13 @@ class Histogram(Recorded):
     def percentile_ms(self, percentile: float) -> float | None:
         """Return the duration that ``percentile`` percent of the samples do not exceed, in ms.
 
-        Nearest rank, the highest value its bucket stands for, and never above the true maximum.
+        By nearest rank: the highest value of the bucket, but never above the true maximum.
 
         Args:
             percentile: 0 to 100.
 
         Returns:
-            None if there is no sample.
+            The duration; None if there is no sample.
         """
         return self.percentiles_ms([percentile])[0]
 
@@ -277,7 +276,7 @@ class Histogram(Recorded):
         """Read what :meth:`encode` wrote; extremes are then known to the bucket's width.
 
         Raises:
-            ValueError: The text is no histogram in V2 encoding.
+            ValueError: The text is not a histogram in V2 encoding.
         """
         source = decode_hdr(text, SIGNIFICANT_DIGITS)
         histogram = cls()
@@ -312,7 +311,7 @@ def percentiles_of(
     """Return percentiles of bucket counts in ms, as :meth:`Histogram.percentile_ms` does.
 
     Args:
-        counts: Of the first buckets, or of all.
+        counts: Counts of the first buckets, or of all.
         percentiles: 0 to 100.
         max_ns: The longest sample.
         above_range: Samples longer than the range holds.

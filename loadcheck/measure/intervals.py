@@ -1,9 +1,9 @@
-"""Distributions by interval: what a stage, a comparison and a curve over time are made of.
+"""Distributions by interval, from which stages, comparisons and curves over time are made.
 
-Of each interval of a :class:`~loadcheck.measure.grid.Grid` a histogram is kept with two significant
-digits (buckets less than 0.8 % wide), so that a results file of any run stays small. The whole
-run's histograms, and those of stages that thresholds name, have three; the intervals of a stage
-merge to exactly what those are at two digits.
+Each interval of a :class:`~loadcheck.measure.grid.Grid` has a histogram of two significant digits
+(buckets less than 0.8 % wide), so that a results file of any run stays small. The histograms of the
+whole run, and of stages that thresholds name, have three; the intervals of a stage merge to exactly
+its histogram at two digits.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ DIGITS = 2
 """Significant digits of an interval's histogram."""
 
 BUFFERED = 4096
-"""So many instants are written down before they are worked out: copies wait meanwhile."""
+"""Instants that are buffered before they are processed, for which copies have to wait."""
 
 Row = npt.NDArray[np.uint32]
 Matrix = npt.NDArray[np.uint32]
@@ -68,7 +68,7 @@ class IntervalHistograms(Recorded):
         np.add.at(self._rows.reshape(-1), flat, np.uint32(1))
 
     def _catch_up(self) -> None:
-        """Make each two intervals one, as often as the grid has."""
+        """Merge intervals in pairs, as often as the grid has."""
         while self._doublings < self.grid.doublings:
             half = self._rows.shape[0] // 2
             used = self._rows[:, : self._used]
@@ -83,7 +83,7 @@ class IntervalHistograms(Recorded):
         return self._rows
 
     def totals(self, number: int) -> list[int]:
-        """Return how many samples the first intervals have."""
+        """Return the number of samples in each of the first intervals."""
         return [int(total) for total in self.rows()[:number].sum(axis=1)]
 
     def encode(self, number: int) -> list[str | None]:
@@ -118,7 +118,7 @@ class IntervalHistograms(Recorded):
 class StepTimes(Recorded):
     """Response and service times of a step, for the whole run and by interval.
 
-    The hot path only writes down four instants; what they mean is worked out a thousand at a time.
+    The hot path only appends four instants; they are processed a thousand successes at a time.
 
     Args:
         grid: The intervals; None if only the whole is wanted.
@@ -128,11 +128,11 @@ class StepTimes(Recorded):
     Attributes:
         service_time: Sent to done.
         response_time: Due to done; None for a step that has no due time of its own.
-        waiting: Four instants of each success that is not worked out yet: due, started, sent and
-            done. The interval is that of the first. Who writes there calls :meth:`fold` when there
+        waiting: Four instants of each success not processed yet: due, started, sent and done. The
+            interval is that of the first. Callers append to it, and call :meth:`fold` when there
             are :data:`BUFFERED`: a method for it would cost every copy.
-        service_time_low: The same without what may have been the generator's own delay.
-        response_time_low: Likewise.
+        service_time_low: Service time without what may have been the generator's own delay.
+        response_time_low: Response time, likewise.
     """
 
     __slots__ = (
@@ -167,7 +167,7 @@ class StepTimes(Recorded):
         )
 
     def fold(self) -> None:
-        """Work out what waits."""
+        """Process the instants that wait."""
         if not self.waiting:
             return
         instants = np.fromiter(self.waiting, np.int64, len(self.waiting)).reshape(-1, 4)
@@ -175,7 +175,7 @@ class StepTimes(Recorded):
         self.add(*instants.T)
 
     def add(self, due: Instants, started: Instants, sent: Instants, done: Instants) -> None:
-        """Enter many successes at once; at least one."""
+        """Record many successes at once; at least one."""
         intervals = self._grid.places(due) if self._grid is not None else due
         lost = self._stalls.within(sent, done)
         full, low = self.service_time, self.service_time_low
@@ -228,9 +228,9 @@ class Delays(Recorded):
     """How much later than due something happened, for the whole run and by interval.
 
     Attributes:
-        total: Of the whole run.
-        waiting: Two instants of each delay that is not worked out yet: due, and when it happened.
-            The interval is that of the first. Who writes there calls :meth:`fold`, as above.
+        total: The delays of the whole run.
+        waiting: Two instants of each delay not processed yet: due, and when it happened. The
+            interval is that of the first. Callers append to it, as in :class:`StepTimes`.
     """
 
     __slots__ = ("_by_interval", "_grid", "total", "waiting")
@@ -242,7 +242,7 @@ class Delays(Recorded):
         self.total = Histogram(self.fold)
 
     def fold(self) -> None:
-        """Work out what waits."""
+        """Process the instants that wait."""
         if not self.waiting:
             return
         instants = np.fromiter(self.waiting, np.int64, len(self.waiting)).reshape(-1, 2)
@@ -250,11 +250,11 @@ class Delays(Recorded):
         self.add(*instants.T)
 
     def add(self, due: Instants, then: Instants) -> None:
-        """Enter many delays at once; at least one."""
+        """Record many delays at once; at least one."""
         self._by_interval.add(self._grid.places(due), self.total.add(then - due))
 
     def intervals(self) -> IntervalHistograms:
-        """Return them by interval."""
+        """Return the delays by interval."""
         self.fold()
         return self._by_interval
 
@@ -324,7 +324,7 @@ class Tally(Recorded):
 def _add_both(
     full: Histogram, low: Histogram, durations: Instants, lost: Instants | None
 ) -> Places:
-    """Enter durations, and into ``low`` without what was lost of each; None: nothing was."""
+    """Record durations, and in ``low`` without what each lost to stalls; None: nothing was lost."""
     if lost is None:
         return full.add(durations, low)
     low.add(durations - lost)
@@ -347,7 +347,7 @@ def decode(texts: Sequence[str | None]) -> Matrix:
     """Return the bucket counts that :func:`encode` wrote, a row for each text.
 
     Raises:
-        ValueError: One of them is no such encoding.
+        ValueError: One of them is not such an encoding.
     """
     rows: Matrix = np.zeros((len(texts), layout(DIGITS).size), dtype=np.uint32)
     for row, text in zip(rows, texts, strict=True):

@@ -1,4 +1,4 @@
-"""Where a run's measurements come together while it goes on."""
+"""Collects a run's measurements while it goes on."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class StageSpan:
     """Where a stage lies in a load.
 
     Attributes:
-        name: The stage's.
-        begin_s: When it begins, since the load began.
+        name: The stage's name.
+        begin_s: When it begins, in seconds since the load began.
         end_s: When it ends.
         first: Number of its first copy.
         last: Number of the first copy after it.
@@ -44,16 +44,16 @@ class StageSpan:
 
 
 class StageRecord(Recorded):
-    """One stage.
+    """What was measured in one stage.
 
     Attributes:
-        span: Where it lies.
+        span: Where it lies in the load.
         steps: What its copies measured, by index in the plan; queries belong to the stage in which
             they were sent.
         workflow: Its copies as a whole; None if each has one step.
         lateness: Due to sent of each copy's first request.
         dispatch_lag: Due to started of each copy.
-        loop_lag: The event loop's, while the stage went on.
+        loop_lag: The lag of the event loop during the stage.
     """
 
     __slots__ = (
@@ -78,7 +78,7 @@ class StageRecord(Recorded):
         self._end_ns = load_begin_ns + round(self.span.end_s * 1e9)
 
     def contains(self, instant_ns: int) -> bool:
-        """Return whether an instant falls into it."""
+        """Return whether an instant falls into the stage."""
         return self._begin_ns <= instant_ns < self._end_ns
 
     def __getstate__(self) -> tuple[Any, ...]:
@@ -91,7 +91,7 @@ class StageRecord(Recorded):
         self._begin_ns = self._end_ns = 0
 
     def __add__(self, other: StageRecord) -> StageRecord:
-        """Return the stage as both have it.
+        """Return the stage with the measurements of both.
 
         Raises:
             ValueError: They are different stages.
@@ -113,7 +113,7 @@ _TOO_MANY_REQUESTS = 429
 
 
 class StepRecord(Recorded):
-    """What was measured of one step.
+    """What was measured for one step.
 
     Latencies of successful attempts are kept apart from those of failed ones, and a 429 is mixed
     into neither: a refusal is quick and would flatter both.
@@ -128,14 +128,14 @@ class StepRecord(Recorded):
         attempts: Exchanges, sent or not.
         succeeded: Attempts whose criteria held.
         answers: How often each status code, or failure by name, came back.
-        times: The response and service times, by interval of the copy's due time; of a query of our
-            own, by that of the instant at which it was sent.
+        times: The response and service times, by interval of the copy's due time; for a query of
+            our own, of the instant at which it was sent.
         failures: Attempts that failed, by the same intervals; None where no intervals are kept.
         reasons: Why attempts failed, counted; at most 20 kinds in each process.
-        shortages: Of what this machine had none left, so that an attempt was never sent, counted:
-            no failures of the target's.
-        examples: The beginning of the first failed answer's body, by status code.
-        parts: The same for single stages of the load, where thresholds speak of them.
+        shortages: What this machine lacked, so that an attempt was never sent, counted: these are
+            not failures of the target.
+        examples: The beginning of the first failed response's body, by status code.
+        parts: The stages that thresholds name, each with its record of this step.
     """
 
     __slots__ = (
@@ -207,7 +207,7 @@ class StepRecord(Recorded):
         self.parts = ()
 
     def __add__(self, other: StepRecord) -> StepRecord:
-        """Return the step as both have it.
+        """Return the step with the measurements of both.
 
         Raises:
             ValueError: They are different steps.
@@ -222,7 +222,7 @@ class StepRecord(Recorded):
         sums["answers"] = dict(Counter(self.answers) + Counter(other.answers))
         sums["step_id"] = self.step_id
         sums["failures"] = _optional_sum(self.failures, other.failures)
-        # whoever came first is not known of two processes
+        # which of two processes had its example first is not known
         sums["examples"] = {
             status: min(
                 found.examples[status] for found in (self, other) if status in found.examples
@@ -245,7 +245,7 @@ class StepRecord(Recorded):
     def add(
         self, exchange: Exchange, due_ns: int | None = None, started_ns: int | None = None
     ) -> None:
-        """Enter one judged attempt, made by a copy.
+        """Record one judged attempt, of a copy or of a query of our own.
 
         Args:
             exchange: The attempt.
@@ -260,7 +260,7 @@ class StepRecord(Recorded):
         self.attempts += 1
         if exchange.success:
             self.succeeded += 1
-            # a Counter of its own subclass would take as long as all else here
+            # a Counter would take as long as everything else here
             self.answers[exchange.status] = self.answers.get(exchange.status, 0) + 1
             waiting = self.times.waiting
             waiting += (since_ns, started_ns or since_ns, sent_ns, done_ns)
@@ -270,12 +270,12 @@ class StepRecord(Recorded):
             self._failed(exchange, since_ns)
 
     def complete(self, due_ns: int, started_ns: int, done_ns: int) -> None:
-        """Enter a copy that has succeeded as a whole.
+        """Record a copy that has succeeded as a whole.
 
         Args:
             due_ns: When it was due.
             started_ns: When it was started.
-            done_ns: When its last step had ended, what it thought in between left out.
+            done_ns: When its last step had ended, less its think time.
         """
         for stage, part in self.parts:
             if stage.contains(due_ns):
@@ -288,7 +288,7 @@ class StepRecord(Recorded):
             self.times.fold()
 
     def give_up(self, due_ns: int) -> None:
-        """Enter a copy that has failed in one of its steps."""
+        """Record a copy that has failed in one of its steps."""
         for stage, part in self.parts:
             if stage.contains(due_ns):
                 part.give_up(due_ns)
@@ -319,9 +319,9 @@ class StepRecord(Recorded):
 
     @property
     def error_rate(self) -> float | None:
-        """Share of the attempts that failed, of those that this machine could make; None: none."""
+        """Share of failures among attempts that this machine could make; None if there are none."""
         made = self.attempts - self.shortages.total()
-        # no "1 - …": what is rounded twice is above a limit that it equals
+        # not "1 - …": rounded twice, a share could exceed a limit that it equals
         return (made - self.succeeded) / made if made else None
 
 
@@ -336,12 +336,12 @@ def _named(status: int) -> str:
 class Record(Recorded):
     """Everything measured in one run.
 
-    The counters run along with the ledger, because a bitmap's length is a walk over its containers.
+    Counters are kept beside the ledger, because a bitmap's length is a walk over its containers.
 
     Attributes:
-        steps: By index in the plan, observer steps too.
+        steps: The steps by index in the plan, observer steps included.
         ingest: The step whose outcome is the copy's.
-        queries: Our own queries of a step that copies run as well; None if none does.
+        queries: Our own queries of an observer step that copies run too; None if they do not.
         workflow: The copies as a whole, from due to the end of the last step of those that
             succeeded; None if each has one step, whose times are the same.
         lateness: Due to sent of each copy's first request.
@@ -353,21 +353,21 @@ class Record(Recorded):
         started, skipped, acknowledged, rejected, indeterminate: As in the ledger.
         retries: Attempts beyond the first of a step.
         stale_retries: Requests that the transport sent a second time, because the connection of the
-            first had been idle and was being closed; no attempts of their own.
-        unsent: Rejected copies that this machine could not send, for want of a port, a file
-            descriptor or memory: no errors of the target's.
-        resends: Requests of several copies that were sent again without those the answer named.
-        in_flight: Copies under way now.
-        max_in_flight: The most that were under way at once.
-        load_ns: How long copies were started; 0 while they still are.
-        last_ack_ns: When the last acknowledgement came, since the load began; None before.
-        uniques: What the service counted last; None before it was asked.
+            first had been idle and was being closed; not attempts of their own.
+        unsent: Rejected copies that this machine could not send, for lack of a port, a file
+            descriptor or memory: not errors of the target.
+        resends: Shared requests that were resent without the copies refused individually.
+        in_flight: Copies in flight now.
+        max_in_flight: The most copies that were in flight at once.
+        load_ns: For how long copies were started; 0 while they still are.
+        last_ack_ns: When the last acknowledgement came, in ns since the load began; None before.
+        uniques: The users that the service counted last; None before the first count.
         stages: The stages of an open load that are measured on their own.
         grid: Intervals by which times, failures, lateness and outcomes are kept.
         delays: The lateness by interval.
         stalls: When the generator itself stood still.
-        uploads: The uploads of copies that make several, by their numbers: the copy's own, times
-            ``most_uploads``, plus the place among them. Empty where each makes one.
+        uploads: The uploads of copies that make several, by number: the copy's number times
+            ``most_uploads``, plus the upload's place. Empty where each copy makes one.
         paused: Of the copies skipped, those that fell due during a pause of the generator.
     """
 
@@ -483,14 +483,14 @@ class Record(Recorded):
         self.grid.end(end_ns)
 
     def record_dispatch(self, due_ns: int, now_ns: int) -> None:
-        """Enter how late a copy of an open load was started."""
+        """Record how late a copy of an open load was started."""
         self.dispatch_lag.record(now_ns - due_ns)
         for stage in self.stages:
             if stage.contains(due_ns):
                 stage.dispatch_lag.record(now_ns - due_ns)
 
     def record_send(self, due_ns: int, sent_ns: int) -> None:
-        """Enter how late the first request of a copy was sent."""
+        """Record how late the first request of a copy was sent."""
         waiting = self.delays.waiting
         waiting += (due_ns, sent_ns)
         if len(waiting) >= BUFFERED:
@@ -500,12 +500,12 @@ class Record(Recorded):
                 stage.lateness.record(sent_ns - due_ns)
 
     def record_query(self, exchange: Exchange) -> None:
-        """Enter a query of our own, apart from those that copies make of the same step."""
+        """Record a query of our own, apart from those that copies make of the same step."""
         kept = self.steps[exchange.request.step] if self.queries is None else self.queries
         kept.add(exchange)
 
     def start(self, number: int) -> None:
-        """Enter a copy before its first byte is sent."""
+        """Record a copy before its first byte is sent."""
         self.started += 1
         self.ledger.started.add(number)
         self.in_flight = in_flight = self.in_flight + 1
@@ -513,12 +513,12 @@ class Record(Recorded):
             self.max_in_flight = in_flight
 
     def skip(self, first: int, last: int, *, paused: bool = False) -> None:
-        """Enter copies that are not sent, because too many are in flight.
+        """Record copies that are not sent, because too many are in flight or the generator paused.
 
         Args:
             first: Number of the first.
             last: Number of the first that is not skipped.
-            paused: Whether it is because the generator paused when they fell due.
+            paused: Whether the reason is that the generator paused when they fell due.
         """
         self.skipped += last - first
         self.ledger.skipped.add_range(first, last)
@@ -526,7 +526,7 @@ class Record(Recorded):
             self.paused.add_range(first, last)
 
     def settle(self, number: int, outcome: Outcome) -> None:
-        """Enter the outcome of a copy that has ended."""
+        """Record the outcome of a copy that has ended."""
         self.in_flight -= 1
         if outcome is _ACKNOWLEDGED:
             self.acknowledged += 1
@@ -540,7 +540,7 @@ class Record(Recorded):
 
     @property
     def started_at_most(self) -> int:
-        """Copies that can have been started: all that were, and what a lost generator may have."""
+        """Copies that can have been started, those of a lost generator included."""
         return self.acknowledged + self.rejected + self.indeterminate + self.in_flight
 
     @property
@@ -549,7 +549,7 @@ class Record(Recorded):
         return self.started_at_most - self.rejected
 
     def pauses(self) -> list[dict[str, Any]]:
-        """Return when the generator stood still for long: seconds since the load began."""
+        """Return the generator's pauses, in seconds since the load began."""
         return [
             {
                 "at_s": round(pause.at_ns / 1e9, 3),
@@ -560,7 +560,7 @@ class Record(Recorded):
         ]
 
     def close(self) -> None:
-        """Enter what is still under way as indeterminate: the run ends without its answer."""
+        """Record copies still in flight as indeterminate: the run ends without their responses."""
         self.indeterminate += len(self.ledger.open())
         self.in_flight = 0
         self.ledger.close()
@@ -602,10 +602,10 @@ class Record(Recorded):
     def renumber(self, numbers: Callable[[Numbers], Numbers]) -> None:
         """Give the copies of one of several generators the numbers that they have in the run.
 
-        What is counted by the order of its own numbers is counted now.
+        Counts that depend on the order of its own numbers are taken before.
 
         Args:
-            numbers: Returns, for an ascending array of its numbers, those of the run.
+            numbers: Returns, for an ascending array of its own numbers, those in the run.
         """
         self._outcomes = self.outcomes()
 
@@ -624,16 +624,16 @@ class Record(Recorded):
         self.unsent = renumbered(self.unsent)
 
     def lose(self, due: int, since_begin_ns: int) -> dict[str, int]:
-        """Take the generator for lost: what fell due may have been sent, as far as is known.
+        """Mark the generator as lost: copies that fell due may or may not have been sent.
 
-        It is indeterminate, and not started: that is only what certainly was.
+        They are indeterminate but not started: only copies that certainly were count as started.
 
         Args:
-            due: Copies, by its own numbers, that fell due before it was certainly gone.
-            since_begin_ns: When it was last heard of, since the load began.
+            due: How many of its copies fell due before it was certainly gone.
+            since_begin_ns: When it was last heard of, in ns since the load began.
 
         Returns:
-            What its counts have gained.
+            What was added to its counts, by name.
         """
         ledger, outcomes = self.ledger, self.outcomes()
         due = max(due, self.due)
@@ -646,7 +646,7 @@ class Record(Recorded):
         }
         ledger.indeterminate |= unknown
         if self.most_uploads > 1:
-            # those of copies that have an outcome, too: nobody knows how many more they made
+            # also those of copies that have an outcome: how many more these made is unknown
             made = self.uploads
             made.indeterminate.add_range(0, due * self.most_uploads)
             made.indeterminate -= made.acknowledged | made.rejected
@@ -673,7 +673,7 @@ class Record(Recorded):
         "max_in_flight",
     )
     _SUMS = ("delays", "dispatch_lag", "ledger", "uploads", "timeline", "stalls", *COUNTS)
-    """What two processes have together is the sum; of the most in flight an upper bound."""
+    """What adds up over processes; for the most in flight, the sum is an upper bound."""
     _HELD = (
         *_SUMS,
         "grid",
@@ -704,7 +704,7 @@ class Record(Recorded):
         self._seen_times, self._seen_lateness = self._times.counts(), self.lateness.counts()
 
     def __add__(self, other: Record) -> Record:
-        """Return the record of both, whose copies have numbers of one run.
+        """Return the record of both, whose copies are numbered within one run.
 
         Raises:
             ValueError: They are records of different scenarios, or one keeps no samples of seconds.
@@ -765,11 +765,11 @@ def _records(
 
 
 WORKFLOW: Final = "workflow"
-"""What copies as a whole are called among the steps, unless a step has that name."""
+"""Name of copies as a whole among the steps, unless a step has that name."""
 
 
 def whole_name(steps: Sequence[StepPlan]) -> str:
-    """Return what copies as a whole are called among these steps."""
+    """Return the name of copies as a whole among these steps."""
     return f"{WORKFLOW}@copy" if any(step.step_id == WORKFLOW for step in steps) else WORKFLOW
 
 

@@ -1,9 +1,9 @@
 """What happened in each second of a run, in columns, and when the generator itself stood still.
 
-It does when it is stopped, suspended, without a processor, or busy. What an answer waited for our
-own process is no time of the target's. Stalls are known as stretches of time in which the event
-loop should have had its turn and had not; of every latency the part that lies in them may be our
-own, so a latency is an interval.
+It does when it is stopped, suspended, without a CPU, or busy. Time for which a response waited for
+our own process is not the target's. Stalls are recorded as stretches of time in which the event
+loop should have had its turn but had not; the part of a latency that lies in them may be our own,
+so a latency is an interval.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from loadcheck.measure import Recorded, Settled, Sparse, pack, unpack
 from loadcheck.measure.histogram import SIGNIFICANT_DIGITS, Counts, layout, percentiles_of
 
 PAUSE_NS = 500_000_000
-"""A stall of so long is a pause: it is named, and what fell due in it is skipped.
+"""A stall of this length is a pause: it is reported, and copies that fell due in it are skipped.
 
-What fell due in a shorter one is started late, a little faster than at the schedule's peak rate.
+Those due in a shorter one are started late, a little faster than at the schedule's peak rate.
 """
 RESOLUTION_NS = 1_000_000
-"""Timers of the event loop are good to a millisecond: what is below that is no stall."""
+"""Timers of the event loop are exact to a millisecond: shorter delays are not stalls."""
 _MOST_EDGES = 1 << 16
 
 Instants = npt.NDArray[np.int64]
@@ -37,7 +37,7 @@ class Pause:
     """A long stall.
 
     Attributes:
-        at_ns: When it began, since the load did.
+        at_ns: When it began, since the load began.
         length_ns: How long it lasted.
         suspended: Whether the whole machine slept: then nothing fell due meanwhile.
     """
@@ -51,14 +51,14 @@ class Stalls(Recorded):
     """Stretches of time in which the process did not run when it should have.
 
     Attributes:
-        next_turn_ns: When the event loop is to have its next turn at the latest; 0: not known.
+        next_turn_ns: When the event loop is to have its next turn at the latest; 0 if unknown.
         pauses: The long ones, in order.
     """
 
     __slots__ = ("_edges", "_origin_ns", "_totals", "next_turn_ns", "pauses")
 
     def __init__(self) -> None:
-        # begin and end of each in turn, and the time lost up to there
+        # begin and end of each, alternating, and the time lost up to there
         self._edges = array("q")
         self._totals = array("q")
         self._origin_ns = 0
@@ -73,7 +73,7 @@ class Stalls(Recorded):
         self.pauses = [replace(pause, at_ns=pause.at_ns - earlier_ns) for pause in self.pauses]
 
     def add(self, begin_ns: int, end_ns: int) -> None:
-        """Enter a stretch that has just ended; it may overlap with earlier ones."""
+        """Record a stall that has just ended; it may overlap with earlier ones."""
         begin_ns -= self._origin_ns
         end_ns -= self._origin_ns
         edges, totals = self._edges, self._totals
@@ -92,22 +92,22 @@ class Stalls(Recorded):
         if end_ns - begin_ns >= PAUSE_NS:
             self.pauses.append(Pause(at_ns=begin_ns, length_ns=end_ns - begin_ns))
         if len(edges) > _MOST_EDGES:
-            # of a latency that began before these, less is known to be ours
+            # for latencies that began before these, less is known to be our own
             del edges[: _MOST_EDGES // 2], totals[: _MOST_EDGES // 2]
 
     def suspended(self, at_ns: int, length_ns: int) -> None:
-        """Enter a sleep of the whole machine, of which the monotonic clock knows nothing."""
+        """Record a sleep of the whole machine, during which the monotonic clock stood still."""
         at_ns -= self._origin_ns
         self.pauses.append(Pause(at_ns=at_ns, length_ns=length_ns, suspended=True))
 
     def within(self, begins: Instants, ends: Instants) -> Instants | None:
         """Return how much of each stretch from ``begins`` to ``ends`` was lost to stalls, in ns.
 
-        None stands for nothing of any: almost always, and it saves working it out.
+        None if no stretch lost anything: almost always, and it saves the computation.
         """
         latest_ns = int(ends.max())
         if 0 < self.next_turn_ns < latest_ns - RESOLUTION_NS:
-            # what the loop read first after a stall may be looked at before anybody noticed it
+            # what the loop reads first after a stall may be processed before the stall is noticed
             self.add(self.next_turn_ns, latest_ns)
         if not self._edges or latest_ns - self._origin_ns <= self._edges[0]:
             return None
@@ -154,7 +154,7 @@ class Stalls(Recorded):
 Cell = float | int | None
 
 COUNTS = ("due", "started", "skipped", "acknowledged", "rejected", "indeterminate", "retries")
-"""Columns that are given as running totals and kept as what each second added."""
+"""Columns that are given as running totals and kept as increments per second."""
 
 LEVELS = ("in_flight", "uniques")
 """Columns that hold the value at the end of the second."""
@@ -166,14 +166,14 @@ _NO_SAMPLES: tuple[Sparse, ...] = ((b"", b""), (b"", b""))
 
 
 class Timeline(Recorded):
-    """One row a second since the load began; row ``i`` covers second ``i`` to ``i + 1``.
+    """One row per second since the load began; row ``i`` covers second ``i`` to ``i + 1``.
 
-    Of several seconds in which the process could not look at its clock, the first has what was
-    counted since the row before, the others are empty: counted was before it stood still.
+    If the process stood still for several seconds, the first of them has everything counted since
+    the row before, and the others are empty: it was counted before the process stood still.
 
     Args:
-        keeps_samples: Whether to keep what the percentiles of each second were made of: some
-            kilobytes a second, without which timelines cannot be added.
+        keeps_samples: Whether to keep the samples behind the percentiles of each second: some
+            kilobytes per second, without which timelines cannot be added.
     """
 
     __slots__ = ("_columns", "_samples", "_totals", "keeps_samples")
@@ -198,7 +198,7 @@ class Timeline(Recorded):
         figures: Mapping[str, float | None],
         samples: Sequence[Counts] = (),
     ) -> None:
-        """Write the first row that is missing, and empty ones after it up to that of ``second``.
+        """Write the first missing row, and empty ones after it up to that of ``second``.
 
         Args:
             second: Seconds since the load began.
@@ -243,8 +243,9 @@ class Timeline(Recorded):
         """Append the row of the next second, as several generators report it.
 
         Args:
-            parts: What :meth:`second` returns of each that has come to it; none: nothing was done.
-            uniques: What the service counted last.
+            parts: What :meth:`second` returns for each generator that has reached it; if there is
+                none, the row has no activity.
+            uniques: The users that the service counted last.
         """
         if parts:
             rows, samples = zip(*parts, strict=True)
@@ -257,12 +258,12 @@ class Timeline(Recorded):
         self._append_row({**row, "second": len(self), "uniques": uniques})
 
     def second(self, second: int) -> tuple[dict[str, Cell], tuple[Sparse, ...]]:
-        """Return a row and what its percentiles were made of."""
+        """Return a row and the samples behind its percentiles."""
         row = {name: column[second] for name, column in self._columns.items()}
         return row, self._samples[second]
 
     def column(self, name: str) -> Sequence[Cell]:
-        """Return one column, a value a second.
+        """Return one column, a value per second.
 
         Raises:
             KeyError: There is no such column.
@@ -291,12 +292,12 @@ class Timeline(Recorded):
         self._totals = dict(zip(COUNTS, totals, strict=True))
 
     def __add__(self, other: Timeline) -> Timeline:
-        """Return the timeline of both: seconds since the load began are joined.
+        """Return the timeline of both, joined by the second since the load began.
 
-        A second that only one of them has come to is as it says.
+        A second that only one of them has reached is taken from it as it is.
 
         Raises:
-            ValueError: One of them did not keep what its percentiles were made of.
+            ValueError: One of them did not keep its samples.
         """
         if not (self.keeps_samples and other.keeps_samples):
             raise ValueError("a timeline that kept no samples cannot be added to another")
@@ -338,7 +339,7 @@ def _joined(
     return {
         "second": rows[0]["second"],
         **{name: sum(present(name)) for name in (*COUNTS, "in_flight")},
-        # one process asks for all
+        # one process queries for all
         "uniques": max(present("uniques"), default=None),
         "p50_ms": p50_ms,
         "p99_ms": p99_ms,

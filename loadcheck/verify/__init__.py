@@ -1,6 +1,6 @@
-"""What a check says, what several say together, and what each looks at in words for a reader.
+"""Findings, verdicts, and what each check means in words for a reader.
 
-What was sent, and what the counts prove of it, stand here as numbers.
+Also the figures they rest on: how much was sent, and what the counts prove of it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ CHECKS: Final[Mapping[str, str]] = {
     "consistency": "An internal error kept the counts from being evaluated.",
     "shortage": "An internal error kept this machine's shortages from being reported.",
 }
-"""By the name of the check, as findings have it."""
+"""Meanings of the checks, by the name that findings use."""
 
 _OF_COUNTS = frozenset(
     {
@@ -65,7 +65,7 @@ OWN_CHECKS = frozenset(CHECKS) - _OF_COUNTS
 
 
 def meaning(check: str) -> str:
-    """Return what a check looks at."""
+    """Return the meaning of a check, by its name."""
     return CHECKS.get(check, "This version of loadcheck does not know this check.")
 
 
@@ -81,19 +81,19 @@ _RANK = {Verdict.PASS: 0, Verdict.UNKNOWN: 1, Verdict.FAIL: 2}
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
-    """Return the worst of several verdicts; of none at all, unknown."""
+    """Return the worst of several verdicts; unknown if there are none."""
     return max(verdicts, key=_RANK.__getitem__, default=Verdict.UNKNOWN)
 
 
 def overall(consistent: Verdict | None, others: Iterable[Verdict]) -> Verdict:
     """Return the verdict on a run.
 
-    Consistency first; then what is unknown, for a broken threshold is reported only of a run whose
-    users are known to have arrived; then broken thresholds.
+    A failed consistency comes first, then anything unknown, then broken thresholds: these are
+    reported only for a run whose users are known to have arrived.
 
     Args:
-        consistent: What the counts prove; None if they were not to be asked for.
-        others: What thresholds and further checks came to.
+        consistent: The verdict on the counts; None if they were not to be checked.
+        others: The verdicts of thresholds and further checks.
     """
     found = {Verdict.PASS if consistent is None else consistent, *others}
     if consistent is Verdict.FAIL or Verdict.UNKNOWN not in found:
@@ -103,11 +103,11 @@ def overall(consistent: Verdict | None, others: Iterable[Verdict]) -> Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What one check says, in a sentence that a tired engineer understands.
+    """The result of one check, in a sentence that a tired engineer understands.
 
     Attributes:
         check: Short name of the check, e.g. "lost".
-        verdict: What it came to.
+        verdict: The verdict of the check.
         summary: One sentence with the numbers and, where there is one, the next step.
         evidence: The numbers by name.
     """
@@ -129,7 +129,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventBounds:
-    """Events by what became of them, where users send different numbers of them."""
+    """Numbers of events by outcome, for runs whose users send different numbers of them."""
 
     acknowledged: int
     indeterminate: int
@@ -137,16 +137,16 @@ class EventBounds:
 
     @property
     def possible(self) -> int:
-        """All that can have arrived."""
+        """All events that can have arrived."""
         return self.acknowledged + self.indeterminate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SentCounts:
-    """What our own ledger says, as numbers of users; one for each copy unless they come again.
+    """Numbers of users by outcome, from the run's ledger; one user per copy unless users return.
 
     Attributes:
-        events: How many events they sent; None: each as many as ``events_per_copy``.
+        events: How many events they sent; None if each sent ``events_per_copy``.
     """
 
     started: int
@@ -181,21 +181,21 @@ class Consistency:
         lost_at_least: Acknowledged users that are certainly missing.
         lost_at_most: Acknowledged users that can be missing.
         recovered_at_most: Indeterminate copies that may have arrived: the rest of the band.
-        unexpected: Users that were certainly counted though they were refused or never sent.
+        unexpected: Users that were certainly counted although they were refused or never sent.
         duplicated: Events counted beyond those that were sent.
-        missing_events: Events of acknowledged users, counted by others of theirs, that are
-            certainly missing.
-        missing_events_at_most: Those that can be: copies without a clear answer may have arrived
-            with fewer events than they sent.
-        settled: Whether the count had come to rest.
-        overtaken: Whether the service shows users who were sent after those that are missing; None
-            if that was not looked at.
-        waited_s: How old the last acknowledgement was at the instant whose state the count shows.
+        missing_events: Events that are certainly missing, of acknowledged users who are counted
+            by other events.
+        missing_events_at_most: Events that can be missing: copies without a clear answer may have
+            arrived with fewer events than they sent.
+        settled: Whether the count had settled.
+        overtaken: Whether the service shows users who were sent after the missing ones; None if
+            that was not checked.
+        waited_s: Seconds from the last acknowledgement to the state that the count shows.
         baseline: What the same query counted before the run.
-        isolation: How this run's users are distinguished from others': by a filter in the query, or
-            by taking the baseline away, which other senders of the same event disturb.
-        lost: Lost users, where it is known whether any are.
-        disappeared: Users that had been counted and, at the end, were not any more.
+        isolation: How this run's users are distinguished from others': by a filter in the query,
+            or by subtracting the baseline, which other senders of the same event distort.
+        lost: Lost users, if it is known whether there are any.
+        disappeared: Users that had been counted but, at the end, no longer were.
         approximate: The error that the counts are declared to have, as a share; 0 if none.
     """
 
@@ -221,11 +221,11 @@ class Consistency:
 
     @classmethod
     def unasked(cls, sent: SentCounts) -> Consistency:
-        """Return what is known where the service was not asked after the load: the bounds."""
+        """Return the bounds alone: all that is known if no query was sent after the load."""
         return cls(lower=sent.acknowledged, upper=sent.possible)
 
     def figure(self, name: str) -> int | None:
-        """Return what a metric of the counts comes to, by its name; None if it is not known."""
+        """Return the value of a metric of the counts, by its name; None if it is unknown."""
         found: int | None = getattr(self, "recovered_at_most" if name == "recovered" else name)
         return found
 
@@ -239,19 +239,19 @@ _EXPLAIN = "loadcheck explain"
 
 
 def lasts(target_kind: str) -> bool:
-    """Return whether a service can be asked once the run is over: an embedded emulator cannot."""
+    """Return whether a service can be queried after the run: an embedded emulator cannot."""
     return target_kind != "emulator"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advice:
-    """What a scenario allows.
+    """The next steps that a scenario allows, as sentences for findings.
 
     Attributes:
-        lasting: Whether the service can be asked once the run is over.
+        lasting: Whether the service can be queried after the run.
         exports: Whether the profile says where events are exported.
         splits: Whether the profile says how events are marked with buckets and counted by them.
-        localizes: Whether they were in this run.
+        localizes: Whether this run did so.
         approximate: Whether counts are estimates.
     """
 
@@ -263,11 +263,11 @@ class Advice:
 
     @classmethod
     def of(cls, verify: Verify, *, lasting: bool) -> Advice:
-        """Return what a scenario allows.
+        """Return the advice for a scenario.
 
         Args:
-            verify: How the service is asked.
-            lasting: Whether it can be asked once the run is over.
+            verify: How the service is queried.
+            lasting: Whether the service can be queried after the run.
         """
         return cls(
             lasting=lasting,
@@ -278,7 +278,7 @@ class Advice:
         )
 
     def later(self) -> str:
-        """Return how to ask again later."""
+        """Return how to query the service again later."""
         if self.lasting:
             return f"Run {_AGAIN} later."
         return (
@@ -292,7 +292,7 @@ class Advice:
         return f"Raise verify.deadline{rest}."
 
     def delayed(self) -> str:
-        """Return how to distinguish the missing from the late; "" if there is no way."""
+        """Return how to distinguish missing users from late ones; "" if there is no way."""
         return (
             f"Run {_AGAIN} later: users counted by then were merely delayed."
             if self.lasting
@@ -300,7 +300,7 @@ class Advice:
         )
 
     def list_events(self) -> str:
-        """Return how single events can be seen; "" if there is no way."""
+        """Return how to list single events, or what that would take; "" if there is no way."""
         if not self.lasting:
             return ""
         if self.exports:
@@ -311,7 +311,7 @@ class Advice:
         )
 
     def name_users(self) -> str:
-        """Return what is missing from the scenario, or in the way, where users have no names."""
+        """Return why users have no names, or how to name them; "" if nothing is to be said."""
         if self.approximate:
             return "Estimates cannot be compared by bucket, so no user is named."
         if not self.splits and not self.name_by_export():
@@ -322,15 +322,15 @@ class Advice:
         return "Set verify.localize = true to name them." if self.splits > self.localizes else ""
 
     def name_by_export(self) -> str:
-        """Return that the export names whoever has no name here; "" if there is no export."""
+        """Return how to name the remaining users by an export; "" if there is no export."""
         return f"{_AGAIN} --export names them." if self.lasting and self.exports else ""
 
     def tell_apart(self, trouble: str | None) -> str:
-        """Return how to find out whose events a total counts.
+        """Return how to find out which users' events a total counts.
 
         Args:
-            trouble: Why the counts by bucket do not show it, "" if that is not known; None if there
-                are none.
+            trouble: Why the counts by bucket do not show it, "" if the reason is unknown; None if
+                there are no such counts.
         """
         ways, why = [], ""
         if trouble is not None:
@@ -354,5 +354,5 @@ class Advice:
 
 
 def sentences(*parts: str) -> str:
-    """Join sentences of which some may be empty."""
+    """Join sentences by spaces, leaving out empty ones."""
     return " ".join(part for part in parts if part)

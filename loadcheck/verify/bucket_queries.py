@@ -1,4 +1,4 @@
-"""Asks for counts by bucket until they name the missing, or cannot."""
+"""Queries counts by bucket until they name the missing users, or prove unable to."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from loadcheck.workflow.identity import partitions
 from loadcheck.workflow.runtime.plan import Query
 
 ROUNDS = 3
-"""How often to begin again when the counts moved in between."""
+"""Rounds at the most: one without usable evidence, as when the counts moved, is repeated."""
 
 Metric = Literal["uniques", "totals"]
 SplitQuery = Callable[[str, Metric], "Query"]
@@ -34,15 +34,15 @@ SplitQuery = Callable[[str, Metric], "Query"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalizerConfig:
-    """How to ask.
+    """How to query counts by bucket.
 
     Attributes:
-        query: Partition and count → the query grouped by that partition.
+        query: Partition and metric → the query grouped by that partition.
         partitions: How many hashed partitions there are.
         limit: The most rows that the service returns.
-        cost: What a query costs that is grouped.
+        cost: The cost of a grouped query.
         events_per_copy: Events that every copy sent.
-        pause_s: Before a question is repeated.
+        pause_s: The shortest pause before queries are repeated.
     """
 
     query: SplitQuery
@@ -56,25 +56,25 @@ class LocalizerConfig:
 _FEWEST_BESIDE_REFUSED = 3
 """Partitions that must agree before refused copies count as without effect."""
 _FEWEST_IN_CROWDS = 2
-"""Those that must agree where several copies share a bucket: one may take another's place there."""
+"""Partitions that must agree where copies share a bucket: one may take another's place there."""
 
 
 class _NoEvidenceError(Exception):
-    """A question had no usable answer; the message says why."""
+    """A query had no usable answer; the message says why."""
 
 
 class _ContradictionError(_NoEvidenceError):
-    """Rows and the same count without groups, asked for before and after, are not the same."""
+    """The rows do not add up to the ungrouped count, which was the same before and after them."""
 
 
 class Localizer:
-    """One attempt to name who is missing and who was counted twice.
+    """One attempt to name the users that are missing or were counted twice.
 
     Args:
         copies: What was sent.
-        observer: Asks for counts without groups.
-        asker: Asks for those by bucket.
-        terms: How.
+        observer: Queries ungrouped counts.
+        asker: Queries counts by bucket.
+        terms: How to query them.
     """
 
     def __init__(
@@ -93,8 +93,8 @@ class Localizer:
         """Return what the counts by bucket show.
 
         Args:
-            since_ns: Answers that show an earlier state are no evidence.
-            base: The count without groups that the rows should add up to; None: it is asked for.
+            since_ns: Answers that show a state before this instant are no evidence.
+            base: The ungrouped count that the rows should add up to; None to query it.
         """
         trouble = contradiction = ""
         for attempt in range(ROUNDS):
@@ -148,7 +148,7 @@ class Localizer:
         return replace(found, partitions=asked, queries=self._queries, cost=self._cost)
 
     def _fewest(self, name: str) -> int:
-        """Return how many partitions must agree before nobody is taken to hide behind another."""
+        """Return how many partitions must agree before no user is assumed to mask another."""
         if self._copies.rejected:
             return _FEWEST_BESIDE_REFUSED
         return 1 if self._copies.sent(name).max() <= 1 else _FEWEST_IN_CROWDS
@@ -156,13 +156,13 @@ class Localizer:
     async def _events(
         self, base: Observation, tallies: list[BucketCounts], lost: Sequence[int], since_ns: int
     ) -> tuple[EventCounts | None, Duplicates | None, int]:
-        """Return what events by bucket show: in sum, of whom, and in how many partitions."""
+        """Return the sums of events by bucket, the duplicates by copy, and the partitions used."""
         terms = self._terms
         assert base.uniques is not None
         each = terms.events_per_copy
         alone = each == 1 and self._copies.people is None
         if base.totals is None or (alone and base.totals <= base.uniques):
-            return None, None, 0  # with one event a user, no missing one can hide a duplicate
+            return None, None, 0  # with one event per user, no missing user can hide a duplicate
         totals: list[BucketCounts] = []
         events: EventCounts | None = None
         extras: Duplicates | None = None
@@ -183,7 +183,7 @@ class Localizer:
     async def _tally(
         self, name: str, metric: Metric, base: Observation, since_ns: int
     ) -> BucketCounts:
-        """Ask for the counts of one partition.
+        """Query the counts of one partition.
 
         Raises:
             _NoEvidenceError: There was no usable answer.
@@ -215,10 +215,11 @@ class Localizer:
         raise _NoEvidenceError(f"the count by {name} is no evidence: {error}")
 
     async def _compare(self, name: str, metric: Metric, rows: int, base: Observation) -> None:
-        """Ask again for the count without groups: have both moved, or do they contradict?
+        """Query the ungrouped count again, to raise the error that fits: moved or contradictory.
 
         Raises:
-            _NoEvidenceError: In any case.
+            _NoEvidenceError: The ungrouped count has moved as well.
+            _ContradictionError: It has not.
         """
         total = base.uniques if metric == "uniques" else base.totals
         text = (

@@ -1,4 +1,4 @@
-"""The hand-off: a scenario that has been compiled and found good."""
+"""The compiled and validated scenario that is handed to the parts of a run."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class SharedPlan:
     """A workflow that is run once for all copies.
 
     Attributes:
-        wanted: What the scenario says of it.
-        plan: What it was compiled to.
-        transport: How its requests travel.
+        wanted: Its table in the scenario.
+        plan: The compiled workflow.
+        transport: How its requests are sent.
         used: Its outputs that the scenario refers to.
-        renewal: What renews its outputs; None: it does so itself, if anything does.
+        renewal: The workflow that renews its outputs; None: itself, if they are renewed at all.
     """
 
     wanted: Once
@@ -36,24 +36,24 @@ class SharedPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompiledScenario:
-    """A scenario that has been compiled and found good; made once, and never changed.
+    """A compiled and validated scenario; never changed once it is made.
 
-    Whoever does a part of the run is handed that part alone.
+    Each part of a run is handed only its own part of this.
 
     Attributes:
-        scenario: What to do.
-        run: Who the run is.
-        seed: Of everything random.
-        plan: What a copy does.
+        scenario: The scenario as read.
+        run: The identity of the run.
+        seed: Random seed.
+        plan: The workflow of a copy.
         ingest: The step whose outcome is the copy's.
-        observer: The step that returns what was counted; None when verification is off.
+        observer: The step that returns the counts; None when verification is off.
         load: What to send, and when.
-        verification: Whom to ask what was counted; None when verification is off.
-        asking: How queries travel.
-        thresholds: The limits.
+        verification: How the counts are queried; None when verification is off.
+        asking: How queries are sent.
+        thresholds: The parsed thresholds.
         pacer: The schedule of an open load; None for a closed one.
-        setup: What is run once before the load; None: nothing.
-        teardown: What is run once behind it; None: nothing.
+        setup: The workflow run once before the load; None if there is none.
+        teardown: The workflow run once after the load; None if there is none.
     """
 
     scenario: Scenario
@@ -78,12 +78,12 @@ class CompiledScenario:
 
     @property
     def steps(self) -> tuple[StepPlan, ...]:
-        """Every step that sends a request, those that are run once among them."""
+        """All steps that send requests, including those of workflows that are run once."""
         return sum((part.plan.steps for part in self.once), self.plan.steps)
 
     @property
     def planned(self) -> int | None:
-        """Copies in all, if that is known beforehand."""
+        """The total number of copies; None if it is not known beforehand."""
         return self.run.copies
 
     @property
@@ -93,6 +93,6 @@ class CompiledScenario:
 
     @property
     def secrets(self) -> frozenset[str]:
-        """What must be shown nowhere: the scenario's, the target's, and what the set-up gave."""
+        """Values never to be shown: of the scenario, the target and the set-up's outputs."""
         supplied = frozenset(self.run.target.values())
         return (self.scenario.secrets | supplied | self.run.shared.hidden) - {""}

@@ -1,13 +1,13 @@
-"""Users whose fate is known: sent ones must become visible, unsent ones must not.
+"""Control users: those that are sent must become visible, those never sent must not.
 
-A count that stands still below what was acknowledged may mean that users are lost, or that the
-service has stopped to show new ones, or that one part of it is late. *Fresh* users, sent after the
-last copy as a run of their own, answer the first: if they are counted, the service counts what came
-later than the missing. They need not be in the late part, though. *Paired* events show that: a
-second event with a deduplication key of its own, under the very user id of a missing user. Who has
-a second event counted and not the first, is in no late part. Second events of users that are not
-missing check the check. All of them carry the mark of another run, so the count of the run itself
-does not change. And the query for a run that never was must count nobody.
+A count that stalls below the number acknowledged may mean that users are lost, that the service has
+stopped showing new ones, or that one part of it is late. *Fresh* users, sent after the last copy as
+a run of their own, rule out the second: if they are counted, the service counts users sent later
+than the missing ones. They need not be in the late part, though. *Paired* events rule that out: a
+second event with its own deduplication key, under the very user id of a missing user. If the second
+event is counted and the first is not, that user is in no late part. Second events of users that are
+not missing check the check. All controls carry the mark of another run, so the run's own count does
+not change. And the query for a run id that was never sent must count nobody.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ from loadcheck.workflow.exchange import Exchange, Request
 from loadcheck.workflow.runtime.plan import Flow, Plan, RetryPolicy
 
 FRESH = 3
-"""Fresh control users at the least."""
+"""The fewest fresh users."""
 MOST_FRESH = 300
 _AT_ONCE = 50
 PAIRED = 20
-"""The most users, of the missing and of the others, that are sent a second event."""
+"""The most missing users, and the most others, that are sent a second event."""
 _RISKS = (0.0001, 1 - CERTAINTY)
-"""So many fresh users are sent that a late part of the service escapes with the first probability,
-should it hold as many users as are missing; with the second if that would be too many."""
+"""Accepted probabilities that no fresh user is in a late part of as many users as are missing: the
+first or, if that takes too many fresh users, the second."""
 _CONTROL, _UNSENT, _MISSING, _PRESENT = "control", "unsent", "missing", "present"
 FRESH_RUN = _CONTROL
-"""What the id of the run of fresh users ends in."""
+"""Suffix of the run id of fresh users."""
 PAIRED_RUNS = (_MISSING, _PRESENT)
-"""The same of the runs of second events."""
+"""Suffixes of the run ids of second events."""
 _NS_PER_MS = 1_000_000
 
 
@@ -54,18 +54,18 @@ class ControlResult:
 
     Attributes:
         acknowledged: Fresh users that were acknowledged; None if none were sent.
-        visible: Those that the service counts; None if it did not say.
-        unsent: Users that it counts of a run that never was.
+        visible: Fresh users that are counted; None if no query was answered.
+        unsent: Users that are counted for a run id that was never sent.
         paired: Second events of missing users that were acknowledged; None if none were sent.
-        paired_visible: Those counted.
+        paired_visible: How many of those are counted.
         paired_copies: The copies whose users they are.
         still: How many of these users are missing at the end.
         checked: Second events of users not missing that were acknowledged; None if none were sent.
-        checked_visible: Those counted.
-        share: Which share of the acknowledged users was missing when the controls were sent.
+        checked_visible: How many of those are counted.
+        share: Share of the acknowledged users that was missing when the controls were sent.
         unpaired: Why no missing user was sent a second event; "" if some were.
-        excess: How many more users of a kind are counted than were sent, at the most, beyond the
-            error that counts are declared to have.
+        excess: By how many the users counted of any kind of control exceed those sent, at most,
+            after deducting the declared error of counts.
     """
 
     acknowledged: int | None = None
@@ -88,12 +88,12 @@ class ControlResult:
 
     @property
     def filter_broken(self) -> bool:
-        """Whether users are counted that were never sent."""
+        """Whether users are counted for a run id that was never sent."""
         return bool(self.unsent)
 
     @property
     def overtaken(self) -> bool | None:
-        """Whether all controls are counted; False if one is not, or nobody said so; None: none."""
+        """Whether all controls are known to be counted; None if no fresh users were sent."""
         if self.acknowledged is None:
             return None
         fresh = bool(self.acknowledged) and (self.visible or 0) >= self.acknowledged
@@ -102,28 +102,28 @@ class ControlResult:
 
     @property
     def proven(self) -> int:
-        """Missing users of whom a second event is counted: lost, whatever else is late."""
+        """Missing users, at least, whose second event is counted: lost, whatever else is late."""
         return max(0, (self.paired_visible or 0) - ((self.paired or 0) - self.still))
 
     @property
     def alone(self) -> int | None:
-        """Fresh users counted that nobody missing, with a second event, stands beside."""
+        """Fresh users counted, if no missing user's second event was acknowledged; else None."""
         return None if self.paired or self.acknowledged is None else self.visible or 0
 
     @property
     def escaped(self) -> float:
-        """The probability that no fresh user is in a late part as large as what is missing."""
+        """The probability that no fresh user is in a late part of as many users as are missing."""
         return (1 - min(1.0, self.share)) ** (self.acknowledged or 0)
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as the results file holds it."""
+        """Return the result as the results file holds it."""
         found = asdict(self) | {"paired_copies": list(self.paired_copies)}
-        del found["still"]  # known anew each time
+        del found["still"]  # worked out anew each time
         return found
 
     @classmethod
     def read(cls, stored: Mapping[str, Any]) -> ControlResult:
-        """Return what a results file holds, so that it can be asked for again."""
+        """Return the result stored in a results file, so that it can be queried again."""
         names = ("acknowledged", "visible", "unsent", "paired", "paired_visible", "checked")
         numbers: dict[str, Any] = {name: stored.get(name) for name in (*names, "checked_visible")}
         return cls(
@@ -137,13 +137,13 @@ class ControlResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidates:
-    """Whom second events can be sent.
+    """The copies whose users can be sent second events.
 
     Attributes:
         missing: Numbers of copies whose users are missing.
-        present: Numbers of acknowledged ones whose users are counted.
-        at_least: How many are missing, named or not.
-        unnamed: Why nobody missing has a name; "" if somebody has.
+        present: Numbers of acknowledged copies whose users are counted.
+        at_least: How many users are missing at least, named or not.
+        unnamed: Why no missing user has a name; "" if one has.
     """
 
     missing: BitMap = field(default_factory=BitMap)
@@ -153,18 +153,18 @@ class Candidates:
 
 
 class Controls:
-    """Sends control users and asks for them.
+    """Sends control users and queries whether they are counted.
 
     Args:
-        runs: The same workflow as other runs.
+        runs: Compiles the same workflow under other run ids.
         names: The user ids that the run's copies sent.
         asker: Sends the queries.
         send: Sends the control users.
-        retry: Asked when a control user's request failed.
+        retry: Decides whether a failed request of a control user is repeated.
 
     Attributes:
         result: What is known by now.
-        at_ns: When the last control was sent.
+        at_ns: Monotonic instant at which the last controls had been sent.
         sent: How many were sent, one event each.
     """
 
@@ -187,12 +187,12 @@ class Controls:
         self._sent_of: dict[str, int] = {}
 
     async def send(self, first: int, share: float) -> None:
-        """Send fresh users: more of them if nobody missing could be sent a second event.
+        """Send fresh users: more of them if no missing user could be sent a second event.
 
         Args:
-            first: The number of the first, which no copy of the run has: users whose ids are made
-                of their number alone would be the run's own.
-            share: Which share of the acknowledged users is missing.
+            first: Number of the first fresh user, which no copy of the run has: if user ids are
+                made of the number alone, it would be one of the run's own users.
+            share: Share of the acknowledged users that is missing.
         """
         plan, _ = self._runs.sister(_CONTROL)
         alone = not self.result.paired
@@ -222,7 +222,7 @@ class Controls:
         self._note(paired=len(taken), paired_copies=tuple(taken), checked=len(checked) or None)
 
     async def ask(self) -> None:
-        """Ask for all that are not known to be counted."""
+        """Query the controls that are not yet known to be counted."""
         fresh, pairs, checks = (self._due(name) for name in ("acknowledged", "paired", "checked"))
         if fresh:
             self._note(visible=await self._count(_CONTROL, self.result.visible))
@@ -232,18 +232,18 @@ class Controls:
             self._note(checked_visible=await self._count(_PRESENT, self.result.checked_visible))
 
     async def ask_unsent(self) -> None:
-        """Ask for the users of a run that never was; whoever failed to answer is asked again."""
+        """Query the users of a run id that was never sent; a failed query is sent once more."""
         for _ in range(2):
             if self.result.unsent is None:
                 self._note(unsent=await self._count(_UNSENT, None))
 
     @property
     def complete(self) -> bool:
-        """Whether everybody is counted who was sent."""
+        """Whether all acknowledged controls are known to be counted."""
         return not any(self._due(name) for name in ("acknowledged", "paired", "checked"))
 
     def _due(self, sent: str) -> bool:
-        """Return whether some of what was sent are not known to be counted."""
+        """Return whether some controls of a kind are not yet known to be counted."""
         found = "visible" if sent == "acknowledged" else f"{sent}_visible"
         number = getattr(self.result, sent)
         return bool(number) and (getattr(self.result, found) or 0) < number
@@ -252,13 +252,13 @@ class Controls:
         self.result = replace(self.result, **changed)
 
     async def _count(self, suffix: str, before: int | None) -> int | None:
-        """Return how many users of a run are counted; what was known before if nobody says."""
+        """Return how many users of a run are counted; ``before`` if the query gives no count."""
         _, questions = self._questions(suffix)
         reply = await self._asker.ask(questions.counts.uniques, questions.counts.cost)
         count, _ = reply.count("uniques")
         if count is None:
             return before
-        # whoever answered from a results file was sent by another process, which knew
+        # controls read from a results file were sent by another process, which made this comparison
         least = least_behind(count, self._asker.approximate or 0.0)
         excess = least - self._sent_of.get(suffix, count)
         if excess > self.result.excess:
@@ -269,7 +269,7 @@ class Controls:
         return self._runs.sister(suffix, paired=suffix in (_MISSING, _PRESENT))
 
     def _swaps(self, plan: Plan, numbers: Sequence[int]) -> dict[str, str] | None:
-        """Return the user ids to be exchanged so that they are the run's; None if unknown."""
+        """Return the plan's user ids → the run's, to replace them; None if that is impossible."""
         other = self._names.of_plan(plan)
         swaps = {}
         for number in numbers:
@@ -306,11 +306,11 @@ class Controls:
 
 
 def fresh_users(share: float, *, alone: bool = True) -> int:
-    """Return how many fresh users are sent.
+    """Return how many fresh users to send.
 
     Args:
-        share: Of the acknowledged users, how many are missing.
-        alone: Whether nobody missing is sent a second event, which would show more.
+        share: Share of the acknowledged users that is missing.
+        alone: Whether no missing user is sent a second event, which would show more.
     """
     if not 0 < share < 1:
         return FRESH
@@ -324,13 +324,13 @@ def fresh_users(share: float, *, alone: bool = True) -> int:
 
 
 def _sample(numbers: BitMap) -> list[int]:
-    """Return as many as are sent second events, spread evenly."""
+    """Return at most :data:`PAIRED` of the numbers, spread evenly."""
     count = min(PAIRED, len(numbers))
     return [numbers[at * len(numbers) // count] for at in range(count)]
 
 
 def _swapped(request: Request, swaps: dict[str, str]) -> Request:
-    """Return a request in whose JSON body user ids are exchanged."""
+    """Return a request with the user ids in its JSON body replaced."""
     if not request.body or not swaps:
         return request
 
@@ -352,7 +352,7 @@ _ADVICE = Advice()
 
 
 def judge_controls(controlled: ControlResult, advice: Advice = _ADVICE) -> Finding | None:
-    """Return what the controls say, and what can be done; None if there were none."""
+    """Return the finding on the controls, with a next step; None if there were none."""
     evidence = controlled.to_json() | {
         "still": controlled.still,
         "proven": controlled.proven,
@@ -391,7 +391,7 @@ def _describe(controlled: ControlResult, advice: Advice) -> tuple[Verdict, str]:
 
 
 def _fresh(acknowledged: int, visible: int | None, later: str) -> tuple[Verdict, str]:
-    """Return what became of the users that were sent after the last copy."""
+    """Return a verdict and a sentence on the users that were sent after the last copy."""
     sent = "Control users were sent after the last copy"
     if not acknowledged:
         return Verdict.UNKNOWN, f"{sent}, but none was acknowledged. {later}"
@@ -414,7 +414,7 @@ def _fresh(acknowledged: int, visible: int | None, later: str) -> tuple[Verdict,
 
 
 def _pairs(controlled: ControlResult) -> str:
-    """Return what second events under the same user ids exclude, and what nothing does."""
+    """Return what second events under the same user ids rule out, and what remains possible."""
     paired, found = controlled.paired, controlled.paired_visible
     if not paired and not controlled.overtaken:
         return ""
@@ -446,7 +446,7 @@ def _pairs(controlled: ControlResult) -> str:
         )
     if not controlled.still:
         return f"All {events} are counted{check}, but by now so are their first ones."
-    # of those whose second event is counted, none is late; of the others, so many can be
+    # no user whose second event is counted is late; of the others, this share can be
     late = 1 - (1 - CERTAINTY) ** (1 / controlled.still)
     return (
         f"All {events} are counted{check}, but the first ones of {controlled.still:,} are not, so "

@@ -1,8 +1,8 @@
-"""The rules of evidence: what all answers together prove, however they were asked for.
+"""The rules of evidence: what all answers together prove, whichever query they answer.
 
-Pure: answers, the ledger's numbers and what groups and controls show go in; bounds, one claim for
-each check and its reason come out. Nothing here asks, waits or reads a clock. The numbers are those
-of the rules as README.md beside this file has them:
+Pure: in go the answers, the ledger's numbers and what groups and controls show; out come bounds
+and, for each check, a claim with its reason. Nothing here sends, waits or reads a clock. The rules
+are numbered as in README.md beside this file:
 
 1. A loss rests on an answer whose state is as of the deadline.
 2. Answers that contradict each other prove nothing, unless the end is steady. Steady and lower:
@@ -39,7 +39,7 @@ class Observation:
             only for what was acknowledged before it. Earlier than ``asked_ns`` if the answer came
             from a cache.
         uniques: Users counted; None if the answer is no evidence.
-        totals: Events counted; None if not asked for, or no evidence.
+        totals: Events counted; None if not queried, or no evidence.
         error: Why the answer is no evidence; "" if it is.
     """
 
@@ -57,30 +57,30 @@ class Observation:
 
 
 _ROUNDING = 1e-9
-"""What a division of floats may be off by: 201 users can be 200 of whom 0.5 % more are reported."""
+"""Tolerance of float division: 201 reported users can be 200, at an error of 0.5 %."""
 
 
 def least_behind(count: int, error: float) -> int:
-    """Return the least that can be true behind a count that has this error at most, as a share."""
+    """Return the smallest true number behind a count, whose error is at most this share."""
     return math.ceil(count / (1 + error) - _ROUNDING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What the answers are held against.
+    """What the answers are judged against.
 
     Attributes:
         sent: The ledger's numbers.
         since_ns: Instant of the last acknowledgement.
-        deadline_ns: Until when whoever is counted is not lost.
-        quiet_ns: The count stands still if it has not moved for so long.
-        baseline: What was counted before the run; None if that could not be had.
+        deadline_ns: A user that is counted by this instant is not lost.
+        quiet_ns: The count stands still if it has not moved for this long.
+        baseline: What was counted before the run; None if that is unknown.
         isolation: How this run's users are distinguished from others'.
         approximate: The error that the service's counts are declared to have, as a share.
-        splits: Whether the profile can count by bucket, so that without it nothing is proven of
+        splits: Whether the profile can count by bucket; if so, sums alone prove nothing about
             members.
         counts_events: Whether the service counts events as well.
-        advice: What the scenario allows to be done about what they leave open.
+        advice: The next steps that the scenario allows.
     """
 
     sent: SentCounts
@@ -106,43 +106,43 @@ class Terms:
 
     @property
     def upper(self) -> int:
-        """The most."""
+        """The most users of the run that can have arrived."""
         return self.sent.possible
 
     def least(self, count: int) -> int:
-        """Return the least that can be true if this was counted."""
+        """Return the smallest true number that a count allows."""
         return least_behind(count, self.approximate)
 
     def most(self, count: int) -> int:
-        """Return the most that can be true if this was counted."""
+        """Return the largest true number that a count allows."""
         return math.floor(count / (1 - self.approximate) + _ROUNDING)
 
 
 CERTAINTY = 0.95
-"""How sure it must be that control users would have been late, had the missing been merely late."""
+"""Required probability that control users would be late too, if the missing were merely late."""
 _STEADY = 5
-"""Answers that must be alike before users have disappeared: fewer may come from one replica."""
+"""Equal answers that prove that users disappeared: fewer may come from a single replica."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """How the count stands by the answers so far.
+    """The state of the count according to the answers so far.
 
     Attributes:
         final: The answer with the latest state after the last acknowledgement; None if there is
             none.
-        highest: The most users that an earlier answer counted; the final one's if none did more.
-        lowest: The fewest that an answer after the last acknowledgement counted.
+        highest: The most users that the final answer, or one before it, counted.
+        lowest: The fewest users that an answer after the last acknowledgement counted.
         resting: Whether the count has stood still for the quiet period.
-        reached: Whether everybody is counted who can have arrived.
+        reached: Whether all users that can have arrived are counted.
         short: Whether acknowledged users, or events of theirs, are missing.
         timely: Whether the final answer shows a state as of the deadline.
         dipped: Whether an answer counted fewer users than one that shows an earlier state.
         doubted: Whether a single answer counted more users than were ever sent.
-        gone: Users that were visible and, steadily at the deadline, are not any more.
+        gone: Users that were visible but, steadily at the deadline, no longer are.
         totals: Events, if two answers in a row agreed on them and on the users.
-        most_events: The most that any answer after the last acknowledgement counted.
-        totals_unstable: Whether events were asked for, and no two answers agreed.
+        most_events: The most events that any answer after the last acknowledgement counted.
+        totals_unstable: Whether events were queried, and the last two answers did not agree.
     """
 
     final: Observation | None = None
@@ -170,7 +170,7 @@ class Standing:
 
     @property
     def settled(self) -> bool:
-        """Whether the count has come to rest."""
+        """Whether the count stands still, or has reached the upper bound."""
         return self.resting or self.reached
 
     @property
@@ -180,11 +180,11 @@ class Standing:
 
 
 def standing(terms: Terms, observations: Sequence[Observation]) -> Standing:
-    """Return how the count stands (rules 1, 2 and 5)."""
+    """Return the state of the count (rules 1, 2 and 5)."""
     answered = [seen for seen in observations if seen.uniques is not None]
     good = _possible(terms, answered)
     if len(good) < len(answered) - 1:
-        good = answered  # one is a slip; several are a service that alternates
+        good = answered  # a single one is a slip; several mean that the service alternates
     timely = sorted(
         (seen for seen in good if seen.as_of_ns >= terms.since_ns), key=lambda seen: seen.as_of_ns
     )
@@ -213,7 +213,7 @@ def standing(terms: Terms, observations: Sequence[Observation]) -> Standing:
         gone = max(0, min(highest - terms.before, terms.upper) - counted)
     totals, totals_unstable = _totals(timely, final)
     dipped = _dips(terms, good)
-    # others' users may make up the number: then only standing still means something
+    # without a filter, others' users may make up the number: only standing still counts
     reached = most >= terms.upper and not dipped and terms.isolation == "filter"
     if terms.sent.events is None:
         events = terms.sent.events_per_copy * (terms.least(final.uniques) - terms.before)
@@ -238,7 +238,7 @@ def standing(terms: Terms, observations: Sequence[Observation]) -> Standing:
 
 
 def _totals(timely: Sequence[Observation], final: Observation) -> tuple[int | None, bool]:
-    """Return the events that the last two answers agreed on, and whether they did not."""
+    """Return the events that the last two answers agree on, and whether they do not agree."""
     pairs = [seen for seen in timely if seen.totals is not None]
     if not pairs:
         return None, False
@@ -269,7 +269,7 @@ def _possible(terms: Terms, good: Sequence[Observation]) -> list[Observation]:
 
 
 def _rises(terms: Terms, timely: Sequence[Observation]) -> bool:
-    """Return whether the count, once it had fallen, rose again: then answers alternate."""
+    """Return whether the count rose again after it fell, so that answers alternate."""
     fallen = False
     for before, seen in itertools.pairwise(timely):
         if terms.most(_uniques(seen)) < terms.least(_uniques(before)):
@@ -285,12 +285,12 @@ def _uniques(seen: Observation) -> int:
 
 
 def _alike(terms: Terms, one: int, other: int) -> bool:
-    """Return whether two counts can be counts of the same."""
+    """Return whether two counts can stand for the same number."""
     return terms.least(one) <= terms.most(other) and terms.least(other) <= terms.most(one)
 
 
 def _dips(terms: Terms, good: Sequence[Observation]) -> bool:
-    """Return whether an answer counted fewer users than one that was complete before its state."""
+    """Return whether an answer counted fewer users than one completed before the state it shows."""
     by_answer = sorted(good, key=lambda seen: seen.answered_ns)
     best, place = 0, 0
     for seen in sorted(good, key=lambda seen: seen.as_of_ns):
@@ -307,20 +307,20 @@ class Groups:
     """What the counts by bucket show.
 
     Attributes:
-        uniques: The count without groups that the rows added up to; None if none did.
-        totals: Events that went with it; None if not asked for.
-        as_of_ns: The instant whose state they show at the least.
-        lost_at_least, lost_at_most: Acknowledged users missing from them.
-        exact: Whether it is known of every acknowledged copy whether it was counted.
+        uniques: The ungrouped count that the rows added up to; None if they did not.
+        totals: The ungrouped count of events that went with it; None if not queried.
+        as_of_ns: All counts show the service's state at or after this instant.
+        lost_at_least, lost_at_most: Bounds of the acknowledged users that are missing.
+        exact: Whether every acknowledged copy is known to be counted or known to be missing.
         unexpected: Users counted that were refused, or never sent.
         duplicated: Events counted beyond those sent, bucket by bucket.
         missing_events: Events of counted users that are missing, bucket by bucket.
         hidden_events: Acknowledged events that others in their buckets can hide, where users send
             different numbers of them.
-        complete: Whether every bucket that lacks users has all events of those that were
-            acknowledged; None if that was not asked.
+        complete: Whether every bucket that lacks users has all events that were acknowledged; None
+            if that is unknown.
         balanced: Whether events were counted by bucket too.
-        contradiction: Why rows and the count without groups cannot both be true; "" if they can.
+        contradiction: Why rows and ungrouped count cannot both be true; "" if they can.
         trouble: Why there is no evidence by bucket; "" if there is.
     """
 
@@ -371,13 +371,13 @@ class Reason(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """What the answers say of one kind of fault.
+    """What the answers prove about one kind of fault.
 
     Attributes:
         verdict: Whether it is proven absent, proven, or neither.
-        at_least: Of users or events, in every truth that fits the answers.
-        at_most: In any such truth; None if there is no bound.
-        reason: Why.
+        at_least: The fewest users or events affected, in every truth that fits the answers.
+        at_most: The most affected in any such truth; None if there is no bound.
+        reason: Why the verdict is what it is.
     """
 
     verdict: Verdict
@@ -394,8 +394,8 @@ class Proof:
         standing: How the count stands.
         nothing: Why there is no evidence at all; None if there is.
         uniques: Users of the run that are counted.
-        totals: Events of the run.
-        lost, disappeared, unexpected, duplicated, missing_events: By kind of fault.
+        totals: Events of the run that are counted.
+        lost, disappeared, unexpected, duplicated, missing_events: The claim on each kind of fault.
         recovered_at_most: Copies without a clear answer that may have arrived.
     """
 
@@ -412,7 +412,7 @@ class Proof:
 
     @property
     def contradicted(self) -> bool:
-        """Whether the answers contradict each other, so that none of them shows when."""
+        """Whether the answers contradict each other, so that they show no visibility lag."""
         return self.lost.reason in (Reason.CONFLICT, Reason.ROWS, Reason.APPROXIMATE)
 
 
@@ -421,15 +421,15 @@ _UNKNOWN = Claim(verdict=Verdict.UNKNOWN, at_most=None)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlEvidence:
-    """What the control users show of the service.
+    """What the control users show about the service.
 
     Attributes:
-        counted: Whether all users are counted that were sent after the missing; None if none were
-            sent.
+        counted: Whether all control users sent after the missing ones are counted; None if none
+            were sent.
         proven: Users that are lost whatever else is late: a later event of theirs is counted.
-        alone: Fresh users that are counted, if nobody missing could be sent a second event: only
-            chance keeps them out of a late part of the service. None if somebody was, or none were.
-        leaking: Whether users are counted of a run that never was; None if that is not known.
+        alone: Fresh users that are counted, if no missing user got a second event: only chance
+            keeps them out of a late part of the service. None if one did, or none were sent.
+        leaking: Whether users are counted for a run id that was never sent; None if unknown.
         inflated: Whether more control users are counted than were sent.
     """
 
@@ -452,9 +452,9 @@ def prove(
     """Return what the answers prove.
 
     Args:
-        terms: What they are held against.
+        terms: What they are judged against.
         observations: All answers, in order.
-        groups: What the counts by bucket show; None if nobody asked.
+        groups: What the counts by bucket show; None if they were not queried.
         controls: What the control users show.
     """
     stands = standing(terms, observations)
@@ -494,7 +494,7 @@ def _nothing(terms: Terms, stands: Standing, controls: ControlEvidence) -> Reaso
 
 
 def _claim(doubt: Reason | None, at_least: int, at_most: int | None = None) -> Claim:
-    """Return what is known of a fault: nothing if there is a doubt, else whether it is there."""
+    """Return the claim on a fault: unknown if there is a doubt, else whether it occurred."""
     if doubt is not None:
         return Claim(verdict=Verdict.UNKNOWN, at_most=at_most, reason=doubt)
     if at_least:
@@ -503,7 +503,7 @@ def _claim(doubt: Reason | None, at_least: int, at_most: int | None = None) -> C
 
 
 class _Claims:
-    """The claims on one set of answers."""
+    """Derives the claims from one set of answers."""
 
     def __init__(
         self, terms: Terms, stands: Standing, groups: Groups, controls: ControlEvidence
@@ -513,7 +513,7 @@ class _Claims:
         self._stands = stands
         self._controls = controls
         count = _uniques(stands.final)
-        # rows hold for the count that they added up to, and for no other
+        # rows are valid only for the count that they added up to
         fits = groups.uniques is not None and groups.uniques == count
         self._groups = groups if fits else Groups(contradiction=groups.contradiction)
         self._grouped = fits
@@ -544,14 +544,14 @@ class _Claims:
         )
 
     def _hidden_at_most(self) -> int:
-        """Return how many can be lost: others that were counted take their places (rule 3)."""
+        """Return how many users can be lost, hidden by others that were counted (rule 3)."""
         terms, sent, groups = self._terms, self._terms.sent, self._groups
         if groups.lost_at_most is not None:
             return groups.lost_at_most
         strangers = self._least > terms.upper or groups.unexpected
         strangers = strangers or (terms.splits and not self._grouped)
         if strangers or terms.isolation == "baseline":
-            return sent.acknowledged  # others may be counted, and nobody knows how many
+            return sent.acknowledged  # an unknown number of others may be counted
         return max(0, min(sent.acknowledged, terms.upper + sent.rejected - self._least))
 
     def _lost(self) -> Claim:
@@ -584,12 +584,12 @@ class _Claims:
         return Claim(verdict=Verdict.PASS, at_most=at_most)
 
     def _escaped(self, missing: int) -> bool:
-        """Return whether all fresh users may have missed a late part that has all the missing."""
+        """Return whether all fresh users may have missed a late part that has all missing users."""
         alone = self._controls.alone
         return alone is not None and (1 - missing / self._terms.lower) ** alone > 1 - CERTAINTY
 
     def _doubt_of_loss(self, *, timely: bool) -> Reason | None:
-        """Return why what is missing may not be lost; None if it is (rules 1, 4 and 6)."""
+        """Return why missing users may not be lost; None if they are (rules 1, 4 and 6)."""
         if self._looks_approximate():
             return Reason.APPROXIMATE
         if not timely:
@@ -604,9 +604,9 @@ class _Claims:
         return Reason.UNSUPPORTED if alone and self._terms.splits else None
 
     def _looks_approximate(self) -> bool:
-        """Return whether all events are there of users that are not (rule 4).
+        """Return whether all events are counted although some users are not (rule 4).
 
-        Lost users beside as many duplicated events look so, too; but in other buckets.
+        Lost users and as many duplicated events look the same, but are in different buckets.
         """
         terms = self._terms
         if terms.approximate or self._most >= terms.lower or self._totals is None:
@@ -615,7 +615,7 @@ class _Claims:
         return enough and self._groups.complete is not False
 
     def _doubt_of_arrival(self, at_most: int) -> Reason | None:
-        """Return why users may be missing although as many are counted; None if none are."""
+        """Return why users may be missing although enough are counted; None if none can be."""
         terms, sent = self._terms, self._terms.sent
         if not sent.acknowledged:
             return Reason.NOBODY
@@ -654,13 +654,13 @@ class _Claims:
         return _claim(doubt, at_least)
 
     def _supported(self) -> bool:
-        """Return whether another count than that of users says that there are more of them."""
+        """Return whether a count other than that of users confirms that there are more of them."""
         if self._grouped or self._terms.approximate or not self._terms.counts_events:
             return True
         return self._totals is not None and self._totals >= self._uniques
 
     def _events(self) -> tuple[Claim, Claim]:
-        """Return what is known of duplicated and of missing events."""
+        """Return the claims on duplicated and on missing events."""
         terms, each, totals = self._terms, self._terms.sent.events_per_copy, self._totals
         doubt = self._contradicted
         if not terms.counts_events or terms.before:
@@ -676,7 +676,7 @@ class _Claims:
         return self._duplicated(totals, each), self._missing_events(totals, each)
 
     def _beyond(self, totals: int, events: EventBounds) -> Claim:
-        """Return what is known of duplicated events of users who send different numbers."""
+        """Return the claim on duplicated events of users who send different numbers of them."""
         least, groups = self._terms.least(totals), self._groups
         doubled = max(0, least - events.possible - events.rejected, groups.duplicated)
         doubt = self._doubt_of_duplicates(doubled)
@@ -685,21 +685,21 @@ class _Claims:
         return _claim(doubt, doubled)
 
     def _doubt_of_duplicates(self, doubled: int) -> Reason | None:
-        """Return why events beyond those sent may be no duplicates; None if they are."""
+        """Return why events beyond those sent may not be duplicates; None if they are."""
         if doubled and self._looks_approximate():
             return Reason.APPROXIMATE
         return Reason.FOREIGN if doubled and self._terms.isolation == "baseline" else None
 
     def _short_of(self, totals: int, events: EventBounds) -> Claim:
-        """Return what is known of missing events of counted users who send different numbers."""
+        """Return the claim on missing events of counted users who send different numbers."""
         terms, groups = self._terms, self._groups
         missing = groups.missing_events
         if not max(0, terms.lower - self._most, self._hidden_at_most()):
-            # with nobody lost, all that is missing are events of counted users
+            # if no user is lost, all missing events are those of counted users
             missing = max(missing, events.acknowledged - terms.most(totals))
         at_most = groups.hidden_events + missing if groups.balanced else events.acknowledged
         if missing and groups.duplicated:
-            at_most = events.acknowledged  # in a bucket one of each looks as none of both
+            at_most = events.acknowledged  # in one bucket, missing and duplicated events cancel out
         if missing:
             # another answer may have counted them all
             counted = self._stands.most_events >= events.acknowledged > terms.most(totals)
@@ -714,7 +714,7 @@ class _Claims:
             counted: Whether another answer counted them all.
         """
         if self._terms.splits and not self._grouped:
-            return Reason.UNSPLIT  # users that nobody sent would bring fewer events
+            return Reason.UNSPLIT  # users that were never sent would bring fewer events
         if self._terms.approximate:
             return Reason.HIDDEN
         return Reason.CONFLICT if counted else self._doubt_of_loss(timely=self._stands.timely)
@@ -728,7 +728,7 @@ class _Claims:
         doubled = max(0, terms.least(totals) - each * users, self._groups.duplicated)
         unsplit = doubled > 0 and terms.splits and not self._grouped
         if unsplit:
-            # users that the count leaves out would bring as many events as are too many
+            # the surplus may be the events of users that the count leaves out
             users = max(users, terms.upper + terms.sent.rejected)
             doubled = max(0, terms.least(totals) - each * users)
         doubt = self._doubt_of_duplicates(doubled)
@@ -740,7 +740,7 @@ class _Claims:
 
     def _missing_events(self, totals: int, each: int) -> Claim:
         terms, sent, groups = self._terms, self._terms.sent, self._groups
-        # who was not acknowledged may have arrived with one event of several: none was promised
+        # an unacknowledged user may have arrived with one event of several: none was promised
         free = min(self._most, sent.indeterminate + sent.rejected)
         if self._least > terms.upper or groups.unexpected:
             free = self._most
@@ -754,7 +754,7 @@ class _Claims:
         if missing:
             counted = deficit > 0 and self._stands.most_events >= each * self._uniques
             return _claim(self._doubt_of_missing_events(counted=counted), missing, at_most)
-        aside = groups.missing_events > 0  # they may be of users who were not acknowledged
+        aside = groups.missing_events > 0  # they may belong to unacknowledged users
         hidden = (deficit or aside or (totals and self._hides_events(each))) and at_most
         return _claim(Reason.HIDDEN if hidden else None, 0, at_most)
 

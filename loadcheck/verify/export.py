@@ -1,8 +1,8 @@
-"""Compares the events that a service hands out with those that were sent, one by one.
+"""Compares the events that a service exports with those that were sent, one by one.
 
-An export is JSON lines, a JSON array, CSV, or answers that have arrays of events, one a line;
+An export is JSON lines, a JSON array, CSV, or JSON answers with arrays of events, one per line;
 plain, gzipped or in the files of a ZIP: the first bytes show which. It is read as a stream: memory
-holds one event, or one answer, a bitmap of the copies seen, and what is wrong.
+holds one event, or one answer, a bitmap of the copies seen, and the differences found.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import orjson
 from pyroaring import BitMap
 
 MOST_SHOWN: Final = 1000
-"""So many of each kind are kept with their details; all are counted."""
+"""The most differences of a kind that are kept with their details; all are counted."""
 _ZIP: Final = b"PK"
 _GZIP: Final = b"\x1f\x8b"
 _PIECE: Final = 1 << 18
@@ -32,23 +32,23 @@ _TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+("?)|[{}\[\]]', re.DOTALL)
 _BETWEEN: Final = b", \t\r\n"
 
 _MOST_BYTES: Final = 32 << 20
-"""An answer that has arrays of events is read as a whole: three times that in memory."""
+"""Limit of an answer with arrays of events: read as a whole, it takes three times that memory."""
 _OF_ERRORS: Final = frozenset({"", "result", "table", "error", "reference"})
 """Columns of a table that reports an error."""
 
 Find = Callable[[Any], Sequence[Any]]
-"""Answer → what is found there."""
+"""Answer → the values found in it."""
 Expected = Callable[[int], Sequence[Mapping[str, Any]]]
-"""Copy number → the events that it sent, each by name of field."""
+"""Copy number → the events that it sent, each as field name → value."""
 
 
 class ExportError(Exception):
-    """The export cannot be read, or not to its end; the message says why."""
+    """The export cannot be read to its end; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Altered:
-    """A field that came out other than it went in."""
+    """A field whose exported value differs from the one sent."""
 
     copy: int
     field: str
@@ -58,17 +58,17 @@ class Altered:
 
 @dataclass(slots=True, kw_only=True)
 class Compared:
-    """What the comparison found.
+    """The differences between export and ledger.
 
     Attributes:
-        events: Events of the run in the archive.
-        lost: Acknowledged copies of which an event is missing.
+        events: Events of the run in the export.
+        lost: Acknowledged copies with an event missing.
         duplicated: Copy → events beyond those it sent.
-        unexpected: Refused, unsent or unknown events, by the user id found.
-        unexpected_count: How many there are.
-        altered: Fields that came out other than they went in.
-        altered_count: How many there are.
-        recovered: Indeterminate copies that are in the archive.
+        unexpected: User ids of refused, unsent or unknown events, up to :data:`MOST_SHOWN`.
+        unexpected_count: How many such events there are.
+        altered: Fields whose value differs from the one sent, up to :data:`MOST_SHOWN`.
+        altered_count: How many such fields there are.
+        recovered: Indeterminate copies that are in the export.
     """
 
     events: int = 0
@@ -86,11 +86,11 @@ class EventReader:
     """How an exported event is read.
 
     Attributes:
-        number: Reads the number of the copy that sent it; None if it is of no copy of ours.
-        user: Reads whose it is, as far as that is known.
-        fields: Name → reads the field.
+        number: Reads the number of the copy that sent it; None if no copy of the run did.
+        user: Reads the user id, as far as it is known.
+        fields: Name → function that reads the field.
         key: Name of the field that distinguishes the events of a copy: the deduplication key.
-        deduplicated: Whether a key that is there twice was counted twice.
+        deduplicated: Whether a key that is exported twice was counted twice.
     """
 
     number: Callable[[Mapping[str, Any]], int | None]
@@ -101,13 +101,13 @@ class EventReader:
 
 
 class Comparison:
-    """Takes one exported event after the other.
+    """Compares exported events with those sent, one at a time.
 
     Args:
         reader: How an event is read.
         expected: What a copy sent.
-        acknowledged: Numbers of the copies that were taken.
-        indeterminate: Numbers of those of which nobody knows.
+        acknowledged: Numbers of the acknowledged copies.
+        indeterminate: Numbers of the indeterminate copies.
         events_per_copy: Events that every copy sent.
     """
 
@@ -145,7 +145,7 @@ class Comparison:
             (at for at, one in enumerate(sent) if one.get(self._key) == read.get(self._key)), None
         )
         if place is None:
-            # a copy that the pipeline made need not keep the deduplication key
+            # a duplicate that the pipeline made need not keep the deduplication key
             if any(self._same(one, read) for one in sent):
                 self._duplicate(number, read.get(self._key))
             else:
@@ -161,7 +161,7 @@ class Comparison:
                 self._alter(number, name, value, read[name])
 
     def result(self) -> Compared:
-        """Return what was found, once every event was added."""
+        """Return the differences, once all events have been added."""
         found = self._found
         complete = self._seen[0].copy()
         some = BitMap()
@@ -173,7 +173,7 @@ class Comparison:
         return found
 
     def _duplicate(self, number: int, key: Any) -> None:
-        """Note an event with a key that was not sent; where repetitions are no harm, once a key."""
+        """Count a duplicate under a key that was not sent; once per key if repeats do no harm."""
         if self._reader.deduplicated or (number, key) not in self._others:
             self._found.duplicated[number] += 1
         if not self._reader.deduplicated:
@@ -188,7 +188,7 @@ class Comparison:
             self._found.unexpected.append(str(self._reader.user(event)))
 
     def _alter(self, number: int, name: str, sent: Any, found: Any) -> None:
-        """Note a field; of an object each member that differs."""
+        """Note an altered field; of an object, each member that differs."""
         if isinstance(sent, dict) and isinstance(found, dict):
             for member in sorted(sent.keys() | found.keys()):
                 if sent.get(member) != found.get(member):
@@ -200,23 +200,23 @@ class Comparison:
 
 
 class Readable(Protocol):
-    """What is read piece by piece."""
+    """A file that is read piece by piece."""
 
     def read(self, size: int, /) -> bytes:
-        """Return at most a number of bytes; none at the end."""
+        """Return at most ``size`` bytes; none at the end."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Layout:
-    """How events stand in an export; without anything else, one a line, or in an array.
+    """The layout of events in an export; by default JSON objects, one per line or in an array.
 
     Attributes:
-        csv: They are rows of CSV; a header names the columns of each table.
-        rows: Finds the arrays of events in an answer, of which there may be one a line.
-        empty: Finds what an answer has that has no such array because there is no event.
-        errors: Find what an answer has in which something is missing.
-        token: Reads what names the next page.
-        next: What that was in the last answer; None if there was nothing.
+        csv: Whether events are rows of CSV; a header names the columns of each table.
+        rows: Finds the arrays of events in an answer; a file may hold one answer per line.
+        empty: Finds what marks an answer that has no such array because there are no events.
+        errors: Find what marks an answer as incomplete.
+        token: Reads the token of the next page.
+        next: The token that the last answer held; None if it held none.
     """
 
     csv: bool = False
@@ -227,15 +227,15 @@ class Layout:
     next: str | int | None = field(default=None, init=False)
 
     def events(self, path: Path, marker: bytes, *, alone: bool = False) -> Iterator[Any]:
-        """Yield the events of a file; of JSON lines those that hold a text, others unparsed.
+        """Yield the events of a file; of JSON lines, only those that contain the marker.
 
         Args:
             path: The file.
-            marker: The text.
-            alone: Only such events were asked for: any other line is an error message.
+            marker: The text; lines without it are not parsed.
+            alone: Whether only such events were requested: any other line is an error.
 
         Raises:
-            ExportError: It is damaged, cut short, or no export.
+            ExportError: The file is damaged, cut short, or not an export.
         """
         try:
             for file in _files(path):
@@ -268,7 +268,7 @@ class Layout:
 
 
 def _files(path: Path) -> Iterator[Any]:
-    """Yield what is in a file, unpacked."""
+    """Yield the contents of a file, unpacked: one binary file, or those of a ZIP."""
     with path.open("rb") as file:
         if file.peek(2)[:2] != _ZIP:
             yield from _unpacked(file)
@@ -288,7 +288,7 @@ def _unpacked(file: Any) -> Iterator[Any]:
 
 
 def _answers(file: Any) -> Iterator[Any]:
-    """Yield the JSON documents of a file: one on each line, or one of several lines."""
+    """Yield the JSON documents of a file: one per line, or a single one of several lines."""
     while line := file.readline(_MOST_BYTES + 1):
         if not line.strip():
             continue
@@ -304,10 +304,10 @@ def _answers(file: Any) -> Iterator[Any]:
 
 
 def _table_rows(file: Any) -> Iterator[dict[str, str]]:
-    """Yield the rows of CSV, by the names of the columns.
+    """Yield the rows of CSV as column name → value.
 
-    As InfluxDB writes it: an empty line ends a table, lines that begin with "#" are about its
-    columns, and an error on the way is a table of its own, with a column of that name.
+    As InfluxDB writes it: an empty line ends a table, lines that begin with "#" annotate its
+    columns, and an error is a table of its own, with a column "error".
     """
     header: list[str] | None = None
     defaults: list[str] = []
@@ -350,7 +350,7 @@ def _marked(lines: Iterator[bytes], marker: bytes, *, alone: bool) -> Iterator[d
 
 
 def _lines(file: Any) -> Iterator[bytes]:
-    """Yield the JSON of every event, one a line or in an array."""
+    """Yield the JSON of every event, from lines or from an array."""
     first = file.peek(_SHOWN)
     begin = first.lstrip()[:1]
     if begin == b"[":
@@ -365,7 +365,7 @@ def _lines(file: Any) -> Iterator[bytes]:
                 continue
             if bare[:1] != b"{" or bare[-1:] != b"}":
                 raise ExportError(f"a line of the export is not a JSON object: {_shown(bare)}")
-            if not line.endswith(b"\n"):  # where an export that was cut ends
+            if not line.endswith(b"\n"):  # the last line, where an export was cut
                 _object(bare)
         yield line
 
@@ -374,7 +374,7 @@ def members(file: Readable) -> Iterator[bytes]:
     """Yield the members of a JSON array; memory holds one of them and a piece of the file.
 
     Raises:
-        ExportError: They are no objects, or the array has no end.
+        ExportError: A member is not an object, or the array has no end.
     """
     held, at, begin, depth, ended = b"", 0, 0, 0, False
     while piece := file.read(_PIECE):

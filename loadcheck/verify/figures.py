@@ -1,4 +1,4 @@
-"""Looks up the figures that thresholds speak of: of a run, and of the flows of a mix together."""
+"""The figures that thresholds refer to: of a run, and of the flows of a mix together."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from loadcheck.verify.metrics import OWN_SCOPES, Kind, Measured, Metric
 from loadcheck.verify.visibility import Visibility
 
 TOLERATED_OVERRUN = 0.01
-"""Of its length, by which starting a schedule's copies may take longer, beside half a second."""
+"""Share of a schedule's length by which starting its copies may overrun, plus half a second."""
 _HICCUP_S = 0.5
 _SIZES = ("started", "acknowledged", "attempts", "succeeded")
 """Numbers that would be larger if nothing had been skipped."""
@@ -29,8 +29,8 @@ class Rates:
     """Rates of a load, in copies per second.
 
     Attributes:
-        asked: The schedule's mean up to the end of the load; None for a closed load.
-        reached: Copies started over the length of the load.
+        asked: Target rate: the schedule's mean over the load; None for a closed load.
+        reached: Achieved rate: copies started over the length of the load.
         duration_s: The length of the load.
     """
 
@@ -40,20 +40,20 @@ class Rates:
 
     @property
     def ratio(self) -> float | None:
-        """Reached over asked; None if nothing was asked for."""
+        """Achieved over target rate; None without a target rate."""
         return self.reached / self.asked if self.asked else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFigures:
-    """Implements :class:`~loadcheck.verify.thresholds.Figures` for one run, also under way.
+    """Implements :class:`~loadcheck.verify.thresholds.Figures` for a run, also in progress.
 
     Attributes:
         record: What was measured.
-        monitor: What the generator did beside.
-        rates: The load's, up to now.
-        pacer: The schedule of an open load.
-        consistency: What the counts prove; None before they were asked for.
+        monitor: What was measured of the generator's own process.
+        rates: The rates of the load so far.
+        pacer: The schedule of an open load; None for a closed one.
+        consistency: What the counts prove; None before they are known.
         lag: The visibility lag; None if it is not known.
     """
 
@@ -67,8 +67,9 @@ class RunFigures:
     def measure(self, metric: Metric, /) -> Measured | None:
         """Return the figure in the unit of a threshold's limit; None if there is no sample.
 
-        What our own process has part in is an interval: a latency without its delay, and a number
-        or a rate with the copies that it passed over, or that a lost generator may have started.
+        A figure that our own process affects is an interval: a latency with and without its delay;
+        a number or rate without and with the copies that it passed over, or that a lost generator
+        may have started.
         """
         stage = self._stage(metric)
         if metric.percentile is not None:
@@ -83,16 +84,16 @@ class RunFigures:
 
     @property
     def is_behind(self) -> bool:
-        """Whether starting the copies took longer than the schedule has it."""
+        """Whether starting the copies took longer than the schedule and its tolerance allow."""
         if self.pacer is None:
             return False
         most_s = self.pacer.duration_s * (1 + TOLERATED_OVERRUN) + _HICCUP_S
         return self.rates.duration_s > most_s
 
     def samples(self, metric: Metric) -> Histogram | None:
-        """Return the distribution of a latency of a step; None for all else.
+        """Return the distribution of a step's latency; None for any other metric.
 
-        Our own delay is taken off where it is known: none of it is too long for our own sake.
+        Our own delay is subtracted where it is known, so that no time is too long because of us.
         """
         if metric.percentile is None or not metric.scope or metric.scope in OWN_SCOPES:
             return None
@@ -100,7 +101,7 @@ class RunFigures:
         return _times_without_own(step, metric.time) or _times(step, metric.time)
 
     def overdue(self, span: StageSpan, age_ms: float) -> int:
-        """Return how many copies of a stage have been under way for longer than a while."""
+        """Return how many copies of a stage, due over ``age_ms`` ago, are still in flight."""
         if self.pacer is None:
             return 0
         due = self.pacer.due_before(max(0.0, self.rates.duration_s - age_ms / 1e3))
@@ -126,7 +127,7 @@ class RunFigures:
         return _of_steps([step], metric.time, percentile, lag.percentile_ms(100))
 
     def own_times(self, scope: str, stage: StageRecord | None = None) -> Histogram:
-        """Return a distribution of the generator's own: one of :data:`OWN_SCOPES`."""
+        """Return a distribution of the generator itself, by its name in :data:`OWN_SCOPES`."""
         measured = self.record if stage is None else stage
         where = self.monitor if scope in ("loop_lag", "gc_pauses") else measured
         times: Histogram = getattr(where, scope)
@@ -136,7 +137,7 @@ class RunFigures:
     def ended(self) -> int:
         """Copies started that have an outcome, without those that this machine could not send."""
         record = self.record
-        # copies under way are no errors: the figure is asked for while the load goes on, too
+        # copies in flight are not errors: the figure is used during the load, too
         return record.started - record.in_flight - len(record.unsent)
 
     def _visible(self, percentile: float) -> Measured | None:
@@ -149,10 +150,10 @@ class RunFigures:
         return Measured(high_s * 1e3, low_s * 1e3, high_s * 1e3)
 
     def _with_unknown(self, metric: Metric, value: float, stage: StageRecord | None) -> Measured:
-        """Return a number or a rate, and what it could be but for what we did, or do not know.
+        """Return a number or a rate, with the interval of what it could have been.
 
-        That is the copies that our process passed over in a pause, and those of which nobody knows
-        whether a lost generator started them.
+        The interval covers the copies that our process passed over in a pause, and those that a
+        lost generator may or may not have started.
         """
         name, record = metric.name.rpartition(".")[2], self.record
         span = stage.span if stage is not None else None
@@ -174,7 +175,7 @@ class RunFigures:
         return Measured(value, value, value)
 
     def _may_have_started(self, stage: StageRecord | None) -> int:
-        """Return how many copies a lost generator may have started that are not known to be."""
+        """Return how many copies a lost generator may have started without reporting them."""
         record = self.record
         if stage is None:
             return record.started_at_most - record.started
@@ -201,11 +202,11 @@ class RunFigures:
         if whole is not None:
             steps[whole.step_id] = whole
         elif metric.scope not in steps:
-            return steps[self.record.ingest.step_id]  # one step is the whole of a copy
+            return steps[self.record.ingest.step_id]  # the only step is the whole copy
         return steps[metric.scope]
 
     def _elapsed_s(self, stage: StageRecord | None) -> float:
-        """Return for how long the load, or a stage of it, has gone on."""
+        """Return how many seconds the load, or a stage of it, has lasted so far."""
         if stage is None:
             return self.rates.duration_s
         return max(0.0, min(self.rates.duration_s, stage.span.end_s) - stage.span.begin_s)
@@ -260,7 +261,7 @@ class RunFigures:
 def _of_steps(
     steps: Sequence[StepRecord], time: str, percentile: float, longest_lag_ms: float | None
 ) -> Measured | None:
-    """Return a percentile of what several steps took together."""
+    """Return a percentile of the times of several steps, merged."""
     value = reduce(add, (_times(step, time) for step in steps), Histogram()).percentile_ms(
         percentile
     )
@@ -269,7 +270,7 @@ def _of_steps(
     without = [_times_without_own(step, time) for step in steps]
     known = [times for times in without if times is not None]
     if len(known) < len(without):
-        # of failures no more is known than how long the longest stall was
+        # of failures, only the longest stall is known
         low = max(0.0, value - (longest_lag_ms or 0.0))
     else:
         low = reduce(add, known, Histogram()).percentile_ms(percentile) or 0.0
@@ -278,14 +279,14 @@ def _of_steps(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MixFigures:
-    """The figures of the flows of a mix together, also under way.
+    """The figures of the flows of a mix together, also in progress.
 
-    Numbers are added, times too: a percentile is one of all requests, no mean of percentiles.
+    Numbers are added and times merged: a percentile is that of all requests, not a mean.
 
     Attributes:
-        flows: Those of each.
-        steps: The ids of the steps that its copies run.
-        same_users: Whether flows send for the same users, who cannot be added up then.
+        flows: The figures of each flow.
+        steps: By flow, the ids of the steps that its copies run.
+        same_users: Whether flows send for the same users, whose counts cannot be added up then.
     """
 
     flows: Sequence[RunFigures]
@@ -308,7 +309,7 @@ class MixFigures:
         weights = [float(flow.ended) for flow in self.flows]  # of error_rate
         if metric.name == "rate_ratio":
             asked = [flow.rates.asked for flow in self.flows]
-            if None in asked:  # a closed load asks for none
+            if None in asked:  # a closed load has no target rate
                 return None
             weights = [(rate or 0.0) * s for rate, s in zip(asked, lengths_s, strict=True)]
         total = sum(weights)
@@ -321,7 +322,7 @@ class MixFigures:
         total = Measured(*map(sum, zip(*known, strict=True)))
         if name != "max_in_flight":
             return total
-        # the flows need not have been at their peaks at once
+        # the flows need not have peaked at the same time
         return Measured(total.value, max(one.low for one in known), total.high)
 
     def _statistic(self, metric: Metric, percentile: float) -> Measured | None:
@@ -340,7 +341,7 @@ class MixFigures:
         return _of_steps(steps, metric.time, percentile, max(lags))
 
     def _requests(self, time: str) -> Iterator[StepRecord]:
-        """Yield the steps of copies; those that have no due time have no response time."""
+        """Yield the steps of copies; for response times, only steps that have a due time."""
         for flow, own in zip(self.flows, self.steps, strict=True):
             for step in flow.record.steps:
                 due = step.response_time is not None or time not in ("", "response_time")
@@ -348,7 +349,7 @@ class MixFigures:
                     yield step
 
     def _wholes(self) -> list[StepRecord]:
-        """Return the copies of each flow as a whole."""
+        """Return the record of whole copies of each flow."""
         return [flow.record.workflow or flow.record.ingest for flow in self.flows]
 
     def _whole(self, name: str) -> Measured | None:
@@ -366,7 +367,7 @@ class MixFigures:
 
 
 def _sum(each: Sequence[Measured | None], weights: Sequence[float]) -> Measured | None:
-    """Return the weighted sum of what is known; None if nothing is."""
+    """Return the weighted sum of the figures that are known; None if none is."""
     known = [
         [end * weight for end in one]
         for one, weight in zip(each, weights, strict=True)
@@ -376,7 +377,7 @@ def _sum(each: Sequence[Measured | None], weights: Sequence[float]) -> Measured 
 
 
 def _times(step: StepRecord, name: str) -> Histogram:
-    """Return a distribution of a step; without a name its headline one."""
+    """Return a distribution of a step by its name; the headline one if the name is empty."""
     headline = step.service_time if step.response_time is None else step.response_time
     named = {
         "": headline,
@@ -389,7 +390,7 @@ def _times(step: StepRecord, name: str) -> Histogram:
 
 
 def _times_without_own(step: StepRecord, name: str) -> Histogram | None:
-    """Return the same with our own delay taken off; None where that is not known."""
+    """Return a distribution of a step without our own delay; None if that is not known."""
     times = step.times
     named = {
         "": times.service_time_low if step.response_time is None else times.response_time_low,

@@ -1,4 +1,4 @@
-"""Says what the counts prove: a sentence each, with numbers and a next step."""
+"""Puts what the counts prove into findings: one sentence each, with numbers and a next step."""
 
 from __future__ import annotations
 
@@ -32,13 +32,14 @@ class CountEvidence:
     """What the findings on the counts rest on.
 
     Attributes:
-        terms: What the answers were held against.
+        terms: What the answers were judged against.
         proof: What they prove.
         controlled: What the control users showed.
-        error: Why the last answer that is no evidence is none.
-        localized: What the counts by bucket show; None if none were asked for.
-        named: The same in names and times, by :func:`~loadcheck.verify.naming.localized_to_json`.
-        overtaken: Whether users are counted who were sent after the missing; None: not looked at.
+        error: Why the last unusable answer is no evidence; "" if all are usable.
+        localized: What the counts by bucket show; None if they were not queried.
+        named: The same with user ids and times, by
+            :func:`~loadcheck.verify.naming.localized_to_json`.
+        overtaken: Whether users sent after the missing ones are counted; None if not checked.
     """
 
     terms: Terms
@@ -71,12 +72,12 @@ def conclude(evidence: CountEvidence) -> tuple[Consistency, list[Finding]]:
 
 
 def unasked(sent: SentCounts) -> Finding:
-    """Return that the service was not asked after the load."""
+    """Return the finding that the service was not queried after the load."""
     return _unverified(sent, "the service was not asked after the load")
 
 
 def _proven_figures(bounds: Consistency, evidence: CountEvidence) -> Consistency:
-    """Return the bounds with what is proven within them."""
+    """Return the bounds together with the figures that are proven."""
     proof, acknowledged = evidence.proof, evidence.terms.sent.acknowledged
     lost, events = proof.lost, proof.missing_events
     known = lost.verdict is not Verdict.UNKNOWN
@@ -106,13 +107,13 @@ def _proven(claim: Claim) -> int | None:
 
 
 def _waited_s(terms: Terms, proof: Proof) -> float | None:
-    """Return how long after the last acknowledgement the count was true, not reported."""
+    """Return seconds from the last acknowledgement to the state that the count shows."""
     final = proof.standing.final
     return None if final is None else max(0.0, (final.as_of_ns - terms.since_ns) / 1e9)
 
 
 def _unverified(sent: SentCounts, why: str, baseline: int | None = None) -> Finding:
-    """Return that the counts prove nothing, and why."""
+    """Return the finding that the counts prove nothing, and why."""
     subject = (
         f"Whether the {many(sent.acknowledged, 'acknowledged users')} arrived"
         if sent.acknowledged
@@ -198,7 +199,7 @@ class _Sentences:
         return findings
 
     def _figures(self, *names: str) -> dict[str, Any]:
-        """Return some of what the counts prove, as evidence."""
+        """Return some of the proven figures, by name, as a finding's evidence."""
         return {name: getattr(self._seen, name) for name in names}
 
     # parts of sentences
@@ -212,7 +213,7 @@ class _Sentences:
         return f", within the {100 * error:g} % that verify.approximate declares" if error else ""
 
     def _hiding(self) -> str:
-        """Return who can stand in a missing user's place."""
+        """Return which copies can hide a missing user."""
         sent = self._sent
         hiding = [
             text
@@ -225,7 +226,7 @@ class _Sentences:
         return " and ".join(hiding) or "users not sent by this run"
 
     def _told_apart(self, later: str) -> str:
-        """Return how missing users get names, who can then be sent second events, or wait."""
+        """Return how to name missing users, who can then be sent second events, and how to wait."""
         return sentences(self._terms.advice.name_users(), later)
 
     def _split_remedy(self) -> str:
@@ -270,7 +271,7 @@ class _Sentences:
         )
         everybody = all_of(sent.acknowledged, "acknowledged users were", start=True)
         counted = f"{everybody} counted {self._when()}"
-        if self._terms.approximate:  # no count says that: it lets them all be there
+        if self._terms.approximate:  # an estimate only allows that all of them arrived
             counted = (
                 f"{many(self._seen.uniques or 0, 'users were')} counted {self._when()}, and "
                 f"{sent.acknowledged:,} acknowledged"
@@ -302,7 +303,7 @@ class _Sentences:
         )
 
     def _open(self, claim: Claim) -> str:
-        """Return why it is not known whether users are lost."""
+        """Return why it is unknown whether users are lost."""
         seen, sent, when = self._seen, self._sent, self._when()
         later = self._terms.advice.later()
         uniques = seen.uniques or 0

@@ -1,16 +1,16 @@
-"""Who is missing, from counts by bucket alone.
+"""Identifies missing users from counts by bucket alone.
 
 Each user is in one bucket of every partition, and for every bucket we know how many users were
-acknowledged and how many the service counts. What is unknown: of each acknowledged user whether it
-was lost, of each user without a clear answer whether it landed. In a bucket the difference is
+acknowledged and how many the service counts. What is unknown: for each acknowledged user whether it
+was lost, for each user without a clear answer whether it landed. In a bucket the difference is
 ``lost - landed``, so
 
 - if it is as low as it can be, none of its acknowledged users was lost and all others landed;
 - if it is as high as it can be, all of its acknowledged users were lost and no other landed.
 
-Whatever is decided so is taken out of the other partitions, until nothing more follows. This is
-sound for exact counts: nobody is named who could be innocent. It is quantitative group testing by
-peeling; with a few times more buckets than losses it decides everything.
+Users decided this way are taken out of the other partitions, until nothing more follows. This is
+sound for exact counts: a user is named only if it is provably missing. It is quantitative group
+testing by peeling; with a few times more buckets than losses it decides everything.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeelingResult:
-    """What follows from the counts; all arrays hold positions in what was given.
+    """What follows from the counts; all arrays hold positions in the arrays given.
 
     Attributes:
         lost: Acknowledged users that are certainly missing.
-        suspects: Acknowledged users of whom the counts do not say whether they are.
+        suspects: Acknowledged users that the counts leave undecided.
         landed: Users without a clear answer that were certainly counted.
-        open: Users without a clear answer of whom the counts do not say it.
+        open: Users without a clear answer that the counts leave undecided.
         lost_at_least: How many acknowledged users are missing in every explanation of the counts.
-        lost_at_most: How many are in some explanation, as far as single buckets show.
+        lost_at_most: The most that are missing in any, as far as single buckets show.
     """
 
     lost: Ints
@@ -53,7 +53,7 @@ class PeelingResult:
 def eliminate(
     known: Sequence[Ints], maybe: Sequence[Ints], observed: Sequence[Ints]
 ) -> PeelingResult | None:
-    """Decide as much as the counts decide.
+    """Decide which users were lost and which landed, as far as the counts show it.
 
     Args:
         known: By partition, the bucket of every acknowledged user.
@@ -61,8 +61,8 @@ def eliminate(
         observed: By partition, how many users the service counts in each bucket.
 
     Returns:
-        None if no assignment explains the counts: they do not belong together, or somebody was
-        counted who is in neither group.
+        What was decided; None if no assignment explains the counts: they do not belong together,
+        or a user was counted that is in neither group.
     """
     alive = [np.arange(known[0].size), np.arange(maybe[0].size)]
     columns = [list(known), list(maybe)]
@@ -113,7 +113,7 @@ def eliminate(
 
 
 def least_lost(known: Sequence[Ints], observed: Sequence[Ints]) -> int:
-    """Return how many acknowledged users are certainly missing, whoever else was counted.
+    """Return how many acknowledged users are certainly missing, whatever others were counted.
 
     A user that was counted on top can hide a lost one only in its own bucket.
 
@@ -128,7 +128,7 @@ def least_lost(known: Sequence[Ints], observed: Sequence[Ints]) -> int:
 
 
 def least_unexpected(known: Sequence[Ints], maybe: Sequence[Ints], observed: Sequence[Ints]) -> int:
-    """Return how many users were certainly counted that are in neither group.
+    """Return how many users in neither group were certainly counted.
 
     Args:
         known: By partition, how many acknowledged users there are in each bucket.
@@ -143,13 +143,13 @@ def least_unexpected(known: Sequence[Ints], maybe: Sequence[Ints], observed: Seq
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DuplicateAttribution:
-    """Who was counted too often.
+    """The users that surplus events belong to.
 
     Attributes:
-        users: Positions of users with certainly at least one event too many.
-        events: How many each of them has too many.
-        suspects: Positions of users of whom the counts do not say it.
-        unnamed: Events too many that could not be given to a user.
+        users: Positions of users that certainly have surplus events.
+        events: How many surplus events each of them has.
+        suspects: Positions of users that the counts leave undecided.
+        unnamed: Surplus events that could not be attributed to a user.
     """
 
     users: Ints
@@ -161,15 +161,15 @@ class DuplicateAttribution:
 def attribute(users: Sequence[Ints], extra: Sequence[Ints]) -> DuplicateAttribution | None:
     """Find the users to whom surplus events belong.
 
-    A bucket without a surplus frees its users; a bucket with one user left gives it the whole
-    surplus. A user may have any number of events too many.
+    A bucket without a surplus clears its users; a bucket with one user left assigns it the whole
+    surplus. A user may have any number of surplus events.
 
     Args:
         users: By partition, the bucket of every user that may have been counted.
         extra: By partition, the surplus of events in each bucket.
 
     Returns:
-        None if no assignment explains the counts.
+        The users found; None if no assignment explains the counts.
     """
     alive = np.arange(users[0].size)
     columns = list(users)

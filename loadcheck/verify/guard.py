@@ -1,11 +1,11 @@
-"""``[guard]``: what a run may not do; seen to before it starts, and every second while it sends.
+"""``[guard]``: limits of a run, checked before it starts and every second while it sends.
 
-It ends a load by the same way as a threshold that aborts does.
+A broken rule stops the load in the same way as a threshold that aborts.
 
-How much a run will ask is known before it, within bounds. Some questions are asked in every run;
-how often the count is polled depends on how soon it settles, and who is missing is looked for only
-if somebody is. So there are three figures: the least of a run that passes, what one comes to that
-is answered at once, and the most that anything can lead to.
+How many queries a run will send is known beforehand, within bounds. Some are sent in every run; how
+often the count is polled depends on how soon it settles, and missing users are searched for only if
+there are any. So there are three figures: the fewest of a run that passes, the usual number if
+every query is answered at once, and the most that anything can lead to.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from loadcheck.verify.thresholds import Aborted
 from loadcheck.workflow.identity import SEQUENCES, partitions
 
 _FEWEST: Final = 10
-"""The fewest attempts of which a share is formed."""
+"""The fewest attempts for which a share is computed."""
 _THROTTLED: Final = re.compile(r'"throttled_[a-z_]+"\s*:\s*(?:\[\s*[^\]\s]|\{\s*[^}\s]|[1-9])')
 _DAY: Final = 24 * 60
 _PERCENT: Final = 100
@@ -44,23 +44,23 @@ def _now() -> datetime:
 
 
 def clock_text(window: tuple[int, int]) -> str:
-    """Return a window as people write it: ``22:00-06:00``."""
+    """Return a window, in minutes of the day, as people write it: ``22:00-06:00``."""
     return "-".join(f"{at // 60 % 24:02}:{at % 60:02}" for at in window)
 
 
 def is_within(window: tuple[int, int], now: datetime) -> bool:
-    """Return whether an instant lies in a window of the day; one may reach over midnight."""
+    """Return whether an instant lies in a daily window, which may span midnight."""
     begin, end = window
     return (now.hour * 60 + now.minute - begin) % _DAY < (end - begin) % _DAY
 
 
 class GuardMonitor:
-    """Looks every second whether a load is to be stopped.
+    """Decides, every second, whether a load is to be stopped.
 
     Args:
-        guard: What it may not do.
-        folder: Where the stop file's path begins.
-        now: The local time.
+        guard: The rules.
+        folder: The folder to which the stop file's path is relative.
+        now: Returns the local time.
     """
 
     def __init__(self, guard: Guard, folder: Path, now: Callable[[], datetime] = _now) -> None:
@@ -116,12 +116,12 @@ class GuardMonitor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedLoad:
-    """What a run comes to at the most; None where nobody knows beforehand.
+    """Upper bounds of what a run sends; None where they are not known beforehand.
 
     Attributes:
         users: Users that it sends for.
         events: Events that it sends.
-        peak_rate: Copies per second.
+        peak_rate: The highest rate, in copies per second.
     """
 
     users: int | None
@@ -137,14 +137,14 @@ def guard_problems(
     search: bool = False,
     now: Callable[[], datetime] = _now,
 ) -> list[Problem]:
-    """Return why a run may not be started.
+    """Return the problems for which a run may not be started.
 
     Args:
-        scenario: What to do.
-        load: What it comes to.
-        hosts: Whom it reaches.
-        search: Whether its capacity is searched for.
-        now: The local time.
+        scenario: The scenario, with its rules.
+        load: The most that the run sends.
+        hosts: The hosts that it would reach.
+        search: Whether this is a capacity search.
+        now: Returns the local time.
     """
     guard, problems = scenario.guard, []
     closed = isinstance(scenario.load, ClosedLoad)
@@ -175,7 +175,7 @@ def guard_problems(
 
 
 def _stop_file(scenario: Scenario) -> Iterator[Problem]:
-    """Report a stop file that is there, or that could not be seen to appear."""
+    """Yield a problem if the stop file exists, or if its appearing would go unnoticed."""
     name = scenario.guard.stop_file
     if not name:
         return
@@ -204,16 +204,16 @@ def _hosts(scenario: Scenario, hosts: list[str]) -> Iterator[Problem]:
 
 
 _BOTH = 2 * TRIES
-"""Tries of users and events together."""
+"""The most queries for one count of users and events, retries included."""
 _LOCATIONS, _BASES = 3, 2
-"""Attempts to name who is missing, and counts without groups in a round of one."""
+"""Attempts to name the missing users, and ungrouped counts in a round of one."""
 _REPEATS = 3
 _MOST_POLLS = 10_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueryCounts:
-    """How many queries are sent.
+    """Numbers of queries.
 
     Attributes:
         plain: Queries for a count.
@@ -224,7 +224,7 @@ class QueryCounts:
     split: int
 
     def cost(self, spec: VerificationSpec) -> int:
-        """Return what they cost."""
+        """Return the cost of all of them."""
         queries = spec.queries
         return self.plain * queries.counts.cost + self.split * queries.split_cost
 
@@ -234,13 +234,13 @@ class QueryForecast:
     """How many queries a run sends.
 
     Attributes:
-        least: The least of a run that passes: what is fixed.
-        usual: Of one in which every answer comes at once and everybody is counted soon.
-        most: The most, whatever happens; None: nothing bounds how long the load lasts.
-        pause_s: Between two polls.
-        span_s: How long questions are asked at the longest; None: nothing bounds it.
-        controls: Events of control users at the most, sent if somebody is missing.
-        new_users: New ones among these users.
+        least: The fewest in a run that passes: the fixed part.
+        usual: If all queries are answered at once and all users are counted soon; None as below.
+        most: The most, whatever happens; None if nothing bounds how long the load lasts.
+        pause_s: Seconds between two polls.
+        span_s: Seconds for which queries are sent at most; None if nothing bounds them.
+        controls: Events of control users at the most, sent if users are missing.
+        new_users: New users among the control users, at the most.
     """
 
     least: QueryCounts
@@ -258,8 +258,8 @@ def forecast_queries(
     """Return how many queries a run will send.
 
     Args:
-        spec: How the service is asked.
-        drain_s: How long copies under way may take when the last has started.
+        spec: How the service is queried.
+        drain_s: Seconds that copies in flight may take after the last one has started.
         events_per_copy: Events that each copy sends.
     """
     verify, load_s = spec.verify, spec.load_s
@@ -268,7 +268,7 @@ def forecast_queries(
     budget = None if given is None else QueryBudget(given.cost, given.window_s)
     pause_s = pace_s(spec, budget)
     located = _located(spec, events_per_copy) if spec.filtered and verify.localizes else 0
-    # before the load, once during it, until the count has settled; the users who were never sent
+    # one before the load, one during it, one settled count; the negative control
     fixed = 1 + 1 + pair + spec.filtered
     controls = MOST_FRESH + 2 * PAIRED if spec.filtered else 0
     usual = most = span_s = None
@@ -304,33 +304,33 @@ def forecast_queries(
 def most_cost(
     spec: VerificationSpec, found: QueryForecast, within_s: float | None = None
 ) -> int | None:
-    """Return the most that questions can cost, in all or within a time; None: nothing bounds it."""
+    """Return the most that queries can cost, in all or within a time; None if unbounded."""
     budget = spec.verify.budget
     costs = [] if found.most is None else [found.most.cost(spec)]
     span_s = found.span_s if within_s is None else min(within_s, found.span_s or within_s)
     if budget is not None and span_s is not None:
-        # one that costs more than a window allows is asked in an empty one
+        # a query that costs more than a window allows is sent in an empty window
         single = max(budget.cost, spec.queries.split_cost, spec.queries.counts.cost)
         costs.append(max(1, math.ceil(span_s / budget.window_s)) * single)
     return min(costs, default=None)
 
 
 def _located(spec: VerificationSpec, events_per_copy: int) -> int:
-    """Return how many counts by bucket it takes at the least to see that nobody is missing."""
+    """Return the fewest counts by bucket that can show that no user is missing."""
     copies = spec.buckets.copies
     shared = copies is not None and copies > SEQUENCES
     return 1 + shared + (events_per_copy > 1 and spec.queries.counts.totals is not None)
 
 
 def _watching(span_s: float, pause_s: float, single: int, both: int) -> int:
-    """Return how many questions polling comes to, each fifth poll for users and events."""
+    """Return how many queries polling sends; each fifth poll counts users and events."""
     polls = math.floor(span_s / pause_s) + 1
     paired = polls // TOTALS_EVERY
     return (polls - paired) * single + paired * both
 
 
 def _ordering(spec: VerificationSpec, budget: QueryBudget | None, span_s: float) -> int:
-    """Return how many counts by send order there is time for, and the one in the end."""
+    """Return how many counts by send order there is time for, including the final one."""
     if not spec.filtered or not spec.verify.localizes:
         return 0
     number, so_far_s = 0, 0.0

@@ -1,9 +1,9 @@
-"""What everything that a run has measured and heard proves together.
+"""Judges a run: what all its measurements and answers prove together.
 
 Consistency comes first, then what is unknown, then a broken threshold: a threshold says something
-only about a run that is understood. Was the generator itself the limit? Then the load was not what
+only about a run that is understood. If the generator itself was the limit, the load was not what
 the scenario asks for, whatever the target did with it. Each check turns evidence into findings, and
-one that breaks becomes a finding itself.
+a check that raises becomes a finding itself.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ _MOST_FRAMES = 30
 
 
 class Check(Protocol[_Evidence_contra]):
-    """Says what evidence proves; pure, so that it can be asked again."""
+    """Turns evidence into findings; pure, so that it can be run again."""
 
     @property
     def __name__(self) -> str:
-        """What it is called if it breaks, after ``check_``."""
+        """``check_`` and the name under which it is reported if it raises."""
 
     def __call__(self, evidence: _Evidence_contra, /) -> Iterable[Finding]:
         """Return the findings that follow."""
 
 
 def compose(checks: Sequence[Check[_Evidence]]) -> Callable[[_Evidence], list[Finding]]:
-    """Return a check that is all of these; one that breaks keeps the others from nothing."""
+    """Return a check that runs all of these, even if some of them raise."""
 
     def check_all(evidence: _Evidence, /) -> list[Finding]:
         findings: list[Finding] = []
@@ -54,7 +54,7 @@ def compose(checks: Sequence[Check[_Evidence]]) -> Callable[[_Evidence], list[Fi
 
 
 def broken(check: str, error: BaseException) -> Finding:
-    """Return the finding that something of ours broke: what it was to prove is unknown."""
+    """Return the finding on an internal error: what the check would have shown is unknown."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     what = traceback.format_exception_only(error)[-1].strip()
@@ -84,7 +84,7 @@ def trace(error: BaseException) -> list[str]:
 
 
 TOLERATED_PAUSED = 0.01
-"""Of the copies, that may be skipped because the generator paused."""
+"""Share of the copies due that may be skipped because the generator paused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,13 +92,13 @@ class LostShard:
     """A worker that was lost.
 
     Attributes:
-        index: Which one, from 0.
-        name: How people call it.
-        why: What is known of its end.
-        heard_s: When it was there for certain, in seconds since the load began; None: it had not
-            begun.
+        index: Its number, from 0.
+        name: Its name in messages.
+        why: What is known about its end.
+        heard_s: When it was last known to be alive, in seconds since the load began; None: it had
+            not begun.
         at_s: When it was certainly gone, in the same way.
-        indeterminate: Copies that it may have sent and of which nothing will ever be known.
+        indeterminate: Copies that it may or may not have sent, which will never be known.
     """
 
     index: int
@@ -111,14 +111,14 @@ class LostShard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunEvidence:
-    """What is known of a run beside its counts.
+    """What is known about a run besides its counts.
 
     Attributes:
         figures: What was measured.
         trouble: What went wrong with the target; None if nothing did.
         aborted: What ended the load early; None if nothing did.
-        lost: The workers that were lost: what they would have measured is not known.
-        judged: The thresholds, once they are judged.
+        lost: The workers that were lost: what they would have measured is unknown.
+        judged: The judged thresholds; empty before they are judged.
     """
 
     figures: RunFigures
@@ -137,7 +137,7 @@ def check_target(evidence: RunEvidence) -> Iterator[Finding]:
 
 
 def check_aborted(evidence: RunEvidence) -> Iterator[Finding]:
-    """Report a threshold that ended the load early."""
+    """Report the threshold, or rule of ``[guard]``, that ended the load early."""
     if evidence.aborted is not None:
         yield evidence.aborted.finding()
 
@@ -183,14 +183,14 @@ def _moment(heard_s: float | None) -> str:
 
 
 def _until(lost: Sequence[LostShard]) -> str:
-    """Say until when copies may have been sent, where their ends are not certain."""
+    """Return in words until when copies may have been sent; "" if the workers' ends are certain."""
     ended_s = max(each.at_s or 0.0 for each in lost)
     heard_s = max(each.heard_s or 0.0 for each in lost)
     return f", until {ended_s:.0f} s into it" if ended_s > heard_s + 1 else ""
 
 
 def is_paused(record: Record) -> bool:
-    """Return whether more copies than can be overlooked fell due in pauses of the generator."""
+    """Return whether more copies than is tolerated fell due while the generator paused."""
     return len(record.paused) > TOLERATED_PAUSED * record.due
 
 
@@ -236,7 +236,7 @@ def check_generator(evidence: RunEvidence) -> Iterator[Finding]:
 
 
 def check_shortage(evidence: RunEvidence) -> Iterator[Finding]:
-    """Report what this machine lacked to send everything."""
+    """Report attempts that this machine could not make, and why."""
     record = evidence.figures.record
     shortages: Counter[str] = sum((step.shortages for step in record.steps), Counter())
     if not shortages:
@@ -272,9 +272,9 @@ def describe_pauses(record: Record) -> str:
 
 
 def _of_lost(judged: Judged) -> Judged:
-    """Return a threshold without what a load that was not given in full cannot prove of it.
+    """Return a threshold as unknown if its verdict may be due to the loss of a worker.
 
-    The target may have been fast for want of load, and answers not received are no errors.
+    The target may have been fast for lack of load, and responses not received are not errors.
     """
     metric, verdict = judged.threshold.metric, judged.verdict
     quick = metric.kind is Kind.DURATION and verdict is Verdict.PASS
@@ -283,7 +283,7 @@ def _of_lost(judged: Judged) -> Judged:
 
 
 _LOST_COUNTS = frozenset({"error_rate", "indeterminate"})
-"""Figures that grow with a worker that is lost."""
+"""Figures that grow when a worker is lost."""
 
 
 NOTHING_DONE = Finding(
@@ -295,7 +295,7 @@ NOTHING_DONE = Finding(
 
 
 def _joined(findings: Sequence[Finding]) -> list[Finding]:
-    """Return findings of one check as one."""
+    """Return the findings of one check merged into one."""
     if len(findings) < 2:  # noqa: PLR2004 -- one is one already
         return list(findings)
     return [
@@ -319,10 +319,10 @@ class Judgement:
     """The verdict on a run, and what it rests on.
 
     Attributes:
-        consistent: What the counts prove; None if they were not to be asked for.
-        verdict: What everything together proves.
-        judged: The thresholds.
-        findings: What the checks say.
+        consistent: The verdict on the counts; None if they were not to be checked.
+        verdict: The verdict on everything together.
+        judged: The judged thresholds.
+        findings: The findings of all checks.
     """
 
     consistent: Verdict | None
@@ -342,7 +342,7 @@ def judge(
 
     Args:
         thresholds: What must hold.
-        evidence: What is known of it beside the counts.
+        evidence: What is known about it besides the counts.
         findings: What the counts prove.
         checked: Whether consistency was to be checked; if not, thresholds alone decide.
     """
@@ -364,7 +364,7 @@ def judge(
         every.append(NOTHING_DONE)
     if evidence.lost:
         judged = [_of_lost(each) for each in judged]
-    # what a load that was stopped early came too early to measure says nothing
+    # if the load was stopped before a threshold had a sample, the threshold says nothing
     measured = [j for j in judged if aborted is None or j.measured is not None]
     verdict = overall(consistent, [*(f.verdict for f in every), *(j.verdict for j in measured)])
     return Judgement(consistent=consistent, verdict=verdict, judged=judged, findings=every)

@@ -1,4 +1,4 @@
-"""Names the lost, the duplicated and the unexpected, from the ledger and counts by bucket.
+"""Names lost, duplicated and unexpected users, from the ledger and counts by bucket.
 
 An outage is a stretch of send order in which users are missing.
 """
@@ -54,8 +54,8 @@ class Window:
 def windows(missing: Ints, sent: Ints) -> tuple[Window, ...]:
     """Return the outages among the buckets in send order.
 
-    Scattered losses make short runs with one missing user a bucket, and are no outage: a window
-    has at least five, and either 2.5 a bucket or half of those sent in it.
+    Scattered losses make short runs with one missing user per bucket, and are not an outage: a
+    window lacks at least five users, and either 2.5 per bucket or half of those sent in it.
 
     Args:
         missing: Users that are certainly missing from each bucket.
@@ -83,7 +83,7 @@ _NO_GROUPS = Groups()
 
 
 _MOST_BYTES = 96 << 20
-"""For the arrays in which those are sorted out who can be among the missing."""
+"""Memory for the arrays in which the missing are told apart from other candidates."""
 
 Group = Literal["acknowledged", "indeterminate", "rejected"]
 
@@ -94,12 +94,12 @@ class SentCopies:
     Args:
         buckets: The run's partitions.
         acknowledged, indeterminate, rejected: Copy numbers.
-        uploads: Whose they are, where users make several; None: each makes one.
+        uploads: Users and their uploads, where users make several; None: each makes one.
 
     Attributes:
         buckets: As given.
-        people: Those that make several uploads, with these; None: each makes one.
-        acknowledged, indeterminate, rejected: Likewise.
+        people: Users and their uploads, where users make several; None: each makes one.
+        acknowledged, indeterminate, rejected: As given.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class SentCopies:
         return self._sizes[group, name]
 
     def uploads(self, group: Group, name: str) -> Ints:
-        """Return how many uploads of a group are in the buckets of their users."""
+        """Return how many uploads of a group are in each bucket, by the buckets of their users."""
         assert self.people is not None and self.people.uploads is not None  # noqa: PT018
         made, of = self.people.uploads, self.people.of
         assert of is not None
@@ -148,7 +148,7 @@ class SentCopies:
         return total
 
     def all_counted(self, tally: BucketCounts) -> bool:
-        """Return whether a bucket holds everybody who can have arrived, all without exception."""
+        """Return whether, in every bucket, all users that can have arrived are counted."""
         expected = self.sizes("acknowledged", tally.name) + self.sizes("indeterminate", tally.name)
         return bool(np.array_equal(tally.counts, expected))
 
@@ -175,7 +175,7 @@ def _within(
 
 
 def _share(sizes: Sequence[Ints], wanted: Sequence[npt.NDArray[np.bool_]]) -> float:
-    """Return about what share of some copies is in a wanted bucket of every partition."""
+    """Estimate what share of some copies is in a wanted bucket of every partition."""
     total = int(sizes[0].sum())
     if not total:
         return 0.0
@@ -185,11 +185,11 @@ def _share(sizes: Sequence[Ints], wanted: Sequence[npt.NDArray[np.bool_]]) -> fl
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventCounts:
-    """What events by bucket in send order show, beside users by bucket.
+    """What events by bucket in send order show, compared with users by bucket.
 
     Attributes:
         duplicated: Events beyond those that the counted users sent.
-        missing: Events of counted users that are not there.
+        missing: Events of counted users that are not counted.
         complete: Whether each bucket that lacks users has all events that were acknowledged; None
             if no bucket lacks any.
         hidden: Acknowledged events that others in their buckets can hide.
@@ -204,12 +204,12 @@ class EventCounts:
 def compare_events(
     copies: SentCopies, users: BucketCounts, events: BucketCounts, events_per_copy: int
 ) -> EventCounts:
-    """Hold events against users, bucket by bucket: sums over all hide what compensates (rule 3)."""
+    """Compare events with users bucket by bucket: in sums, faults can cancel out (rule 3)."""
     if copies.people is not None:
         return _compare_uploads(copies, users, events, events_per_copy)
     known = copies.sizes("acknowledged", users.name)
     others = copies.sizes("indeterminate", users.name) + copies.sizes("rejected", users.name)
-    # who was not acknowledged may have arrived with one event of several
+    # an unacknowledged user may have arrived with one event of several
     free = (events_per_copy - 1) * np.minimum(users.counts, others)
     surplus = events.counts - events_per_copy * users.counts
     short = users.counts < known
@@ -225,12 +225,12 @@ def compare_events(
 def _compare_uploads(
     copies: SentCopies, users: BucketCounts, events: BucketCounts, each: int
 ) -> EventCounts:
-    """Hold events against those that users of a bucket sent, each as many as they did."""
+    """Compare events with those sent, bucket by bucket, where users send different numbers."""
     taken = each * copies.uploads("acknowledged", users.name)
     unclear = each * copies.uploads("indeterminate", users.name)
     short = users.counts < copies.sizes("acknowledged", users.name)
     lacking = np.maximum(taken - events.counts, 0)
-    # where an unclear one is not counted, it may be that it is and an acknowledged one is not
+    # what a bucket lacks may be acknowledged events rather than unclear ones
     hidden = np.where(unclear > 0, np.clip(taken + unclear - events.counts, 0, taken), 0)
     return EventCounts(
         duplicated=int(np.maximum(events.counts - taken - unclear, 0).sum()),
@@ -245,10 +245,10 @@ class Localized:
     """What the counts by bucket show. Copy numbers ascend.
 
     Attributes:
-        lost: Copies that are certainly missing; nobody beyond :data:`MOST_NAMED`.
+        lost: Copies that are certainly missing; none if they are more than :data:`MOST_NAMED`.
         lost_suspects: How many more copies may be among the missing.
         lost_at_least: How many are missing in every explanation of the counts.
-        lost_at_most: How many are in some; None if that is not known.
+        lost_at_most: The most that are missing in any; None if that is unknown.
         recovered: Indeterminate copies that were certainly counted.
         unexpected: Rejected copies that were certainly counted.
         unexpected_at_least: Users counted that were refused, or never sent.
@@ -256,9 +256,9 @@ class Localized:
         duplicated: Copies counted too often → by how many events.
         duplicated_at_least: Events counted too often, in every explanation.
         duplicated_suspects: How many more copies may be among those.
-        duplicated_unnamed: Events counted too often that could not be given to a copy.
-        partitions: Partitions that were asked for.
-        queries: Questions asked, totals included.
+        duplicated_unnamed: Events counted too often that could not be attributed to a copy.
+        partitions: Partitions that were queried.
+        queries: Grouped queries sent, those for events included.
         cost: What they cost by the service's own measure.
         trouble: Why there are no names, or not all; "" if nothing is in the way.
         groups: The same as evidence.
@@ -284,11 +284,11 @@ class Localized:
 
     @property
     def exact(self) -> bool:
-        """Whether it is known of every acknowledged copy whether it was counted."""
+        """Whether every acknowledged copy is known to be counted or known to be missing."""
         return self.lost_at_most == self.lost_at_least and not self.trouble
 
     def proven_by(self, proof: Proof) -> Localized:
-        """Return it with names only of what is proven: who may be late is not named (rule 7).
+        """Return a version that names only proven losses, and no user that may be late (rule 7).
 
         Args:
             proof: What all answers prove.
@@ -330,11 +330,11 @@ class CopyEstimate:
 
     Attributes:
         lost: Acknowledged copies that are certainly missing.
-        suspects: Acknowledged copies of whom the counts do not say whether they are; at most.
-        landed: Others that were certainly counted.
+        suspects: How many acknowledged copies the counts leave undecided, at most.
+        landed: Other copies that were certainly counted.
         lost_at_least: How many acknowledged copies are missing in every explanation of the counts.
-        lost_at_most: How many are in some explanation, as far as single buckets show.
-        too_many: Nobody has been sorted out: too many share their buckets with the missing.
+        lost_at_most: The most that are missing in any, as far as single buckets show.
+        too_many: Whether too many share their buckets with the missing to be told apart.
     """
 
     lost: BitMap
@@ -352,7 +352,7 @@ class CopyEstimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossEstimate:
-    """What follows about lost users from the partitions asked for so far.
+    """What follows about lost users from the partitions queried so far.
 
     Attributes:
         elimination: None if nothing explains the counts, or there are too many to name.
@@ -375,12 +375,12 @@ class LossEstimate:
 
 
 def deduce_lost(copies: SentCopies, tallies: Sequence[BucketCounts]) -> LossEstimate:
-    """Decide who is missing.
+    """Decide which users are missing.
 
-    Refused copies are taken for what they are, without effect, as long as the counts allow it;
-    if they do not, refused copies are candidates like indeterminate ones, and the elimination says
-    which of them were counted all the same. One that took a lost copy's place would have to share
-    its bucket in every partition: with three, once in more than 10^8 pairs.
+    Refused copies are assumed to have had no effect as long as the counts allow it; otherwise they
+    are candidates like indeterminate ones, and the elimination shows which of them were counted
+    anyway. To take a lost copy's place, a refused one would have to share its bucket in every
+    partition: with three of them, once in more than 10^8 pairs.
     """
     if all(copies.all_counted(tally) for tally in tallies):
         everybody = CopyEstimate(
@@ -423,14 +423,14 @@ def _eliminate(
 ) -> CopyEstimate | None:
     """Decide about single copies; None if nothing explains the counts.
 
-    A bucket that lacks nobody clears all that are in it. So first, by counts alone and a few copies
-    at a time, everybody is put aside who is in such a bucket of any partition. Those who are left
-    are sorted out in arrays, if there are few enough.
+    A bucket that lacks no user clears all copies in it. So first, by counts alone and a few copies
+    at a time, those that are in such a bucket of any partition are put aside. The others are
+    examined in arrays, if they are few enough.
 
     Args:
         copies: What was sent.
-        maybe: Those that may have been counted beside the acknowledged.
-        maybe_sizes: How many of those are in each bucket, by partition.
+        maybe: Copies that may have been counted besides the acknowledged ones.
+        maybe_sizes: By partition, how many of those are in each bucket.
         tallies: The counts.
     """
     names = [tally.name for tally in tallies]
@@ -456,7 +456,7 @@ def _eliminate(
     counted = []
     for place, name in enumerate(names):
         left = np.bincount(columns[1][place], minlength=size(name))
-        # who was put aside was counted
+        # copies that were put aside were counted
         lacking = missing[place] + maybe_sizes[place] - left
         counted.append(np.bincount(columns[0][place], minlength=size(name)) - lacking)
     found = eliminate(columns[0], columns[1], counted)
@@ -477,7 +477,7 @@ def _undecided(
     missing: Sequence[Ints],
     unclear: Sequence[npt.NDArray[np.bool_]],
 ) -> CopyEstimate:
-    """Return what buckets show where too many are left to tell them apart."""
+    """Return the bounds that single buckets give, where too many copies are left to tell apart."""
     return CopyEstimate(
         lost=BitMap(),
         suspects=min(int(here[those].sum()) for here, those in zip(known, unclear, strict=True)),
@@ -496,9 +496,9 @@ class Duplicates:
     """Users whose events were counted too often.
 
     Attributes:
-        events: Copies with certainly at least one event too many → how many.
-        suspects: Copies of whom the counts do not say it; at most.
-        unnamed: Events too many that could not be given to a copy.
+        events: Copies that certainly have surplus events → how many.
+        suspects: How many copies the counts leave undecided, at most.
+        unnamed: Surplus events that could not be attributed to a copy.
     """
 
     events: Mapping[int, int]
@@ -514,7 +514,7 @@ def deduce_duplicated(
     *,
     events_per_copy: int = 1,
 ) -> Duplicates | None:
-    """Decide whose events were counted too often; None if nothing explains the counts."""
+    """Decide which users' events were counted too often; None if nothing explains the counts."""
     names = [tally.name for tally in totals]
     by_name = {tally.name: tally.counts for tally in uniques}
     if copies.people is None:
@@ -555,12 +555,12 @@ def build_localized(
     extras: Duplicates | None,
     groups: Groups = _NO_GROUPS,
 ) -> Localized:
-    """Put what was decided into copy numbers, and into evidence.
+    """Combine what was decided into copy numbers and evidence.
 
     Args:
         copies: What was sent.
-        deduction: Who is missing.
-        extras: Who was counted too often; None if nobody looked, or nothing explains it.
+        deduction: Which copies are missing.
+        extras: Which were counted too often; None if not queried, or nothing explains it.
         groups: What the counts by bucket rest on.
     """
     found, trouble = deduction.elimination, ""

@@ -1,4 +1,4 @@
-"""The figures that a threshold can speak of, and what each may be compared with.
+"""The metrics that a threshold can name, and the kind of limit that each takes.
 
 ``uploadEvents.p99``, ``uploadEvents.service_time.max``, ``error_rate``, ``visible.p95``; for the
 whole run, or for the copies that fell due in one stage of the load (``burst: uploadEvents.p99``).
@@ -34,7 +34,7 @@ class Availability(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
-    """A metric taken apart.
+    """A metric, parsed.
 
     Attributes:
         name: As written, without its stage.
@@ -59,11 +59,11 @@ class Metric:
 
 
 class Measured(NamedTuple):
-    """A figure, and what it can be without what is not the target's doing.
+    """A figure, with bounds that allow for everything that is not the target's doing.
 
     Attributes:
         value: As measured, in the unit of a threshold's limit.
-        low: The least that it can be; of a latency: with the generator's own delay taken off.
+        low: The least that it can be; for a latency, without the generator's own delay.
         high: The most that it can be.
     """
 
@@ -73,7 +73,7 @@ class Measured(NamedTuple):
 
     @classmethod
     def exactly(cls, value: float | None) -> Measured | None:
-        """Return a figure that is known; None if there is none."""
+        """Return a figure without any uncertainty; None if there is no figure."""
         return None if value is None else cls(value, value, value)
 
 
@@ -83,10 +83,10 @@ class MetricNames:
 
     Attributes:
         steps: The step ids of the workflow.
-        undue: Those that have no due time of their own, and so no response time.
+        undue: Steps that have no due time of their own, and so no response time.
         stages: The stages of the load.
         together: Whether they are about all flows of a mix, whose steps have no names in common:
-            times are named without one.
+            times are then named without a step.
     """
 
     steps: Collection[str]
@@ -133,7 +133,7 @@ OWN_SCOPES: Mapping[str, Availability] = {
 }
 """Distributions that belong to no step: the generator's own, and the visibility lag."""
 TIMES = ("response_time", "service_time", "failed", "throttled")
-"""The distributions of a step: due to done and sent to done of successes, and of failures."""
+"""Distributions of a step: successes from due and from sent, failures and 429s from sent."""
 _STATISTICS = ("p50", "p90", "p95", "p99", "p99.9", "p99.99", "max")
 _PERCENTILE = re.compile(r"p(\d{1,2}(?:\.\d+)?|100)")
 
@@ -196,7 +196,7 @@ def parse_metric(stage: str, name: str, words: MetricNames) -> Metric | Problem:
     Args:
         stage: The stage before the colon; "" if there is none.
         name: What follows it.
-        words: The names that there are.
+        words: The names that are known.
     """
     if stage and stage not in words.stages:
         remedy = "only an open load has stages"

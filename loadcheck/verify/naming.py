@@ -1,6 +1,6 @@
-"""Names missing users by the ids that were really sent, and says when they were sent.
+"""Names missing users by the ids that were really sent, with the times when they were sent.
 
-Their ranks in acknowledgement order are what the visibility lag needs.
+Also their ranks in acknowledgement order, which the visibility lag needs.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from loadcheck.workflow.runtime.plan import Plan, StepPlan
 _BODY, _INPUT = "body#", "$inputs."
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NOW_MS = 1_700_000_000_000
-"""When the requests would be sent from which ids are read: no id depends on it."""
+"""Nominal send time of the requests from which ids are read: no id depends on it."""
 _MOST_PLACED = 5_000_000
-"""The most missing users whose ranks are worked out: they take memory."""
+"""The most missing users whose ranks are computed: they take memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendTimes:
     """When copies were sent, to the second.
 
-    A generator starts its copies in the order of their numbers. Where several share a load each
-    takes every n-th request at a pace of its own, so that of two copies the one with the
-    lower number may have been sent later.
+    A generator starts its copies in the order of their numbers. Where n of them share a load, each
+    takes every n-th request at its own pace, so that of two copies the one with the lower number
+    may have been sent later.
 
     Attributes:
-        due: Copies that fell due in each second since the load began, for each generator.
-        began_at: When it began; None if that is not known.
+        due: For each generator, the copies that fell due in each second since the load began.
+        began_at: When the load began; None if that is not known.
         copies_per_request: Copies that share a request.
         uploads: The most uploads of a copy: numbers are those of uploads.
     """
@@ -55,7 +55,7 @@ class SendTimes:
 
     @property
     def copies(self) -> int:
-        """All that fell due."""
+        """All copies that fell due."""
         return sum(map(sum, self.due))
 
     def seconds(self, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -78,11 +78,11 @@ class SendTimes:
         return int(self.seconds(np.array([number], dtype=np.int64))[0])
 
     def copy(self, name: Callable[[int], str], number: int) -> dict[str, Any]:
-        """Return a copy as the results file names it.
+        """Return the results-file entry of a copy.
 
         Args:
-            name: Gives its user id.
-            number: The number of its upload.
+            name: Returns the user id by number.
+            number: The number of the upload.
         """
         second = self.second(number)
         return {
@@ -104,10 +104,10 @@ class SendTimes:
         return int(seconds.min()), int(seconds.max())
 
     def ranks(self, acknowledged: BitMap, numbers: npt.NDArray[np.int64]) -> Ranks:
-        """Return the places, from 1, of copies among the acknowledged in the order of sending.
+        """Return the ranks, from 1, of copies among the acknowledged in send order.
 
         Args:
-            acknowledged: Those that were acknowledged.
+            acknowledged: The copies that were acknowledged.
             numbers: Some of them, ascending.
         """
         if len(self.due) == 1:
@@ -116,7 +116,7 @@ class SendTimes:
         totals = np.zeros(length, dtype=np.int64)
         for chunk in in_chunks(acknowledged):
             totals += np.bincount(self.seconds(chunk), minlength=length)
-        before = np.cumsum(totals) - totals  # of each second, those that precede what is to come
+        before = np.cumsum(totals) - totals  # by second, how many precede its next copy
         found = np.empty(numbers.size, dtype=np.int64)
         for chunk in in_chunks(acknowledged):
             seconds = self.seconds(chunk)
@@ -130,7 +130,7 @@ class SendTimes:
         return found
 
     def clock(self, second: int) -> str | None:
-        """Return that second as UTC, ISO 8601; None if it is not known."""
+        """Return a second of the load as UTC in ISO 8601; None if its begin is not known."""
         if self.began_at is None:
             return None
         at = self.began_at + timedelta(seconds=second)
@@ -141,7 +141,7 @@ class UserNames:
     """The user ids that copies really sent, by the copies' numbers.
 
     Args:
-        plan: What a copy does.
+        plan: The workflow of a copy.
         ingest: The step that sends the user.
         place: Where the id stands, as ``verify.user`` says; None: it is ``$copy.userId``.
 
@@ -162,7 +162,7 @@ class UserNames:
 
     @property
     def known(self) -> bool:
-        """Whether it is known what the users are called."""
+        """Whether the user ids are known."""
         return self._sent(0) is not None
 
     @property
@@ -171,7 +171,7 @@ class UserNames:
         return self._reach is not None
 
     def of_plan(self, plan: Plan) -> UserNames:
-        """Return the names that another run of the same workflow gives."""
+        """Return the user names of another run of the same workflow."""
         return UserNames(plan, self._step, self._place)
 
     def of(self, number: int) -> str:
@@ -211,11 +211,11 @@ class UserNames:
 def localized_to_json(
     found: Localized, name: Callable[[int], str], buckets: Buckets, moments: SendTimes
 ) -> dict[str, Any]:
-    """Return what was found as the results file holds it.
+    """Return the localized losses as the results file holds them.
 
     Args:
         found: What the counts by bucket show.
-        name: The user id of a copy, by its number.
+        name: Returns the user id of a copy, by its number.
         buckets: The run's partitions.
         moments: When copies were sent.
     """
@@ -282,7 +282,7 @@ def describe_losses(localized: Mapping[str, Any] | None) -> str:
 
 
 def _sent(named: Sequence[Mapping[str, Any]]) -> str:
-    """Return in words when those with a name were sent."""
+    """Return in words when the named users were sent."""
     sent = sorted(copy["sent_at"] for copy in named if copy["sent_at"] is not None)
     if not sent:
         return ""
@@ -302,10 +302,10 @@ def _between(window: Mapping[str, Any]) -> str:
 def ranks_of_lost(
     found: Localized, buckets: Buckets, acknowledged: BitMap, moments: SendTimes
 ) -> Ranks | None:
-    """Return the places of the missing among the acknowledged, from 1, ascending.
+    """Return the ranks of the missing among the acknowledged, from 1, ascending.
 
-    Copies are taken to be acknowledged in the order in which they were sent. Of a window
-    it is known how many are missing, not who: they are spread over it evenly.
+    Copies are assumed to be acknowledged in the order in which they were sent. For a window it is
+    known how many are missing, not which: they are spread over it evenly.
 
     Args:
         found: What the counts by bucket show.
@@ -314,7 +314,7 @@ def ranks_of_lost(
         moments: When copies were sent.
 
     Returns:
-        The places; None if not all of the missing have one, or there are too many.
+        The ranks; None if not all of the missing have one, or there are too many.
     """
     if len(found.lost) == found.lost_at_least:
         lost = np.array(found.lost, dtype=np.int64)
@@ -328,7 +328,7 @@ def ranks_of_lost(
         if not size:
             return None
         evenly = np.arange(window.lost, dtype=np.int64) * size // window.lost
-        if len(moments.due) == 1:  # there its copies follow each other
+        if len(moments.due) == 1:  # a window's copies are consecutive in send order
             spread.append(acknowledged.rank(first) - (first in acknowledged) + 1 + evenly)
             continue
         if size > _MOST_PLACED:

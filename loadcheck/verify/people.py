@@ -1,4 +1,4 @@
-"""The users behind a ledger of copies, where a user may come more than once."""
+"""The users behind a ledger of copies, where a user may return."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class People:
     """Users and uploads by outcome, both by the numbers of uploads.
 
     Attributes:
-        ledger: The users. Acknowledged is who has one upload at least that was; rejected who has
-            none that can have arrived.
+        ledger: The users: acknowledged if at least one of their uploads was, rejected if none can
+            have arrived.
         uploads: The uploads; None where each user makes one, so that they are the same.
-        of: Gives the users of uploads.
+        of: Returns the users of uploads; None where they are the same.
     """
 
     ledger: Ledger
@@ -38,7 +38,7 @@ class People:
         Args:
             ledger: The copies.
             uploads: Their uploads, where they make several.
-            visits: Whose they are; None: each has a user of its own.
+            visits: The users of the copies; None: each copy has a user of its own.
         """
         if visits is None:
             return cls(ledger=ledger)
@@ -50,7 +50,7 @@ class People:
         users.indeterminate = unclear - users.acknowledged
         refused = users_of(made.rejected, visits)
         users.rejected = refused - users.acknowledged - users.indeterminate
-        # nobody else may have such a number
+        # reserved: no other user may have such a number
         skipped = (bitmap(part * visits.most) for part in in_chunks(ledger.skipped))
         users.skipped = BitMap().union(*skipped) if visits.most > 1 else ledger.skipped
         return cls(ledger=users, uploads=made, of=visits.users)
@@ -81,10 +81,10 @@ class People:
 
 
 class Arrivals:
-    """How many users there are by now, while copies come; each look costs what is new.
+    """Counts users while copies are being sent; a look costs only what is new since the last.
 
     Args:
-        visits: Whose copies are.
+        visits: The users of the copies.
     """
 
     def __init__(self, visits: Visits) -> None:
@@ -93,7 +93,7 @@ class Arrivals:
         self._users = {name: BitMap() for name in _LOOKED_AT}
 
     def look(self, record: Record) -> tuple[int, int, int]:
-        """Return the users acknowledged, those that can have arrived, and how far numbers are."""
+        """Return users acknowledged, users that can have arrived, and how far numbers have come."""
         most = self._visits.most
         made = record.ledger if most == 1 else record.uploads
         for name, seen in self._seen.items():

@@ -17,7 +17,7 @@ from loadcheck.verify.evidence import Observation
 from loadcheck.verify.thresholds import Judged
 
 _CPU_S = 0.9
-"""The processor's time is looked at no more often."""
+"""The least seconds between two readings of the CPU time."""
 
 
 def _nothing() -> Sequence[Judged]:
@@ -29,7 +29,7 @@ def _none(_first: int = 0) -> Mapping[str, Any]:
 
 
 class Phase(enum.Enum):
-    """Where a run is."""
+    """The phase that a run is in."""
 
     STARTING = "starting"
     LOAD = "load"
@@ -39,19 +39,19 @@ class Phase(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outline:
-    """What is known of a run before it begins.
+    """What is known about a run before it begins.
 
     Attributes:
-        name: The scenario's.
-        run_id: The run's.
-        planned: Copies in all, if known.
+        name: The scenario's name.
+        run_id: The run's id.
+        planned: The total number of copies, if known.
         pacer: The schedule of an open load.
         duration_s: How long the load is to last, if known.
         stages: Names of the load's stages, and when each ends, since the load began.
-        checked: Whether the service is asked for what arrived.
-        labels: What identifies the run.
-        deadline_s: For how long, after the last acknowledgement, it is asked.
-        flow: Which flow of a mix it is; "" for none.
+        checked: Whether the service is queried for what arrived.
+        labels: The run's labels.
+        deadline_s: For how many seconds, after the last acknowledgement, it is queried.
+        flow: Name of the flow of a mix; "" for none.
     """
 
     name: str
@@ -68,26 +68,26 @@ class Outline:
 
 @dataclass(slots=True)
 class Progress:
-    """The state of a run, to be looked at whenever somebody draws it.
+    """The state of a run, for views to read whenever they draw it.
 
     Attributes:
-        outline: What was known of it before.
+        outline: What was known about it before.
         record: What has been measured.
-        thresholds: Judges them as if the load ended now.
-        together: Judges those of all flows of a mix, if it is this flow that reports them.
-        phase: Where the run is.
+        thresholds: Judges the thresholds as if the load ended now.
+        together: Judges those of all flows of a mix, if this is the flow that reports them.
+        phase: The phase that the run is in.
         begin_ns: Monotonic instant at which the load began; 0 before.
-        observation: What the service said last.
-        signals: How many have come: the first ends the load, the second the waiting.
-        notes: What those who watch the run want said among its warnings.
-        news: What is to be shown at once, the latest last: of workers, while the load goes on.
+        observation: The service's last answer; None before the first.
+        signals: Signals received: the first ends the load, the second the waiting.
+        notes: Messages that the views want shown among the run's warnings.
+        news: Messages about workers to show at once, during the load; the latest last.
         aborted: Whether a threshold has stopped the load.
-        users: Tells how many users must be counted; None: as many as copies were acknowledged.
-        document: The results document as far as it is known; without what every second changes.
-        asked: Returns what asking has come to as the results file holds it: ``observations`` from
-            the one of a number on, ``controls``, and who is ``lost``; nothing if nobody is asked.
-        workers: Returns what the results file says of the workers; nothing if there are none.
-        spent: Returns how many questions were asked so far, and what they cost.
+        users: Returns how many users must be counted; None: one per acknowledged copy.
+        document: The results document as far as it is known; without what changes every second.
+        asked: Returns the answers so far as the results file holds them: ``observations`` from a
+            given index on, ``controls``, and the ``lost``; nothing without verification.
+        workers: Returns the workers as the results file holds them; nothing if there are none.
+        spent: Returns how many queries were sent so far, and what they cost.
     """
 
     outline: Outline
@@ -110,12 +110,12 @@ class Progress:
     _signalled: anyio.Event = field(init=False, default_factory=anyio.Event)
 
     def interrupt(self) -> None:
-        """Note a signal."""
+        """Count a signal."""
         self.signals += 1
         self._wake()
 
     def announce(self, news: str) -> None:
-        """Let those who watch say something at once."""
+        """Have the views show a message at once."""
         self.news.append(news)
         self._wake()
 
@@ -124,7 +124,7 @@ class Progress:
         self._signalled = anyio.Event()
 
     async def wait(self, seconds: float) -> None:
-        """Return after a time, or at once when a signal or news come."""
+        """Wait for some seconds, or until a signal or news arrives."""
         with anyio.move_on_after(seconds):
             await self._signalled.wait()
 
@@ -143,12 +143,12 @@ class Progress:
 
     @property
     def asked_rate(self) -> float | None:
-        """Copies per second that the schedule asks for now; None for a closed load."""
+        """The schedule's current target rate, in copies per second; None for a closed load."""
         return self.outline.pacer.rate_at(self.elapsed_s) if self.outline.pacer else None
 
     @property
     def stage(self) -> str:
-        """Where the run is, in a word."""
+        """The state of the run, in a word."""
         if self.phase is Phase.LOAD and (self.signals or self.aborted):
             return "stopping"
         return self.phase.value
@@ -176,12 +176,12 @@ class Progress:
 
     @property
     def times(self) -> Histogram:
-        """The latency of the ingest step so far."""
+        """The latency distribution of the ingest step so far."""
         ingest = self.record.ingest
         return ingest.service_time if ingest.response_time is None else ingest.response_time
 
     def cpu_share(self) -> float | None:
-        """Return which share of a core this process used lately; None if not yet known."""
+        """Return what share of a core this process used lately; None if not yet known."""
         used_s, now_s = time.process_time(), time.monotonic()
         before_used_s, before_s, share = self._cpu
         if not before_s:
@@ -193,7 +193,7 @@ class Progress:
 
     @property
     def trouble(self) -> str:
-        """Why the last question to the service had no answer; "" if it had one."""
+        """Why the last query had no usable answer; "" if it had one, or none was sent."""
         return self.observation.error if self.observation else ""
 
     def latest(self, column: str) -> float | None:
@@ -207,4 +207,4 @@ class Progress:
 
 
 ProgressView = Callable[[Progress], Coroutine[Any, Any, None]]
-"""Shows a run to somebody; called once, cancelled when the run has ended."""
+"""Shows the progress of a run; called once, cancelled when the run has ended."""

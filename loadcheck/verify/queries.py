@@ -1,7 +1,7 @@
-"""The queries of a run, compiled from the observer step, what they cost, and the observer.
+"""The queries of a run, compiled from the observer step, their cost, and the observer.
 
-The overlay, which requests carry besides what the workflow says, is written out here. The observer
-asks the step what the service has counted, during the load and after it.
+The overlay, which requests carry in addition to what the workflow says, is expanded here. The
+observer queries what the service has counted, during the load and after it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def overlay(scenario: Scenario, ingest: str) -> tuple[Edit, ...]:
     """Return the overlay with the buckets and the further events of each copy.
 
     Args:
-        scenario: What to do.
+        scenario: The scenario.
         ingest: The step whose events are marked.
     """
     split, repeat = scenario.verify.split, scenario.verify.repeat
@@ -68,7 +68,7 @@ def overlay(scenario: Scenario, ingest: str) -> tuple[Edit, ...]:
 
 
 def inputs(scenario: Scenario) -> dict[str, Any]:
-    """Return the workflow's inputs; those that buckets are written into hold them as well."""
+    """Return the workflow's inputs, with the buckets added to those that carry them."""
     found = {name: given.value for name, given in scenario.inputs.items()}
     split = scenario.verify.split
     if split is None or not scenario.verify.localizes:
@@ -87,7 +87,7 @@ def split_edits(split: Split, name: str, select: str) -> tuple[Edit, ...]:
     """Return the edits that group the observer step's answer by a partition.
 
     Args:
-        split: How.
+        split: How events are counted by bucket.
         name: The partition.
         select: What is counted.
     """
@@ -101,9 +101,9 @@ def location(edit: Edit, name: str) -> str:
 
 
 def acknowledged(scenario: Scenario) -> str | None:
-    """Return the condition of an acknowledgement, the number of events filled in."""
+    """Return the condition of an acknowledgement, with the number of events; None without one."""
     condition, load = scenario.verify.acknowledged, scenario.load
-    # a request of several copies holds the more, the fewer of them were refused
+    # the fewer copies of a shared request were refused, the more events it holds
     number = str(load.events_per_copy) if load.copies_per_request == 1 else "$copy.events"
     return None if condition is None else condition.replace(_EVENTS, number)
 
@@ -149,23 +149,23 @@ Locate = Callable[[str, str, str], Problem]
 
 
 class ObserverQueries:
-    """What the observer step of one plan can be asked.
+    """The queries that the observer step of one plan can answer.
 
     Args:
-        verify: How the service is asked.
+        verify: How the service is queried.
         plan: The compiled workflow.
         observer: The step.
-        run: The run that is asked about.
-        locate: Makes a problem with a key of the scenario, a message and a remedy.
+        run: The run that is counted.
+        locate: Makes a problem from a key of the scenario, a message and a remedy.
 
     Raises:
-        ScenarioError: A query cannot be compiled; holds every problem of the first such.
+        ScenarioError: A query cannot be compiled; holds all problems of the first that fails.
 
     Attributes:
         counts: The queries for users and events.
-        uncached: The same, past the service's cache, where the scenario respects it otherwise; None
-            if they would be the same.
-        split_cost: What one costs that is grouped.
+        uncached: The same, bypassing the service's cache, where the scenario otherwise respects it;
+            None if they would be the same.
+        split_cost: The cost of a grouped query.
     """
 
     def __init__(
@@ -214,7 +214,7 @@ class ObserverQueries:
     def _compile(self, key: str, edits: tuple[Edit, ...], values: Mapping[str, str]) -> Query:
         verify = self._verify
         evidence = dataclasses.asdict(verify.evidence)
-        # what is counted by bucket may accuse somebody: no cache may be its witness
+        # counts by bucket may name users as lost: they must not come from a cache
         bypass = verify.bypass if verify.cache == "bypass" or key == "split" else ()
         try:
             return self._plan.query(
@@ -232,13 +232,13 @@ class ObserverQueries:
 
 
 class QueryFactory:
-    """Compiles what a run can be asked, and what its sister runs can.
+    """Compiles the queries of a run and of its sister runs.
 
     Args:
-        verify: How the service is asked.
+        verify: How the service is queried.
         workflow: What the run's own plan is compiled from.
         observer: The observer step.
-        locate: Makes a problem with a key of the scenario, a message and a remedy.
+        locate: Makes a problem from a key of the scenario, a message and a remedy.
     """
 
     def __init__(
@@ -251,10 +251,10 @@ class QueryFactory:
         self.sister = functools.lru_cache(maxsize=None)(self._sister)
 
     def queries(self, plan: Plan | None = None) -> ObserverQueries:
-        """Return what the run can be asked.
+        """Return the queries of the run.
 
         Args:
-            plan: Its plan; None: it is compiled.
+            plan: Its plan; None to compile it.
 
         Raises:
             ScenarioError: A query cannot be compiled.
@@ -263,17 +263,17 @@ class QueryFactory:
         return self._of(plan or compile_plan(self._workflow), self._workflow.run)
 
     def until(self, day: str) -> QueryFactory:
-        """Return the same for a run whose queries reach to a later day."""
+        """Return a factory whose queries reach to a later day."""
         run = dataclasses.replace(self._workflow.run, end_day=day)
         later = dataclasses.replace(self._workflow, run=run)
         return QueryFactory(self._verify, later, self._observer, self._locate)
 
     def _sister(self, suffix: str, *, paired: bool = False) -> tuple[Plan, ObserverQueries]:
-        """Return the same workflow as a run whose id ends so, and what can be asked about it.
+        """Return the plan and the queries of the same workflow under another run id.
 
         Args:
-            suffix: What its id has besides.
-            paired: Its users are those of the run itself.
+            suffix: What is appended to the run id.
+            paired: Whether its users are those of the run itself.
         """
         run = self._workflow.run
         sister = dataclasses.replace(
@@ -300,22 +300,22 @@ def _days(run: Run) -> int:
 
 _MAX_BACKOFF_S = 30.0
 TOTALS_EVERY = 5
-"""Of the questions during the load, how many go without asking for the events as well."""
+"""During the load, one poll in this many counts events as well."""
 TRIES = 3
-"""So often is asked at the most for an answer that others are worth little without."""
+"""The most tries of a query without whose answer others are worth little."""
 _LAST_TRIES_S = 2.0
-"""After the deadline: how long a last answer is sought if the service gives none."""
+"""Seconds for which a last answer is sought, after the deadline, if the service gives none."""
 _PAIRS = 5
 """The most answers after the deadline that may disagree on users and events."""
 
 
 class Observer:
-    """Asks one question at a time and keeps every answer.
+    """Sends one query at a time and keeps every answer.
 
     Args:
-        queries: The compiled questions.
+        queries: The compiled queries.
         asker: Sends them.
-        every_s: Pause between two questions.
+        every_s: Pause between two queries.
         seen: Called with each observation.
     """
 
@@ -336,14 +336,14 @@ class Observer:
         self.observations: list[Observation] = []
 
     def ask_by(self, queries: CountQueries) -> None:
-        """Ask by other queries from now on."""
+        """Use other queries from now on."""
         self._queries = queries
 
     async def ask(self, *, totals: bool = False) -> Observation:
-        """Ask once for the uniques, and with ``totals`` for the events as well.
+        """Make one observation of the users and, with ``totals``, of the events as well.
 
-        Which of the two is asked for first alternates: where answers come in turn from two
-        replicas, neither count is always the same one's.
+        Which of the two is queried first alternates: if two replicas answer in turn, neither count
+        always comes from the same one.
         """
         second: QueryResult | None = None
         if totals and self._queries.totals is not None:
@@ -376,7 +376,7 @@ class Observer:
         return observation
 
     async def _insist(self, query: Query, name: str, tries: int = TRIES) -> QueryResult:
-        """Ask, and again if that gives no count: one of two is worth little without the other."""
+        """Send a query, repeatedly if it gives no count: one of two is worth little alone."""
         reply = await self._asker.ask(query, self._queries.cost)
         for _ in range(tries - 1):
             if reply.refused or reply.count(name)[0] is not None:
@@ -385,7 +385,7 @@ class Observer:
         return reply
 
     async def poll(self) -> None:
-        """Ask again and again; runs until cancelled."""
+        """Query repeatedly; runs until cancelled."""
         number = 0
         while True:
             number += 1
@@ -399,14 +399,14 @@ class Observer:
         until_ns: int | None = None,
         short: Callable[[], Awaitable[object]] | None = None,
     ) -> Standing:
-        """Ask until no later answer is needed, or the deadline has passed.
+        """Query until no later answer is needed, or the deadline has passed.
 
         The count has settled when it is the upper bound, or has not moved for the quiet period.
-        Users who are missing get until the deadline all the same: only time separates the late
-        from the lost. So do answers that contradict each other.
+        Missing users still get until the deadline: only time separates the late from the lost. So
+        do answers that contradict each other.
 
         Args:
-            terms: What the answers are held against.
+            terms: What the answers are judged against.
             until_ns: When to stop waiting; None: at the deadline.
             short: Called once when users have been missing for a while, at the deadline at the
                 latest.
@@ -443,10 +443,10 @@ class Observer:
             await anyio.sleep(min(pause_s, left_s) if left_s > 0 else pause_s)
 
     async def repeat(self, terms: Terms) -> Standing:
-        """Ask until two answers agree on users and events; a few times at the most.
+        """Query until two answers agree on users and events; a few times at the most.
 
         Events are counted by another query than users, so events that become visible in between
-        would look like duplicates. An answer that is no evidence agrees and disagrees with nothing.
+        would look like duplicates. An answer that is no evidence is not compared.
         """
         begin_ns, answered = self._asker.clock(), 0
         while True:
@@ -464,5 +464,5 @@ class Observer:
             await anyio.sleep(min(self._pause_s(), 1.0))
 
     def _pause_s(self) -> float:
-        """Return the pause before the next question: longer after each refusal in a row."""
+        """Return the pause before the next query: longer after each refusal in a row."""
         return min(self._every_s * 2.0**self._refused, max(self._every_s, _MAX_BACKOFF_S))

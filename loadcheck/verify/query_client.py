@@ -1,6 +1,6 @@
-"""Asks the observer step one question at a time, within the service's query budget.
+"""Sends queries to the observer step one at a time, within the service's query budget.
 
-The budget is kept on our side. Counts by bucket must add up before they are believed.
+The budget is enforced on our side. Counts by bucket are validated before they are believed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _DECIMAL = re.compile(r"[0-9]{1,19}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BucketCounts:
-    """One group-by that was found good.
+    """The valid counts of one grouped query.
 
     Attributes:
         name: The partition.
@@ -51,22 +51,22 @@ def read_tally(
     """Return the counts of an answer, or why it is no evidence.
 
     A service keeps the largest groups and drops the rest, and the smallest are those from which
-    most is missing. So fewer rows than the limit must have come, each with a label that was sent;
-    that they add up to the count without groups is for the caller to see.
+    most is missing. So there must be fewer rows than the limit, each with a label that was sent;
+    the caller checks that they add up to the ungrouped count.
 
     Args:
         name: The partition.
-        answer: ``labels``, one a row: a text, or an array whose last item is the text; and
-            ``values``, one number a row.
+        answer: ``labels``, one per row: a text, or an array whose last item is the text; and
+            ``values``, one number per row.
         limit: The most rows that the service returns.
-        expected: How many copies were sent in each bucket; None: in any, some may have been.
+        expected: How many copies were sent in each bucket; None: any bucket may have some.
     """
     rows, numbers = _rows(answer.get("labels")), _rows(answer.get("values"))
     if len(rows) != len(numbers):
         return f"{len(rows):,} labels and {len(numbers):,} values came back"
     if len(rows) >= limit:
         return f"{len(rows):,} rows came back, as many as the service returns: some may be missing"
-    counts = [0] * size(name)  # no array: a sum of absurd counts must not wrap around
+    counts = [0] * size(name)  # not an array: a sum of absurd counts must not wrap around
     for label, value in zip(rows, numbers, strict=True):
         text = label[-1] if isinstance(label, list) and label else label
         bucket = read_label(name, text) if isinstance(text, str) else None
@@ -86,8 +86,8 @@ def read_tally(
 def as_count(value: Any) -> int | None:
     """Return a JSON value as a count; None if it is not a whole number from zero to 2^63 - 1.
 
-    Counts come as integers, as floats without a fraction, and as decimal strings: JSON's numbers
-    are doubles to many, so services that count beyond 2^53 write strings.
+    Counts come as integers, as floats without a fraction, and as decimal strings: many parsers
+    read JSON numbers as doubles, so services that count beyond 2^53 write strings.
     """
     if isinstance(value, str):
         if not _DECIMAL.fullmatch(value):
@@ -101,20 +101,20 @@ def as_count(value: Any) -> int | None:
 
 
 def _rows(value: Any) -> Sequence[Any]:
-    """Return the rows; an expression that gave a single value gave one row."""
+    """Return the rows of a value: none for null, one for a single value."""
     if value is None:
         return ()
     return value if isinstance(value, list) else (value,)
 
 
 class QueryBudget:
-    """A sum of costs in a sliding window, kept so that the service need not refuse.
+    """Limits the cost of queries in a sliding window, so that the service need not refuse any.
 
-    Others may draw on the same budget, so a refusal can come all the same.
+    Others may draw on the same budget, so it may refuse some anyway.
 
     Args:
         cost: The most that all queries of a window may cost.
-        window_s: Its length.
+        window_s: The length of the window.
         clock: Monotonic nanoseconds.
     """
 
@@ -128,7 +128,7 @@ class QueryBudget:
         self._total = 0
 
     async def acquire(self, cost: int) -> None:
-        """Wait until so much may be spent, and spend it."""
+        """Wait until a cost may be spent, and spend it."""
         while True:
             wait_s = self.wait_s(cost)
             if wait_s <= 0:
@@ -138,9 +138,9 @@ class QueryBudget:
         self._total += cost
 
     def wait_s(self, cost: int) -> float:
-        """Return how long to wait before so much may be spent; 0 if it may be now.
+        """Return how many seconds to wait before a cost may be spent; 0 if it may be now.
 
-        What costs more than a whole window allows waits for an empty one.
+        A query that costs more than a whole window allows waits for an empty one.
         """
         now = self._clock()
         while self._spent and self._spent[0][0] <= now - self._window_ns:
@@ -160,7 +160,7 @@ class QueryBudget:
         return self._limit
 
     def share_s(self, cost: int, share: float) -> float:
-        """Return the pause between queries of a cost that may use so much of the budget."""
+        """Return the seconds between queries of a cost that may use this share of the budget."""
         return self._window_ns / 1e9 * cost / max(share * self._limit, 1)
 
     def pace_s(self, cost: int, *, span_s: float, reserve: int) -> float:
@@ -169,7 +169,7 @@ class QueryBudget:
         Args:
             cost: What each of them costs.
             span_s: How long they go on; infinity if that is not known.
-            reserve: What is kept back for others, at most half of the budget.
+            reserve: The cost kept back for other queries, capped at half of the budget.
         """
         left = self._limit - min(reserve, self._limit // 2)
         return min(span_s, self._window_ns / 1e9) * cost / max(left, 1)
@@ -179,24 +179,24 @@ Send = Callable[[Request], Awaitable[Exchange]]
 
 _NS_PER_MS = 1_000_000
 _OLDEST_MS = 1e12
-"""An answer that says it is older, three decades, says nothing."""
+"""A reported age beyond this, three decades, is not believed."""
 _TOO_MANY_REQUESTS, _SERVER_ERROR = 429, 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueryResult:
-    """What came of one question.
+    """The result of one query.
 
     Attributes:
         asked_ns: Monotonic instant before the query was sent.
-        answered_ns: When the answer was complete.
-        as_of_ns: The instant whose state the answer shows at the least: when it was asked, or
+        answered_ns: Monotonic instant at which the answer was complete.
+        as_of_ns: The answer shows the state at or after this instant: when the query was sent, or
             earlier if it came from a cache.
-        values: What the query's expressions gave.
+        values: The values of the query's expressions.
         error: Why it is no evidence; "" if it is.
-        refused: Whether the service could not answer, or did not want to: then it is asked more
-            slowly. An answer that holds no count is none of that.
-        absent: What an answer without the value means; None: nothing.
+        refused: Whether the service failed or declined to answer, so that queries slow down; an
+            answer without a count is neither.
+        absent: The count that an answer without the value means; None: no count.
     """
 
     asked_ns: int
@@ -208,7 +208,7 @@ class QueryResult:
     absent: int | None = None
 
     def count(self, name: str) -> tuple[int | None, str]:
-        """Return a count and "", or None and why there is none."""
+        """Return a count and "", or None and the reason why there is none."""
         if self.error:
             return None, self.error
         value = self.values.get(name)
@@ -224,7 +224,7 @@ def _unheard(_exchange: Exchange) -> None:
 
 
 async def drive(flow: Flow[T], send: Send, judged: Callable[[Exchange], None] = _unheard) -> T:
-    """Run a flow to its end; return what it comes to.
+    """Run a flow to its end; return its result.
 
     Args:
         flow: Yields what to send, and how long to wait.
@@ -254,9 +254,9 @@ class QueryChannel:
     """How queries reach the service.
 
     Attributes:
-        send: Sends one request; never raises for the network's sake.
+        send: Sends one request; never raises because of the network.
         sent: Called with each exchange, for the step's histograms.
-        budget: What the service lets be asked, where others may share it; None if it has none.
+        budget: The service's query budget, which others may share; None if it has none.
     """
 
     send: Send
@@ -269,14 +269,14 @@ class QueryClient:
 
     Args:
         channel: How they reach the service.
-        absent: What an answer without the value means; None: it is no evidence.
+        absent: The count that an answer without the value means; None: it is no evidence.
         approximate: The error that counts are declared to have, as a share: an answer from a
             sample is evidence then. None: they are exact.
         clock: Monotonic nanoseconds.
 
     Attributes:
-        queries: Questions asked.
-        cost: What they cost together.
+        queries: Queries sent.
+        cost: Their total cost.
     """
 
     def __init__(
@@ -295,7 +295,7 @@ class QueryClient:
         self.cost = 0
 
     async def ask(self, query: Query, cost: int) -> QueryResult:
-        """Ask once, as soon as the budget allows it."""
+        """Send a query once, as soon as the budget allows it."""
         if self._channel.budget is not None:
             await self._channel.budget.acquire(cost)
         self.queries += 1
@@ -307,7 +307,7 @@ class QueryClient:
         if not answer.success:
             error = answer.exchange.reason or f"status {status}"
         elif answer.exchange.parsed is MALFORMED and answer.exchange.body.strip():
-            # verify.absent is for answers without the value, not for those that nobody can read
+            # verify.absent is for answers without the value, not for unreadable ones
             error = f"the answer ({len(answer.exchange.body):,} bytes) is not JSON"
         age_ms, objection = assess_evidence(answer.values, estimates=self.approximate is not None)
         return QueryResult(
@@ -323,7 +323,7 @@ class QueryClient:
 
 
 def assess_evidence(values: dict[str, Any], *, estimates: bool = False) -> tuple[float, str]:
-    """Return an answer's age in ms, and why what it says of itself makes it no evidence.
+    """Return an answer's age in ms, and why by its own account it is no evidence; "" if it is.
 
     Args:
         values: May hold ``pruned``, ``sample_rate``, ``cached`` and ``age_ms``; a service that

@@ -1,4 +1,4 @@
-"""The half of a run that asks: what the service counts, and who is missing from it."""
+"""The verification of a run: queries what the service counts, and which users are missing."""
 
 from __future__ import annotations
 
@@ -53,31 +53,31 @@ from loadcheck.workflow.identity import SEQUENCE, Buckets, partitions, size
 from loadcheck.workflow.runtime.plan import Plan, StepPlan
 
 _SAMPLE_S = 0.05
-"""Between two looks at how many copies have been acknowledged."""
+"""Between two samples of how many copies have been acknowledged."""
 _LEAST_SLACK_S = 5.0
-"""Least seconds that asking may take after the deadline, else two time-outs of a query."""
+"""Queries may go on after the deadline for this long, or two query timeouts if those are longer."""
 _ORDER_EVERY_S = 2.0
-"""The least pause between two counts by send order, and its least multiple of what one takes."""
+"""Least seconds between two counts by send order; below, the least multiple of one's duration."""
 _ORDER_SHARE = 20
 _LAST_ORDER_S = 2.0
 _ORDER_GROWTH = 0.25
-"""Where there is a budget, a pause as a share of the time they have been asked for."""
+"""With a budget, the pause as a share of the time for which such counts have been queried."""
 _ORDER_COST_SHARE = 5
-"""They may cost one such share of what all queries may."""
+"""Such counts may cost one part in this many of the budget."""
 _NO_ANSWER = Observation(asked_ns=0, answered_ns=0, as_of_ns=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerificationResult:
-    """What asking came to.
+    """The result of a verification.
 
     Attributes:
         consistency: What the counts prove.
         findings: The findings that follow.
         visibility: The visibility lag; None if it is not known.
-        localized: Who is missing, as the results file holds it; None if nobody asked.
+        localized: Which users are missing, as the results file holds it; None if not queried.
         controlled: What the control users showed.
-        believed: Whether the answers agree with each other, so that they show when.
+        believed: Whether the answers agree with each other, so that they can show the lag.
     """
 
     consistency: Consistency
@@ -90,21 +90,21 @@ class VerificationResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerificationSpec:
-    """Whom to ask what was counted, and what for.
+    """How the service is queried about a run.
 
     Attributes:
-        verify: How the service is asked.
-        plan: What copies, and controls, do.
+        verify: What the scenario says about verification.
+        plan: The workflow of copies and controls.
         ingest: The step whose outcome is the copy's.
-        queries: What can be asked.
-        factory: Compiles the same for later days, and for the controls.
+        queries: The queries of the run.
+        factory: Compiles the queries for later days, and for the controls.
         filtered: Whether the query separates this run's users from others'; else there are no
             controls.
         buckets: The run's partitions.
-        retry: What is done about a control user whose attempt failed.
-        seed: Of the waits before it is tried again.
+        retry: How a failed attempt of a control user is retried.
+        seed: Random seed of the waits before retries.
         load_s: How long the load lasts, if that is known.
-        lasting: Whether the service can be asked once the run is over.
+        lasting: Whether the service can be queried after the run.
     """
 
     verify: Verify
@@ -120,7 +120,7 @@ class VerificationSpec:
     lasting: bool = True
 
     def until(self, day: str) -> VerificationSpec:
-        """Return the same with queries that reach to a later day.
+        """Return a specification whose queries reach to a later day.
 
         Raises:
             InputError: A file that the workflow needs is gone.
@@ -130,10 +130,10 @@ class VerificationSpec:
 
 
 class Verification:
-    """Asks the service before, during and after a load.
+    """Queries the service before, during and after a load.
 
     Args:
-        spec: Whom to ask, and what for.
+        spec: How the service is queried.
         channel: How queries, and control users, reach the service.
         seen: Called with each observation.
     """
@@ -168,7 +168,7 @@ class Verification:
         self._names = UserNames(spec.plan, spec.ingest, verify.user)
 
     async def ask_until(self, day: str) -> None:
-        """Ask by queries that reach to a later day from now on.
+        """Use queries that reach to a later day from now on.
 
         Raises:
             InputError: A file that the workflow needs is gone.
@@ -185,18 +185,18 @@ class Verification:
         """Return the user id that a copy sent, by the copy's number."""
         return self._names.of(number)
 
-    # the stretches of a run
+    # the phases of a run
 
     async def ask_baseline(self) -> None:
-        """Ask what is counted before anything was sent: nobody of this run may be."""
+        """Query the count before anything was sent: no user of this run may be counted."""
         observation = await self.observer.ask()
         self.baseline = observation.uniques
 
     async def sample_acks(self, totals: Callable[[], tuple[int, int, int]]) -> None:
-        """Note how far the copies have come, again and again; runs until cancelled.
+        """Sample how far the copies have come, repeatedly; runs until cancelled.
 
         Args:
-            totals: Copies acknowledged, those that can have arrived, and those begun or skipped.
+            totals: Returns the copies acknowledged, able to have arrived, and begun or skipped.
         """
         self.acks.begin(time.monotonic_ns())
         while True:
@@ -204,7 +204,7 @@ class Verification:
             await anyio.sleep(_SAMPLE_S)
 
     async def poll_order(self) -> None:
-        """Count by bucket in send order, again and again, for the lag; runs until cancelled."""
+        """Count by bucket in send order repeatedly, for the lag; runs until cancelled."""
         if not self._orders:
             return
         took_s, self._polling_ns = 0.0, self._polling_ns or time.monotonic_ns()
@@ -239,10 +239,10 @@ class Verification:
         return (reply.answered_ns - reply.asked_ns) / 1e9
 
     async def settle_and_localize(self, sent: SentCounts, people: People, last_ack_ns: int) -> None:
-        """Ask until the count has settled; then by bucket who makes it up.
+        """Query until the count has settled; then, by bucket, which users are in it.
 
-        All of it ends two time-outs of a query, or five seconds, after the deadline, whatever the
-        service does: what was answered until then is what there is.
+        All of this ends two query timeouts, or at least five seconds, after the deadline, whatever
+        the service does: only what was answered by then is used.
         """
         since_ns = last_ack_ns or time.monotonic_ns()
         self._people = people
@@ -261,7 +261,7 @@ class Verification:
             await self.localize(people, terms)
             hidden = self.localized is not None and self.localized.lost_at_least
             if hidden and not self._standing().short:
-                # hidden behind others that arrived: they too get until the deadline
+                # users hidden by others that arrived also get until the deadline
                 if self._controls is None:
                     await self._send_controls()
                 while time.monotonic_ns() < deadline_ns:
@@ -280,14 +280,14 @@ class Verification:
         ago_s: float,
         shown: bool,
     ) -> None:
-        """Ask about a run that ended a while ago.
+        """Query a run that ended a while ago.
 
         Args:
             sent: The ledger's numbers.
-            people: Who was sent.
+            people: The users that were sent.
             controls: What the run's own controls showed; None if it sent none.
-            ago_s: How long ago the last acknowledgement was.
-            shown: Whether the service has counted anybody of the run before.
+            ago_s: Seconds since the last acknowledgement.
+            shown: Whether the service has counted any user of the run before.
         """
         verify, now_ns = self._verify, time.monotonic_ns()
         since_ns = now_ns - int(ago_s * 1e9)
@@ -310,7 +310,7 @@ class Verification:
                 await self.localize(people, terms)
 
     async def localize(self, people: People, terms: Terms) -> None:
-        """Ask by bucket who makes up the count: who is missing, and who was counted twice."""
+        """Query by bucket which users are missing, and which were counted twice."""
         self._acknowledged = people.ledger.acknowledged
         self.localized = await self._locate(people, terms)
 
@@ -393,7 +393,7 @@ class Verification:
             believed=believed,
         )
 
-    # parts of them
+    # parts of the phases
 
     def _make_terms(self, sent: SentCounts, since_ns: int, deadline_ns: int) -> Terms:
         verify = self._verify
@@ -412,7 +412,7 @@ class Verification:
         return self.terms
 
     def _order(self) -> SendOrder | None:
-        """Return the counts by send order beside what was sent; None if nobody asked."""
+        """Return the counts by send order, with what was sent; None if there are none."""
         if self._people is None or not self._ordered:
             return None
         ledger, buckets = self._people.ledger, self._spec.buckets
@@ -439,13 +439,13 @@ class Verification:
 
     @contextlib.contextmanager
     def _no_longer_than(self, deadline_ns: int) -> Iterator[None]:
-        """End whatever is being asked, some time after the deadline."""
+        """Cancel the queries within, :func:`slack_s` after the deadline."""
         self._end_ns = deadline_ns + int(slack_s(self._verify) * 1e9)
         with anyio.move_on_after((self._end_ns - time.monotonic_ns()) / 1e9):
             yield
 
     async def _confirm(self, terms: Terms) -> None:
-        """Get past the service's cache before anybody is called missing, or counted twice."""
+        """Query past the service's cache before any user is called missing, or counted twice."""
         stands = self._standing()
         uncached, final = self._spec.queries.uncached, stands.final
         if uncached is None or final is None or final.uniques is None:
@@ -455,7 +455,7 @@ class Verification:
         sent = terms.sent
         events = sent.events_per_copy * counted if sent.events is None else sent.events.possible
         if not full or (stands.totals is not None and stands.totals != events):
-            # a cache that says it is fresh and is not must not be the only witness
+            # a stale cache that claims to be fresh must not be the only witness
             self.observer.ask_by(uncached)
             await self.observer.repeat(terms)
 
@@ -480,7 +480,7 @@ class Verification:
         return False if self._blank else None
 
     async def _send_controls(self) -> None:
-        """Send the control users, fresh and paired: somebody is missing."""
+        """Send the control users, fresh and paired, because users are missing."""
         people, terms = self._people, self.terms
         if not self._spec.filtered or people is None or terms is None:
             return
@@ -499,7 +499,7 @@ class Verification:
         self.controlled = controls.result
 
     async def _candidates(self, people: People, terms: Terms) -> Candidates:
-        """Return who can be sent a second event: users missing by now, and others."""
+        """Return the users that can be sent a second event: those missing by now, and others."""
         if not self._verify.localizes:
             none = self._verify.split is None
             why = "the workflow's profile has no buckets" if none else "verify.localize is off"
@@ -508,7 +508,7 @@ class Verification:
         ledger = people.ledger
         missing = BitMap(found.lost)
         if not missing:
-            # of a stretch in which nobody is counted everybody is missing
+            # if no user of a window is counted, all of them are missing
             for window in found.windows:
                 if window.lost == window.sent:
                     first = self._spec.buckets.first(window.first)
@@ -527,7 +527,7 @@ class Verification:
         return Controls(self._spec.factory, self._names, self._asker, self._channel.send, retry)
 
     async def _ask_controls(self, terms: Terms, deadline_ns: int) -> None:
-        """Ask for the control users; they get as long to become visible as the others had."""
+        """Query the control users; they get as long to become visible as the others had."""
         verify = self._verify
         if not self._spec.filtered:
             return
@@ -547,27 +547,27 @@ class Verification:
         await controls.ask_unsent()
         self.controlled = controls.result
         if self._controls is not None:
-            # who became visible while the controls were awaited is not missing
+            # users that became visible while the controls were awaited are not missing
             await self.observer.repeat(terms)
 
     @property
     def pause_s(self) -> float:
-        """The pause between two questions."""
+        """The pause between two queries, in seconds."""
         return pace_s(self._spec, self._channel.budget)
 
     @property
     def asked(self) -> tuple[int, int]:
-        """How many questions were asked, and what they cost together."""
+        """How many queries were sent, and their total cost."""
         return self._asker.queries, self._asker.cost
 
     @property
     def controls_sent(self) -> int:
-        """How many control users were sent, again or for the first time."""
+        """How many control events were sent, under new user ids or those of the run."""
         return 0 if self._controls is None else self._controls.sent
 
 
 def pace_s(spec: VerificationSpec, budget: QueryBudget | None) -> float:
-    """Return the pause that keeps the questions of a whole run within the budget."""
+    """Return the pause, in seconds, that keeps the queries of a whole run within the budget."""
     verify, queries = spec.verify, spec.queries
     if budget is None:
         return verify.every_s
@@ -581,7 +581,7 @@ def pace_s(spec: VerificationSpec, budget: QueryBudget | None) -> float:
 
 
 def slack_s(verify: Verify) -> float:
-    """Return how long after the deadline asking may go on."""
+    """Return how many seconds after the deadline queries may go on."""
     return max(_LEAST_SLACK_S, 2 * verify.timeout_s)
 
 
@@ -589,10 +589,10 @@ def order_pause_s(spec: VerificationSpec, budget: QueryBudget | None, so_far_s: 
     """Return the shortest pause before the next count by send order.
 
     Args:
-        spec: How the service is asked.
-        budget: What it lets be asked.
-        so_far_s: For how long it has been asked already. The budget's share is for a whole window,
-            and most runs are shorter: often at first.
+        spec: How the service is queried.
+        budget: The service's query budget; None if it has none.
+        so_far_s: Seconds for which such counts have been queried. The budget's share is for a whole
+            window, but most runs are shorter, so the pauses are short at first.
     """
     least_s = max(_ORDER_EVERY_S, 2 * spec.verify.every_s)
     most_s = 0.0
@@ -604,7 +604,7 @@ def order_pause_s(spec: VerificationSpec, budget: QueryBudget | None, so_far_s: 
 def moments(
     due: Sequence[float | None], began_at: str | None, visits: Visits | None = None
 ) -> SendTimes:
-    """Return when copies were sent, by the timeline's column of copies due."""
+    """Return when copies were sent, from the timeline's column of copies due."""
     began = None if began_at is None else datetime.fromisoformat(began_at)
     return SendTimes(
         due=[[int(copies or 0) for copies in due]],

@@ -5,13 +5,12 @@ understood. A threshold whose metric has no sample is unknown: k6 lets it pass, 
 complain.
 
 A figure with noise of our own in it is an interval: a latency holds the generator's own delay, a
-visibility lag is known to lie between two observations. A threshold passes if it holds wherever in
-the interval the truth may be, fails if it holds nowhere, and is unknown otherwise.
+visibility lag is known to lie between two observations. A threshold passes if it holds everywhere
+in the interval, fails if it holds nowhere, and is unknown otherwise.
 
-One that aborts is looked at every second, from its grace period on, as if the run ended there: the
-same rule as that of k6's ``abortOnFail`` with ``delayAbortEval``.
-
-Stops a load early when a threshold that says so does not hold.
+A threshold that aborts is checked every second once its grace period is over, as if the run ended
+there, and stops the load early if it does not hold: the same rule as that of k6's ``abortOnFail``
+with ``delayAbortEval``.
 """
 
 from __future__ import annotations
@@ -45,9 +44,9 @@ class Aborted:
     """A load that was stopped early.
 
     Attributes:
-        judged: The threshold, and the figure for which the load was stopped; None: it was not one.
-        at_s: When, since the load began.
-        rule: What else stopped it: a key of ``[guard]``, as written.
+        judged: The threshold that stopped the load, and its figure; None if it was another rule.
+        at_s: When, in seconds since the load began.
+        rule: The other rule that stopped it: a key of ``[guard]``, as written.
         detail: What was seen, in words.
         measured: The figure that broke the rule, if it is about one.
     """
@@ -59,7 +58,7 @@ class Aborted:
     measured: float | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as the results file holds it."""
+        """Return the entry of the results file."""
         return {
             "threshold": self._rule,
             "measured": self.measured if self.judged is None else self.judged.value,
@@ -67,7 +66,7 @@ class Aborted:
         }
 
     def finding(self) -> Finding:
-        """Return what a reader must know: the load was not what the scenario asks for."""
+        """Return the finding that the load was stopped: it was not what the scenario asks for."""
         detail = self.detail if self.judged is None else _written(self.judged)
         return Finding(
             check="aborted",
@@ -91,7 +90,7 @@ def _written(judged: Judged) -> str:
 
 
 class AbortPolicy(Protocol):
-    """Says every second whether a load is to be stopped."""
+    """Decides every second whether a load is to be stopped."""
 
     @property
     def is_active(self) -> bool:
@@ -102,10 +101,10 @@ class AbortPolicy(Protocol):
 
 
 class ThresholdAbort:
-    """Looks every second at the thresholds that abort, each from its grace period on.
+    """Checks every second the thresholds that abort, each once its grace period is over.
 
     Args:
-        thresholds: All of them.
+        thresholds: All thresholds.
         stages: The stages that they name.
     """
 
@@ -134,7 +133,7 @@ class ThresholdAbort:
 def apply_abort(judged: Sequence[Judged], aborted: Aborted | None) -> list[Judged]:
     """Return the judgements, with the one that stopped the load as it was then.
 
-    The answers that were still under way may have brought its figure back within the limit.
+    Responses that were still in flight may have brought its figure back within the limit.
     """
     stopped = None if aborted is None else aborted.judged
     if stopped is None:
@@ -164,7 +163,7 @@ _OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
 }
 _UPPER = ("<", "<=", "==")
 _POINTS = ("==", "!=")
-"""Those that speak of a single value."""
+"""Operators that compare with a single value."""
 
 _GRAMMAR = re.compile(
     r"\s*(?:(?P<stage>[A-Za-z0-9_-]+)\s*:)?\s*(?P<metric>[A-Za-z_][\w.@\-]*)"
@@ -175,12 +174,12 @@ _GRAMMAR = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedThreshold(Threshold):
-    """A threshold of the scenario, its expression taken apart.
+    """A threshold of the scenario, its expression parsed.
 
     Attributes:
         metric: What is measured.
-        operator: How it is compared.
-        limit: With what: milliseconds, a share of 1, a number, or a number per second.
+        operator: How it is compared with the limit.
+        limit: In milliseconds, as a share of 1, a number, or a number per second.
     """
 
     metric: Metric
@@ -195,7 +194,7 @@ class ParsedThreshold(Threshold):
 
     @property
     def is_upper(self) -> bool:
-        """Whether the limit is one from above."""
+        """Whether the limit is an upper one."""
         return self.operator in _UPPER
 
     def judge(self, figures: Figures) -> Judged:
@@ -215,23 +214,23 @@ class ParsedThreshold(Threshold):
         return Verdict.PASS if ends == {True} else Verdict.FAIL
 
     def give_up(self, figures: Figures) -> Judged | None:
-        """Return the judgement if it is one to stop the load for."""
+        """Return the judgement if it must stop the load; None if the load is to go on."""
         judged = self.judge(figures)
         if judged.measured is None or judged.verdict is not Verdict.FAIL:
             return None
-        # a count that has yet to grow to what it is to be is not broken
+        # a count that may still grow to its limit does not break it
         waits = self.metric.grows and judged.measured.value < self.limit
         return None if waits else judged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """A threshold and what came of it.
+    """A threshold and its verdict.
 
     Attributes:
         threshold: The threshold.
         measured: The figure, in the unit of the limit; None without a sample.
-        verdict: What it came to.
+        verdict: Whether the threshold holds.
     """
 
     threshold: ParsedThreshold
@@ -245,7 +244,7 @@ class Judged:
 
     @property
     def own_delay_ms(self) -> float | None:
-        """The generator's own delay that makes a latency no evidence; None if it does not."""
+        """The generator's own delay, if it keeps a latency from being judged; None if not."""
         metric, measured = self.threshold.metric, self.measured
         ours = metric.kind is Kind.DURATION and metric.scope not in OWN_SCOPES
         if measured is None or self.verdict is not Verdict.UNKNOWN or not ours:
@@ -276,7 +275,7 @@ class Figures(Protocol):
 
 
 def parse(given: Threshold, words: MetricNames) -> ParsedThreshold | Problem:
-    """Return a threshold with its expression taken apart, or what is wrong with it.
+    """Return a threshold with its expression parsed, or what is wrong with it.
 
     Args:
         given: The threshold.
@@ -312,7 +311,7 @@ def parse(given: Threshold, words: MetricNames) -> ParsedThreshold | Problem:
 def parse_all(
     given: Sequence[Threshold], words: MetricNames
 ) -> tuple[tuple[ParsedThreshold, ...], dict[int, Problem]]:
-    """Return the thresholds that parse, and what is wrong with the others by their index."""
+    """Return the thresholds that parse, and the problems of the others by index."""
     thresholds, problems = [], {}
     for index, threshold in enumerate(given):
         parsed = parse(threshold, words)

@@ -1,13 +1,13 @@
 """How long after its acknowledgement a user is counted, as intervals that contain the truth.
 
-The service says how many users it counts, not which, and users need not become visible in the
-order in which they were acknowledged. What is certain all the same: whoever waits longer than some
-time is missing from each answer of that time, so of answers not further apart than it, they are
-missing from at least one; all that can be missing from those answers, added up, are the most who
-waited so long. And of those acknowledged long enough before an answer, as many waited as are more
-than it counts. Counts by bucket in send order bound each bucket on its own, which is much sharper:
-in a steady load the ones who come make up for the ones who wait in a plain count. Users that were
-never counted have an infinite lag.
+The service reports how many users it counts, not which, and users need not become visible in the
+order in which they were acknowledged. Still, two bounds are certain. A user that waits longer than
+some time is missing from each answer within that time; so if answers are no further apart, it is
+missing from at least one of them, and all users that can be missing from those answers, added up,
+are the most that waited so long. And if more users were acknowledged some time before an answer
+than it counts, the surplus waited at least that time. Counts by bucket in send order bound each
+bucket on its own, which is much sharper: in an ungrouped count of a steady load, users that arrive
+make up for those that wait. Users that were never counted have an infinite lag.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ Ranks = npt.NDArray[np.int64]
 
 _PERCENTILES = {"p50_s": 50.0, "p95_s": 95.0, "p99_s": 99.0, "max_s": 100.0}
 _MOST_ANSWERS, _MOST_SPLIT = 500, 150
-"""So many answers are looked at, by bucket or not; of more, every second, third … one."""
+"""The most answers used, ungrouped and by bucket; of more, every second, third … one."""
 _ABSURD = 2**62
 _HALVINGS = 24
-"""A bound is found to this power of one half of the time from the first answer to the last."""
+"""Bisections of the time from first acknowledgement to last answer, to find a bound."""
 
 
 @register
 class AckCurve(Recorded):
-    """How many copies had been acknowledged, and how many can have arrived, at which instant.
+    """How many copies had been acknowledged, and how many can have arrived, over time.
 
-    Of the sum of several curves it is known at each instant how many there were at least and at
-    most: each generator looked at itself by its own clock.
+    A sum of several curves has a lower and an upper bound at each instant, because each generator
+    sampled itself by its own clock.
     """
 
     __slots__ = ("_columns", "_origin_ns", "_times")
@@ -55,21 +55,21 @@ class AckCurve(Recorded):
         self._columns = tuple(array("q") for _ in range(4))
 
     def begin(self, begin_ns: int) -> None:
-        """Note when the load began, before anything is added."""
+        """Set the instant at which the load began, before anything is added."""
         self._origin_ns = begin_ns
 
     def add(
         self, now_ns: int, acknowledged: int, possible: int | None = None, begun: int | None = None
     ) -> None:
-        """Note the running totals; unchanged ones move the last instant of standing still.
+        """Add the running totals; while they stand still, only the last instant is moved.
 
         Args:
             now_ns: The instant.
             acknowledged: Copies acknowledged by then.
             possible: Copies that can have arrived by then: those begun and not refused. None:
                 those acknowledged.
-            begun: How far the numbers of the copies had come, in the numbers of the run; None: as
-                far as ``possible``.
+            begun: How far the copy numbers of the whole run had come; None: as far as
+                ``possible``.
         """
         times, since_ns = self._times, now_ns - self._origin_ns
         possible = acknowledged if possible is None else max(acknowledged, possible)
@@ -86,15 +86,15 @@ class AckCurve(Recorded):
         return tuple(column[place] for column in self._columns)
 
     def before(self, instant_ns: int) -> int:
-        """Return how many were acknowledged by an instant, at least."""
+        """Return how many copies, at least, were acknowledged by an instant."""
         place = bisect.bisect_right(self._times, instant_ns - self._origin_ns)
         return self._columns[0][place - 1] if place else 0
 
     def points(self) -> tuple[Ints, Ints, Ints, Ints, Ints]:
-        """Return instants, and running totals by then.
+        """Return the instants, and the running totals by then.
 
-        The totals are the acknowledged at least and at most, those that can have arrived, and how
-        far the numbers of the copies had come.
+        The totals are: copies acknowledged at least and at most, copies that can have arrived, and
+        how far the copy numbers had come.
         """
         times, *columns = self._ordered()
         low, high, possible, begun = columns
@@ -115,7 +115,7 @@ class AckCurve(Recorded):
         self._columns = tuple(columns)
 
     def blurred(self, error_ns: int) -> AckCurve:
-        """Return what holds if the clock by which it was noted may have been off by this time."""
+        """Return the curve that holds if its clock may have been off by this time."""
         times, low, *high = self._ordered()
         merged = AckCurve()
         if times.size:
@@ -152,14 +152,14 @@ class AckCurve(Recorded):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Answers:
-    """How many of each group of users can be missing from which answer.
+    """How many users of each group can be missing from each answer.
 
     Attributes:
-        as_of: Instants whose state the answers show at the least, in ns, ascending.
+        as_of: The answers show the state at or after these instants, in ns, ascending.
         answered: When they were complete.
-        missing: At most so many are missing; a row for each answer, a column for each group.
-        start: By group, the instant before which nobody was acknowledged.
-        end: By group, the instant after which nobody was.
+        missing: The most users missing; a row for each answer, a column for each group.
+        start: By group, the instant before which no user was acknowledged.
+        end: By group, the instant after which none was.
         users: By group, how many there are.
     """
 
@@ -171,10 +171,10 @@ class _Answers:
     users: Ints
 
     def longer(self, wait_ns: int) -> float:
-        """Return how many can have waited longer than a time, at the most.
+        """Return how many users, at most, can have waited longer than a time.
 
-        The cheapest choice of answers such that every such wait has one within: from one to the
-        next it takes no longer than the wait.
+        It is the cheapest choice of answers such that every wait of that length contains one:
+        consecutive answers are no further apart than the wait.
         """
         groups = self.start.size
         best = np.full((self.as_of.size, groups), np.inf)
@@ -187,7 +187,7 @@ class _Answers:
                     break
             first = min(first, at)
             reach = np.min(best[first:at], axis=0) if first < at else np.full(groups, np.inf)
-            # before the first acknowledgement an answer costs nothing, and nobody waits yet
+            # before the first acknowledgement an answer costs nothing, and no user waits yet
             reach = np.where(self.answered[at] <= self.start + wait_ns, 0.0, reach)
             best[at] = self.missing[at] + reach
             total = np.where(self.as_of[at] >= self.end, np.minimum(total, best[at]), total)
@@ -196,11 +196,11 @@ class _Answers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visibility:
-    """What is known of the distribution of the visibility lag.
+    """What is known about the distribution of the visibility lag.
 
     Attributes:
-        acknowledged: Users that it is about.
-        never: Those that were not counted by the last observation.
+        acknowledged: Acknowledged users, which are its samples.
+        never: Users that were not counted by the last observation.
     """
 
     acknowledged: int
@@ -214,7 +214,7 @@ class Visibility:
     _totals: Ints = field(repr=False)
 
     def percentile_s(self, percentile: float, *, lower: bool = False) -> float | None:
-        """Return a bound of the given percentile; infinity, or None without samples."""
+        """Return a bound of a percentile; infinity if never visible, None without samples."""
         if not self.acknowledged:
             return None
         rank = max(1, math.ceil(round(percentile * self.acknowledged / 100, 6)))
@@ -227,12 +227,12 @@ class Visibility:
         return math.inf if least_s > most_s else most_s
 
     def _shorter(self, rank: int, wait_s: float) -> bool:
-        """Return whether the answers contradict each other: the wait at the most is yet shorter."""
+        """Return whether answers contradict each other: the upper bound is below the lower one."""
         wait_ns, allowed = int(wait_s * 1e9) - 1000, self.acknowledged - rank - self._lost
         return wait_ns > 0 and any(each.longer(wait_ns) <= allowed for each in self._answers)
 
     def _at_most_s(self, rank: int) -> float:
-        """Return how long the user of a rank can have waited at the most."""
+        """Return the longest that the user of a rank can have waited."""
         allowed = self.acknowledged - rank - self._lost
         return min(
             (_shortest_s(answers, allowed) for answers in self._answers),
@@ -278,10 +278,10 @@ class Visibility:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderCounts:
-    """Users counted by bucket in send order, as in one answer.
+    """One answer: users counted by bucket in send order.
 
     Attributes:
-        as_of_ns: The instant whose state it shows at the least.
+        as_of_ns: The answer shows the state at or after this instant.
         answered_ns: When it was complete.
         counts: Users by bucket.
     """
@@ -293,7 +293,7 @@ class OrderCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendOrder:
-    """Counts by bucket in send order, and what they are held against.
+    """Counts by bucket in send order, and the numbers of copies to compare them with.
 
     Attributes:
         answers: The counts, in order.
@@ -312,12 +312,12 @@ class SendOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownLosses:
-    """Users that are known to be lost: they never become visible, others who are not counted may.
+    """Users that are known to be lost: they never become visible, other uncounted users may.
 
     Attributes:
-        ranks: Which ones, as places in the order of acknowledgement from 1, ascending: they are
-            missing from no answer about the others. None if that is not known.
-        number: How many, be it known who they are or not.
+        ranks: Their ranks in the order of acknowledgement, from 1, ascending, by which they are
+            left out where the others' waits are bounded. None if not known.
+        number: How many users are lost, whether or not it is known which.
     """
 
     ranks: Ranks | None = None
@@ -342,22 +342,22 @@ def visibility(
         acks: When the copies were acknowledged.
         observations: What the service counted, in order.
         acknowledged: Copies acknowledged in all.
-        baseline: What it counted before the run.
-        lost: Which of them are known to be lost.
-        order: What was counted by bucket in send order; None if nobody asked.
+        baseline: What the service counted before the run.
+        lost: Acknowledged copies that are known to be lost.
+        order: What was counted by bucket in send order; None if not queried.
     """
     good = [seen for seen in observations if seen.uniques is not None]
     if not good:
         return None
     good.sort(key=lambda seen: seen.as_of_ns)
-    # no service has more users than there are copies; what is beyond them is not ours
+    # an absurd count must not overflow
     counted = [min(max(0, (seen.uniques or 0) - baseline), _ABSURD) for seen in good]
     counts = np.array(counted, dtype=np.int64)
     as_of = np.array([seen.as_of_ns for seen in good], dtype=np.int64)
     answered = np.maximum.accumulate(np.array([seen.answered_ns for seen in good], dtype=np.int64))
     times, totals, at_most, possible, begun = acks.points()
     known_lost = 0 if lost.ranks is None else int(lost.ranks.size)
-    # a user is visible from the last time on that it was not: what is seen only for a while is not
+    # a user is visible once it stays counted: being counted only for a while is not enough
     stable = np.minimum.accumulate(counts[::-1])[::-1]
     never = min(acknowledged, max(acknowledged - int(stable[-1]), known_lost))
     answers = []
@@ -394,7 +394,7 @@ def visibility(
 
 
 def _in_order(order: SendOrder, times: Ints, begun: Ints, span: tuple[Ints, Ints]) -> _Answers:
-    """Return how many of each bucket in send order can be missing from which answer."""
+    """Return how many users of each bucket in send order can be missing from each answer."""
     used = np.flatnonzero(order.acknowledged - order.lost > 0)
     answers = [order.answers[at] for at in _thinned(len(order.answers), _MOST_SPLIT)]
     answers.sort(key=lambda answer: answer.as_of_ns)
@@ -404,7 +404,7 @@ def _in_order(order: SendOrder, times: Ints, begun: Ints, span: tuple[Ints, Ints
     missing = np.minimum(
         order.acknowledged[used] - lost, np.maximum(order.possible[used] - lost - stable, 0)
     )
-    # copies begin in the order of their numbers: until the first of a bucket nobody of it has
+    # copies begin in the order of their numbers: none of a bucket begins before its first
     last_before = np.searchsorted(begun, order.first[used], side="right") - 1
     start = np.maximum(span[0][0], times[np.maximum(last_before, 0)])
     answered = np.array([answer.answered_ns for answer in answers], dtype=np.int64)
@@ -421,9 +421,9 @@ def _in_order(order: SendOrder, times: Ints, begun: Ints, span: tuple[Ints, Ints
 def _missing(
     times: Ints, totals: Ints, possible: Ints, as_of: Ints, answered: Ints, counts: Ints
 ) -> Ints:
-    """Return how many acknowledged users each answer can lack at the most.
+    """Return how many acknowledged users, at most, each answer can lack.
 
-    Whoever it counts may be one who is not acknowledged yet, as long as there are such.
+    A user that it counts may be one that is not acknowledged yet, as long as there are any.
     """
     last = times.size - 1
     acked = totals[np.minimum(np.searchsorted(times, as_of, side="left"), last)]
@@ -435,7 +435,7 @@ def _missing(
 def _known_lost(lost: Ranks, times: Ints, totals: Ints, possible: Ints, as_of: Ints) -> Ints:
     """Return how many of the lost were certainly acknowledged by each instant.
 
-    Copies are acknowledged in the order of their numbers but for those under way at a time.
+    Copies are acknowledged in the order of their numbers, except for those in flight together.
     """
     place = np.searchsorted(times, as_of, side="right") - 1
     known = np.where(place >= 0, 2 * totals[np.maximum(place, 0)] - possible[place], 0)
@@ -445,13 +445,13 @@ def _known_lost(lost: Ranks, times: Ints, totals: Ints, possible: Ints, as_of: I
 
 
 def _thinned(size: int, most: int) -> Ints:
-    """Return which answers are looked at, by place: the last is always among them."""
+    """Return the indices of the answers to use; the last is always among them."""
     step = -(-size // most)
     return np.arange(size - 1, -1, -step, dtype=np.int64)[::-1]
 
 
 def _shortest_s(answers: _Answers, allowed: int) -> float:
-    """Return the shortest time that no more than a number of users can have exceeded."""
+    """Return the shortest time, in seconds, that at most ``allowed`` users can have exceeded."""
     high = int(answers.answered[-1] - answers.start.min())
     if allowed < 0 or answers.longer(high) > allowed:
         return math.inf

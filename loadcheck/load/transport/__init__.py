@@ -1,7 +1,7 @@
-"""How requests get onto the network and answers back; how they travel, as a scenario says.
+"""How requests get onto the network and responses back, by the settings of a scenario.
 
-Time-outs, connections, TLS contexts and content codings (RFC 9110 section 8.4.1): gzip of requests,
-gzip and deflate of answers. What goes over the wire for a request: RFC 9112 sections 6 and 9.
+Timeouts, connections, TLS contexts and content codings (RFC 9110 section 8.4.1): gzip of requests,
+gzip and deflate of responses. What goes over the wire for a request: RFC 9112 sections 6 and 9.
 """
 
 from __future__ import annotations
@@ -21,33 +21,33 @@ from loadcheck.scenario.model import Timeouts, Tls
 from loadcheck.workflow.exchange import ACCEPTED_CODINGS, Exchange, Origin, Request
 
 MAX_HEAD_BYTES = 64 * 1024
-"""The longest head of an answer that is read, interim answers included."""
+"""The longest head of a response that is read, interim responses included."""
 MAX_BODY_BYTES = 16 * 1024 * 1024
-"""The longest body of an answer that is read, also when its content coding is removed."""
+"""The longest body of a response that is read, before and after its content coding is removed."""
 RESTED_NS = 1_000_000_000
-"""A connection that has been idle for so long may have been closed by the time it is used."""
+"""A connection that has been idle for this long may have been closed by the time it is used."""
 CLOSED_IDLE = "the server closed the connection, which had been idle"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransportSettings:
-    """How requests travel; pure data, so that another process can open the same transport.
+    """How requests are sent; pure data, so that another process can open the same transport.
 
     Attributes:
         max_connections: The most connections to one origin; further requests wait for one.
         timeouts: How long an attempt may take.
-        steps_s: Index of a step → what the workflow document allows an attempt of it, where that is
-            less than ``timeouts.request_s``.
+        steps_s: Index of a step → seconds that the workflow document allows an attempt of it, where
+            they are fewer than ``timeouts.request_s``.
         tls: How https servers are verified.
         repeatable: Indexes of the steps whose requests may be sent a second time when the
             connection of the first had been idle and was being closed: they carry a key by which
-            the service tells duplicates.
-        transport: "wire" is the fast path; "httpx" alone knows what stands below.
-        compress: Coding of request bodies.
+            the service recognises duplicates.
+        transport: "wire" is the fast path; only "httpx" has proxies, HTTP/2 and redirects.
+        compress: Content coding of request bodies.
         proxy: URL of the proxy through which everything goes.
-        proxies: Whether the proxies that the environment names are used, for what is not loopback.
-        http2: Whether HTTP/2 is spoken where the server does, over TLS.
-        redirects: Whether they are followed.
+        proxies: Whether the proxies that the environment names are used, except for loopback.
+        http2: Whether HTTP/2 is used where the server supports it, over TLS.
+        redirects: Whether redirects are followed.
         consent: Whether requests, redirected ones among them, may leave this machine.
     """
 
@@ -65,20 +65,20 @@ class TransportSettings:
     consent: bool = False
 
     def request_s(self, step: int) -> float:
-        """Return how long an attempt of a step may take, from its first byte to its last."""
+        """Return how many seconds an attempt of a step may take, from first byte to last."""
         return self.steps_s.get(step, self.timeouts.request_s)
 
     @property
     def waiting_s(self) -> float:
-        """How long a request waits for a connection before it counts as never sent."""
+        """How many seconds a request waits for a connection before it counts as never sent."""
         return self.timeouts.connect_s + self.timeouts.request_s
 
 
 def kept_s(keep_alive: str) -> float | None:
-    """Return how long a connection may be idle and still be used, by its ``Keep-Alive`` field.
+    """Return for how many seconds an idle connection may be used, by its ``Keep-Alive`` field.
 
-    A second less than the server keeps it, so that no request meets it being closed; half of it
-    where that is all. None: it does not say.
+    That is a second less than the server keeps it, or half as long if that is more, so that no
+    request meets it being closed. None: the field has no timeout.
     """
     for parameter in keep_alive.split(","):
         name, _, value = parameter.partition("=")
@@ -92,14 +92,14 @@ _MOST_BYTES = 10_000_000
 
 
 def client_context(tls: Tls) -> ssl.SSLContext:
-    """Return a context of its own for each caller: transports set their protocols on it.
+    """Return a new TLS context for each caller: transports set their protocols on it.
 
     Without a CA file the system's certificates are trusted; where none are found,
     certifi's.
 
     Raises:
-        InputError: A file cannot be used (its contents are never quoted); or the server
-            name cannot be one.
+        InputError: A file cannot be used (its contents are never quoted), or the server
+            name cannot be a host name.
     """
     if tls.server_name is not None:
         try:
@@ -137,7 +137,7 @@ def client_context(tls: Tls) -> ssl.SSLContext:
 
 
 def _look_at(name: str, path: str | Path | None) -> None:
-    """See that a file can be read: OpenSSL would wait for a pipe, and read a device for ever."""
+    """Check that a file can be read: OpenSSL would wait for a pipe, and read a device forever."""
     if path is None:
         return
     try:
@@ -160,10 +160,10 @@ CUT_OFF = "the TLS connection was cut off: no close_notify came before its end"
 
 
 def cut_off(tls: Any) -> bool:
-    """Return whether a TLS connection that has ended was ended by somebody else than the server.
+    """Return whether a TLS connection has ended without the server's close_notify.
 
-    Who can close the connection beneath can cut an answer short that ends with it (RFC 8446
-    section 6.1, RFC 9112 section 9.8).
+    Anyone who can close the connection beneath could cut short a response that ends with it (RFC
+    8446 section 6.1, RFC 9112 section 9.8).
     """
     if not isinstance(tls, ssl.SSLObject):
         return False
@@ -176,7 +176,7 @@ def cut_off(tls: Any) -> bool:
 
 
 Sink = Callable[[Exchange], None]
-"""Receives the exchange that came of a request; called exactly once, never from ``submit``."""
+"""Receives the exchange of a request; called exactly once, never from ``submit``."""
 
 
 class Transport(Protocol):
@@ -186,11 +186,11 @@ class Transport(Protocol):
         """Send a request as soon as a connection is free; returns at once."""
 
     def abort(self) -> None:
-        """Give up whatever is under way; each of those requests still comes back, as lost."""
+        """Give up all requests in flight; each of them is still handed back, as lost."""
 
 
 class LoadTransport(Transport, Protocol):
-    """A transport that a load can be prepared on.
+    """A transport that can be prepared for a load.
 
     Attributes:
         stale_retries: Requests that the transport sent a second time of its own accord, because
@@ -214,17 +214,17 @@ _SHOWN = 40
 
 
 class CodingError(Exception):
-    """A body is not what its ``Content-Encoding`` says, or too large without it."""
+    """A body is not what its ``Content-Encoding`` says, or too large when decoded."""
 
 
 def decode(body: bytes, codings: bytes) -> bytes:
     """Return a body with its content codings removed, the last one first.
 
-    Takes time in proportion to the body, as it came and as it becomes.
+    Takes time in proportion to the body, coded and decoded.
 
     Raises:
-        CodingError: It is not coded like that or in a way that is not understood, is cut off, or
-            exceeds the cap.
+        CodingError: The body is not coded like that, its coding is not understood, or it is cut
+            off or exceeds :data:`MAX_BODY_BYTES`.
     """
     if not body:
         return body
@@ -249,7 +249,7 @@ def decode(body: bytes, codings: bytes) -> bytes:
 
 
 def compress(request: Request) -> tuple[bytes, bytes]:
-    """Return the head and the gzipped body of a request; as they are if it has a coding already."""
+    """Return the head and the gzipped body of a request; unchanged if empty or already coded."""
     if not request.body or b"\r\ncontent-encoding:" in request.head.lower():
         return request.head, request.body
     packer = zlib.compressobj(_LEVEL, wbits=_GZIP)
@@ -258,7 +258,7 @@ def compress(request: Request) -> tuple[bytes, bytes]:
 
 
 def _inflated(body: bytes, wbits: int) -> bytes:
-    """Return what zlib makes of a body, of all its members if it is gzip (RFC 1952 section 2.2)."""
+    """Return a body decompressed by zlib; all its members if it is gzip (RFC 1952 section 2.2)."""
     pieces: list[bytes] = []
     size = members = position = 0
     view = memoryview(body)
@@ -267,7 +267,7 @@ def _inflated(body: bytes, wbits: int) -> bytes:
             raise CodingError(f"the answer's body has more than {_MOST_MEMBERS:,} gzip members")
         members += 1
         unpacker = zlib.decompressobj(wbits)
-        # what is behind a member's end is copied each time: so few bytes at first
+        # bytes behind a member's end are copied each time: begin with few
         step = _FIRST_STEP_BYTES
         while not unpacker.eof and position < len(body):
             given = view[position : position + step]
@@ -292,7 +292,7 @@ def _inflated(body: bytes, wbits: int) -> bytes:
 
 
 Encode = Callable[[Request], bytes]
-"""Gives the bytes of a request, its framing included."""
+"""Returns the bytes of a request, its framing included."""
 
 _WITHOUT_BODY = (b"GET ", b"HEAD ", b"OPTIONS ", b"DELETE ")
 

@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection on the event loop's protocols: writes a request, reads its answer."""
+"""One HTTP/1.1 connection on the event loop's protocols: writes a request, reads its response."""
 
 from __future__ import annotations
 
@@ -60,18 +60,18 @@ class ConnectionOwner(Protocol):
         """Forget a connection that has ended."""
 
     def stale(self, request: Request, sink: Sink, sent_ns: int, /) -> bool:
-        """Send a request again that met a connection which was being closed, if it may be."""
+        """Resend a request that met a closing connection, if allowed; return whether it is."""
 
 
 class _Known(NamedTuple):
-    """A head that has been parsed.
+    """A response head that has been parsed.
 
     Attributes:
-        head: Its bytes, up to and with the empty line.
+        head: Its bytes, up to and including the empty line.
         head_bytes: How many they are.
-        size: The length of the whole answer.
-        status: What the parser made of it.
-        headers: Likewise.
+        size: The length of the whole response.
+        status: The parsed status code.
+        headers: The parsed header fields.
     """
 
     head: bytes
@@ -82,16 +82,16 @@ class _Known(NamedTuple):
 
 
 class Connection(asyncio.Protocol):
-    """One connection: writes a request, reads its answer, and is handed back.
+    """One connection: writes a request, reads its response, and is handed back.
 
     Args:
-        owner: Whom it belongs to.
-        active: The connections with a request under way, in the order in which they were sent.
-        encode: Gives the bytes of a request.
+        owner: Its owner.
+        active: The connections with a request in flight, in the order in which they were sent.
+        encode: Returns the bytes of a request.
 
     Attributes:
         ended: Whether the server has ended it.
-        sent_ns: When the request under way was written.
+        sent_ns: When the request in flight was written.
         idle_since_ns: Since when it had been idle before that; 0 if it had just been opened.
     """
 
@@ -163,10 +163,10 @@ class Connection(asyncio.Protocol):
     # what asyncio calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take up the connection."""
+        """Set up the connection."""
         # uvloop's transports are asyncio's by behaviour, not by inheritance
         self._transport = cast("asyncio.Transport", transport)
-        # so as to be told whenever the system does not take all bytes at once
+        # to be notified whenever the system does not take all bytes at once
         self._transport.set_write_buffer_limits(1, 0)
 
     def pause_writing(self) -> None:
@@ -182,7 +182,7 @@ class Connection(asyncio.Protocol):
         """Feed the parser, which calls the methods below."""
         known = self._known
         if self._exchange is None:
-            # bytes that nobody asked for: what follows could be taken for another answer
+            # unsolicited bytes: what follows could be taken for another response
             self._owner.leaving(self)
             self.abort()
             return
@@ -204,7 +204,7 @@ class Connection(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End the request under way: answered, if its answer ends with the connection, or lost."""
+        """End the request in flight: answered if its response ends with the connection, or lost."""
         self.ended = True
         if self._exchange is not None:
             if not self._until_close or exc is not None:
@@ -218,12 +218,12 @@ class Connection(asyncio.Protocol):
     # what the parser calls
 
     def on_message_begin(self) -> None:
-        """Begin an answer."""
+        """Begin a response."""
         if self._complete:
-            # a second answer to one request: it must not be taken for the next request's
+            # a second response to one request: it must not be taken for the next request's
             self._trailing_data = True
         elif self._status:
-            self._headers = []  # the answer before was an interim one
+            self._headers = []  # the response before was an interim one
             self._status = 0
             self._coding = b""
             self._chunked = False
@@ -231,14 +231,14 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """Collect one header field."""
         if self._status:
-            return  # a trailer, or another answer's
+            return  # a trailer, or another response's
         name = name.lower()
         if name in _NOTED:
             self._note(name, value)
         self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        """Take down what the head says of the body."""
+        """Note what the head says about the body."""
         if self._complete:
             return
         status = self._status = self._parser.get_status_code()
@@ -267,18 +267,18 @@ class Connection(asyncio.Protocol):
             self._body = [self._body, data]
 
     def on_message_complete(self) -> None:
-        """Note that the answer is complete, unless it is an interim one (RFC 9110 15.2)."""
+        """Note that the response is complete, unless it is an interim one (RFC 9110 15.2)."""
         if self._status >= _FIRST_FINAL_STATUS:
             self._complete = True
 
     # what the owner calls
 
     def send(self, request: Request, sink: Sink, first_sent_ns: int = 0) -> None:
-        """Write a request; its answer goes to ``sink``.
+        """Write a request; its response goes to ``sink``.
 
         Args:
             request: The request.
-            sink: Who is told what comes of it.
+            sink: Receives the exchange.
             first_sent_ns: When it was written to a connection that was being closed; 0: never.
         """
         if self._dirty:
@@ -295,7 +295,7 @@ class Connection(asyncio.Protocol):
         self._transport.write(data)
 
     def overdue(self, now_ns: int, settings: TransportSettings) -> str:
-        """Return which deadline the request under way has missed, in words; "" if none."""
+        """Return which deadline the request in flight has missed, in words; "" if none."""
         timeouts = settings.timeouts
         request_s = timeouts.request_s
         if settings.steps_s and self._exchange is not None:
@@ -312,7 +312,7 @@ class Connection(asyncio.Protocol):
         return ""
 
     def give_up(self, failure: Failure, detail: str) -> None:
-        """Fail the request under way; the connection cannot be used again."""
+        """Fail the request in flight; the connection cannot be used again."""
         self._transport.abort()
         self._fail(failure, detail)
 
@@ -320,7 +320,7 @@ class Connection(asyncio.Protocol):
         """Abort without a TLS shutdown."""
         self._transport.abort()
 
-    # how an answer is read
+    # how a response is read
 
     def _read(self, data: bytes) -> None:
         """Feed the parser and act on the result."""
@@ -353,11 +353,11 @@ class Connection(asyncio.Protocol):
             self._head_bytes = size
 
     def _remember(self, data: bytes) -> None:
-        """Keep the head of an answer that came in one piece, for those that begin with the same.
+        """Keep the head of a response that came in one piece, for others that begin with it.
 
-        Parsing is half of what an answer costs, and most of a load's answers have the same head:
-        what the parser made of it once, it would make of it again. It is at the same point before
-        and after a whole answer, so it need not see each.
+        Parsing is half the cost of a response, and most responses of a load have the same head,
+        which would be parsed to the same result. The parser is in the same state before and after
+        a whole response, so it need not see each.
         """
         if self._last_read_ns or self._trailing_data or self._without_body or not self._keep_alive:
             return
@@ -387,7 +387,7 @@ class Connection(asyncio.Protocol):
             self._trouble = f'the answer\'s transfer coding "{shown}" is not supported'
 
     def _refuse(self, size: int) -> bool:
-        """Give up an answer that is larger than allowed."""
+        """Give up a response that is larger than allowed; return whether it was."""
         if self._status < _FIRST_FINAL_STATUS:
             head = size
         else:
@@ -404,7 +404,7 @@ class Connection(asyncio.Protocol):
     # how a request ends
 
     def _answered(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-        """Hand on a plain answer and be ready for the next request."""
+        """Hand on a response and be ready for the next request."""
         exchange, sink = self._exchange, self._sink
         assert exchange is not None
         assert sink is not None
@@ -415,7 +415,7 @@ class Connection(asyncio.Protocol):
         exchange.headers = headers
         exchange.body = body
         if self._writing:
-            # an answer that came before the whole request was written leaves the rest in between
+            # the response came before all of the request was written: the rest would be in between
             self._owner.leaving(self)
             self._transport.abort()
         else:
@@ -423,12 +423,12 @@ class Connection(asyncio.Protocol):
         sink(exchange)
 
     def _finish(self) -> None:
-        """End the request under way with what the parser has collected."""
+        """End the request in flight with what the parser has collected."""
         exchange = self._exchange
         assert exchange is not None
         status = self._status
         if status == _REQUEST_TIMEOUT and not self._keep_alive and self._rested():
-            # said to the connection's idleness before the request came, and not to the request
+            # sent because the connection was idle, before the request came: no response to it
             self._owner.leaving(self)
             self._transport.abort()
             if not self._repeated():
@@ -439,7 +439,7 @@ class Connection(asyncio.Protocol):
             try:
                 body = decode(body, self._coding)
             except CodingError as error:
-                status = 0  # what cannot be read is no answer, whatever its head says
+                status = 0  # an unreadable response has no status, whatever its head says
                 exchange.failure, exchange.detail = Failure.UNREADABLE, str(error)
         if self._without_body:
             self._parser = httptools.HttpResponseParser(self)  # this one waits for a body
@@ -458,12 +458,12 @@ class Connection(asyncio.Protocol):
         sink(exchange)
 
     def _lose(self, error: Exception | None) -> None:
-        """Fail the request under way, unless it never had a chance and may be sent again.
+        """Fail the request in flight, unless it never had a chance and may be sent again.
 
-        A server may close a connection that has been idle at the very moment at which it is used.
-        If not a byte of an answer came, another connection may carry the request (RFC 9110 section
-        9.2.2, RFC 9112 section 9.3.1). That a connection in steady use ends is another thing: that
-        is the service's doing, and not hidden.
+        A server may close an idle connection at the very moment at which it is used. If not a byte
+        of a response came, another connection may carry the request (RFC 9110 section 9.2.2, RFC
+        9112 section 9.3.1). If a connection in steady use ends, that is the service's doing, and is
+        not hidden.
         """
         if not self._last_read_ns and self._rested() and self._repeated():
             return
@@ -471,11 +471,11 @@ class Connection(asyncio.Protocol):
         self._fail(Failure.LOST, f"no complete answer: {how}")
 
     def _rested(self) -> bool:
-        """Return whether the connection had been idle when the request under way was written."""
+        """Return whether the connection had been idle when the request in flight was written."""
         return bool(self.idle_since_ns) and self.sent_ns - self.idle_since_ns >= RESTED_NS
 
     def _repeated(self) -> bool:
-        """Have the request under way sent again, if it may be."""
+        """Have the request in flight resent, if allowed; return whether it is."""
         exchange, sink = self._exchange, self._sink
         assert exchange is not None
         assert sink is not None
@@ -498,7 +498,7 @@ class Connection(asyncio.Protocol):
 
 
 def _quoted(head: bytes, *, first: bool) -> str:
-    """Return what is wrong with a head, as far as it has come; "" if no line of it is."""
+    """Return the first bad line of a head, as far as it has come, in words; "" if there is none."""
     lines = head.partition(b"\r\n\r\n")[0].split(b"\r\n")
     for number, line in enumerate(lines if first else lines[1:]):
         status = line.startswith(b"HTTP/1.")

@@ -1,4 +1,4 @@
-"""Opening a socket to a name: all of its addresses are used, and those that fail are left out."""
+"""Opens sockets to a host: all of its addresses are used in turn, those that failed come last."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import Any
 import anyio
 
 Address = tuple[socket.AddressFamily, Any]
-"""Family, and the address as sockets of it take it."""
+"""Family, and the address as sockets of that family take it."""
 
 STAGGER_S = 0.25
-"""RFC 8305 section 5: how long one address is tried alone before the next is tried beside it."""
+"""RFC 8305 section 5: how long an address is tried alone before the next is tried in parallel."""
 _KNOWN_S = 30.0
-"""How long the addresses of a name are taken to stay the same."""
+"""How long the addresses of a name are cached, in seconds."""
 _AVOIDED_S = 10.0
-"""How long an address that failed comes last."""
+"""How long an address that failed is tried last, in seconds."""
 
 
 class Dialer:
@@ -40,10 +40,10 @@ class Dialer:
         self._turn = itertools.count()
 
     async def open(self) -> socket.socket:
-        """Open a connection to the first address that takes it.
+        """Open a connection to the first address that accepts it.
 
         Raises:
-            OSError: None does, or the name has none.
+            OSError: No address does, or the name has none.
         """
         addresses = self._in_turn(await self._addresses())
         if len(addresses) == 1:
@@ -70,7 +70,7 @@ class Dialer:
         return self._known
 
     def _in_turn(self, known: Sequence[Address]) -> list[Address]:
-        """Return the addresses, each time beginning with another, those that failed last."""
+        """Return the addresses, beginning with another each time; those that failed come last."""
         if len(known) == 1:
             return list(known)
         start = next(self._turn) % len(known)
@@ -93,7 +93,7 @@ class Dialer:
                 return
             self._failed_s.pop(address, None)
             if not won:
-                # those that had their time and said nothing are not waited for again
+                # addresses that were tried before it and did not respond are not waited for again
                 for silent in started[: started.index(address)]:
                     self._failed_s[silent] = time.monotonic()
             won.append(opened)

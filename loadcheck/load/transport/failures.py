@@ -1,4 +1,4 @@
-"""What an exception of the network proves about a request, and in which words it is told."""
+"""What a network exception proves about a request, and how it is put into words."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _AFTER: tuple[tuple[tuple[type[BaseException], ...], Failure], ...] = (
     ((httpx.TransportError, httpx.RequestError, httpx.HTTPError), Failure.LOST),
 )
 """What each exception means once a byte of the request may have left. The first that fits counts;
-whatever the libraries raise beside these is taken for a lost connection: nothing is proven."""
+any other exception of the libraries is taken for a lost connection: nothing is proven."""
 
 _CLOSED_EARLY = ("disconnected", "closed", "incomplete", "without sending", "terminated")
 
@@ -70,7 +70,7 @@ _REMEDIES = {
     "(load.concurrency), or raise net.ipv4.tcp_mem",
 }
 _OF_ANOTHER_NAME = (62, 63, 64)
-"""OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH, and the same of an e-mail and an IP address."""
+"""OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH, and the same for e-mail and IP addresses."""
 _NO_NAME_SERVICE = (
     "the name service of this machine gives no answer for now: give the target by its address, "
     "or run a resolver that caches"
@@ -83,7 +83,7 @@ def failure_of(error: BaseException, *, sent: bool) -> Failure:
     Args:
         error: What was raised.
         sent: Whether a byte of the request may have left. If not, nothing took effect; if so,
-            nobody knows.
+            that is unknown.
     """
     if not sent:
         if shortage(error) is not None:
@@ -96,7 +96,7 @@ def failure_of(error: BaseException, *, sent: bool) -> Failure:
 
 
 def known_failure(error: BaseException) -> Failure | None:
-    """Return what an exception means after the first byte; None if it is none of the network's."""
+    """Return what an exception means after the first byte; None if it is not one of the network."""
     for kinds, failure in _AFTER:
         if isinstance(error, kinds):
             return failure
@@ -104,7 +104,7 @@ def known_failure(error: BaseException) -> Failure | None:
 
 
 def shortage(error: BaseException) -> str | None:
-    """Return the remedy if an exception tells of a shortage on this machine, else None."""
+    """Return the remedy if an exception reports a shortage on this machine, else None."""
     for each in _chain(error):
         if isinstance(each, socket.gaierror):
             if each.errno == socket.EAI_AGAIN:
@@ -117,7 +117,7 @@ def shortage(error: BaseException) -> str | None:
 
 
 def in_words(error: BaseException) -> str:
-    """Return why no connection could be had, for a person."""
+    """Return why no connection could be opened, in a sentence for users."""
     remedy = shortage(error)
     if remedy is not None:
         return remedy
@@ -137,7 +137,7 @@ def in_words(error: BaseException) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """Return why a connection could not be had, or ended, in a few words."""
+    """Return why a connection could not be opened, or ended, in a few words."""
     if isinstance(error, TimeoutError | httpx.TimeoutException) and not str(error):
         return "timed out"
     if isinstance(error, OSError) and error.errno and error.errno > 0:
@@ -153,7 +153,7 @@ def _distrust(error: BaseException) -> ssl.SSLCertVerificationError | None:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception and what caused it; of a group its members too."""
+    """Yield an exception and its causes; for a group, its members too."""
     seen: set[int] = set()
     left = [error]
     while left:

@@ -1,4 +1,4 @@
-"""Requests through httpx, at a tenth of the pace: for queries, proxies and what wire cannot do."""
+"""Requests through httpx, at a tenth of the speed: for queries, proxies and all wire cannot do."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ from loadcheck.workflow.exchange import (
 
 _now_ns = time.monotonic_ns
 _TRIES_UNSENT = 2
-"""So often a request is tried again that an HTTP/2 server has certainly not looked at."""
+"""The most retries of a request that an HTTP/2 server has certainly not processed."""
 
 
 class HttpxTransport:
-    """Implements :class:`~loadcheck.load.transport.LoadTransport`, and one request at a time.
+    """Implements :class:`~loadcheck.load.transport.LoadTransport`; also sends single requests.
 
     Attributes:
         stale_retries: Requests that were sent a second time because the connection of the first
@@ -79,7 +79,7 @@ class HttpxTransport:
         """Do nothing: httpx opens connections when they are needed."""
 
     def abort(self) -> None:
-        """Cancel every request under way and refuse further ones."""
+        """Cancel every request in flight and refuse further ones."""
         self._closing = True
         for scope in list(self._scopes):
             scope.cancel()
@@ -91,13 +91,13 @@ class HttpxTransport:
         sink(await self.send(request))
 
     async def send(self, request: Request) -> Exchange:
-        """Send one request and return what came of it; never raises for the network's sake."""
+        """Send one request and return its exchange; never raises because of the network."""
         exchange = Exchange(request)
         if self._closing:
             return _failed(exchange, Failure.CONNECT, "the run ended before it was sent")
         attempt = await self._within_scope(exchange)
         for _ in range(_TRIES_UNSENT):
-            # over HTTP/2 a server says of what it has not looked at: then it was never sent
+            # an HTTP/2 server says what it has not processed: then it counts as never sent
             if not (exchange.failure is Failure.CONNECT and attempt.http2) or self._ended():
                 break
             exchange = Exchange(request)
@@ -142,7 +142,7 @@ class HttpxTransport:
         async def trace(event: str, info: Mapping[str, Any]) -> None:
             if event.endswith("send_request_headers.failed"):
                 attempt.failed_to_leave(info["exception"])
-            # a connection is there, and the request goes out: from now on its own deadline counts
+            # the request goes out on a connection: from now on its own deadline counts
             elif event.endswith("send_request_headers.started") and attempt.leaves(event, info):
                 exchange.sent_ns = exchange.sent_ns or _now_ns()
                 scope.deadline = anyio.current_time() + settings.request_s(exchange.request.step)
@@ -171,7 +171,7 @@ class HttpxTransport:
         if self._settings.compress == "gzip":
             head, body = compress(request)
             request = request._replace(head=head, body=body)
-        # made by hand, so that nothing goes out but what the workflow says
+        # built by hand, so that nothing is sent but what the workflow says
         outgoing = httpx.Request(
             request.method,
             request.url,
@@ -207,9 +207,9 @@ class HttpxTransport:
 
 
 def _was_stale(exchange: Exchange, attempt: Attempt) -> bool:
-    """Return whether a connection that had been idle was closed without an answer to a request.
+    """Return whether an idle connection was closed without a response to a request.
 
-    A 408 that ends such a connection was said to its idleness, and not to the request.
+    A 408 that ends such a connection was sent because it was idle, not in response to the request.
     """
     if exchange.failure in (Failure.LOST, Failure.UNREADABLE):
         return attempt.stale and not attempt.http2
@@ -218,7 +218,7 @@ def _was_stale(exchange: Exchange, attempt: Attempt) -> bool:
 
 
 def _unprocessed(error: Exception, stream_id: int) -> bool:
-    """Return whether a server has said that it has not looked at a request (RFC 9113 8.7)."""
+    """Return whether a server has said that it did not process a request (RFC 9113 8.7)."""
     event = _server_event(error)
     if isinstance(event, h2.events.ConnectionTerminated):
         return stream_id > (event.last_stream_id or 0)
@@ -241,7 +241,7 @@ def _detail(error: Exception, exchange: Exchange, attempt: Attempt, timeouts: Ti
 
 
 def _http2_end(error: Exception) -> str:
-    """Return how a request over HTTP/2 ended, in words that its library does not have."""
+    """Return how a request over HTTP/2 ended, in clearer words than the library's."""
     event = _server_event(error)
     if isinstance(event, h2.events.StreamReset):
         return f"the server reset the stream (HTTP/2 error {int(event.error_code or 0)})"
@@ -251,7 +251,7 @@ def _http2_end(error: Exception) -> str:
 
 
 def _server_event(error: Exception) -> Any:
-    """Return the event behind an exception, if HTTP/2 had one."""
+    """Return the HTTP/2 event behind an exception; None if there is none."""
     cause = error.__cause__
     return cause.args[0] if isinstance(cause, httpcore.RemoteProtocolError) and cause.args else None
 
@@ -283,8 +283,8 @@ async def httpx_transport(
     """Open the httpx transport for the length of a block.
 
     Args:
-        settings: How requests travel.
-        environment: Names the proxies, where the settings say that they are used.
+        settings: How requests are sent.
+        environment: Names the proxies, if the settings say that those are used.
     """
     timeouts = settings.timeouts
     limits = httpx.Limits(

@@ -1,8 +1,8 @@
-"""Which way a request takes: straight, through a proxy, or not at all.
+"""How a request is routed: directly, through a proxy, or not at all.
 
-Nothing goes to another machine unless the user has said that it may, whatever a redirect, a proxy
-or the environment asks for: every request that httpx sends passes :class:`Routes` with the URL that
-it is really sent to. Loopback never goes through a proxy of the environment.
+Nothing goes to another machine unless the user has allowed it, whatever a redirect, a proxy or the
+environment says: every request that httpx sends passes :class:`Routes` with the URL that it is
+really sent to. Loopback requests never go through a proxy of the environment.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _NAME: Final = re.compile(r"\.?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?", re.IGNORECASE)
 def is_loopback(host: str) -> bool:
     """Return whether a host is certainly this machine: a loopback address, or "localhost".
 
-    Other names, and other spellings of addresses ("127.1"), may mean anything to whoever resolves
-    them. "localhost" is this machine by RFC 6761 section 6.3, unless the system says otherwise.
+    Other names, and other spellings of addresses ("127.1"), may mean anything to their resolver.
+    "localhost" is this machine by RFC 6761 section 6.3, unless the system resolves it otherwise.
     """
     if host.lower() == "localhost":
         return _localhost_is_here()
@@ -51,12 +51,12 @@ def _localhost_is_here() -> bool:
     try:
         found = socket.getaddrinfo("localhost", None, type=socket.SOCK_STREAM)
     except OSError:
-        return True  # what has no address cannot be reached
+        return True  # a name without an address cannot be reached
     return all(is_loopback(str(address[0])) for *_, address in found)
 
 
 class LeavingError(httpx.TooManyRedirects):
-    """A request, or what an answer redirects it to, would leave this machine unasked."""
+    """A request, or its redirect, would leave this machine without the user's consent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,14 +77,14 @@ class Proxy:
 
 
 class Proxies:
-    """The proxies that an environment names, and whom they are not for.
+    """The proxies that an environment names, and the hosts that they are not used for.
 
-    ``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` in either case, the lower one
-    first. ``NO_PROXY`` holds names (with the names below them), addresses, networks
+    ``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` in either case; lower case takes
+    precedence. ``NO_PROXY`` holds names (with the names below them), addresses, networks
     (``10.0.0.0/8``, ``::1/128``) and ``*``, each with a port or without, separated by commas.
 
     Attributes:
-        problems: What of the variables cannot be used, in words that name the variable.
+        problems: Values that cannot be used, in sentences that name the variable.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
@@ -93,7 +93,7 @@ class Proxies:
         for scheme in ("http", "https", "all"):
             found = _variable(environment, f"{scheme}_proxy")
             if found is None or (found[0] == "HTTP_PROXY" and "REQUEST_METHOD" in environment):
-                continue  # in a CGI program that variable is a header of the request: httpoxy
+                continue  # in a CGI program that variable comes from a request header: httpoxy
             proxy = self._proxy(*found)
             if proxy is not None:
                 self._proxies[scheme] = proxy
@@ -104,10 +104,10 @@ class Proxies:
         ]
 
     def of(self, scheme: str, host: str, port: int) -> Proxy | None:
-        """Return the proxy through which requests to an origin go; None: there is none.
+        """Return the proxy through which requests to an origin go; None if there is none.
 
         Raises:
-            InputError: It is of a kind that is not spoken.
+            InputError: Its protocol is not supported.
         """
         proxy = self.named(scheme, host, port)
         if proxy is None:
@@ -120,7 +120,7 @@ class Proxies:
         return proxy
 
     def named(self, scheme: str, host: str, port: int) -> Proxy | None:
-        """Return the same, whether or not it is spoken."""
+        """Return the proxy as :meth:`of` does, whether or not its protocol is supported."""
         proxy = self._proxies.get(scheme) or self._proxies.get("all")
         if proxy is None or is_loopback(host):
             return None
@@ -166,7 +166,7 @@ class Proxies:
 
 
 def _variable(environment: Mapping[str, str], name: str) -> tuple[str, str] | None:
-    """Return a variable of either case that is not empty, and how it is spelt; the lower first."""
+    """Return how a variable is spelt, and its value; lower case first, empty ones passed over."""
     for spelling in (name, name.upper()):
         value = environment.get(spelling, "").strip()
         if value:
@@ -175,7 +175,7 @@ def _variable(environment: Mapping[str, str], name: str) -> tuple[str, str] | No
 
 
 def _with_port(text: str) -> tuple[str, int | None]:
-    """Return host and port of an entry; 0 stands for a port that is none."""
+    """Return host and port of an entry; the port is None if absent, and 0 if invalid."""
     if text.startswith("["):
         host, closed, rest = text[1:].partition("]")
         if closed and rest.startswith("/"):
@@ -211,11 +211,11 @@ def _is_in(host: str, network: ipaddress.IPv4Network | ipaddress.IPv6Network) ->
 
 
 class Routes:
-    """Tells for each URL the proxy that leads there, or refuses it.
+    """Selects the proxy for each URL, or refuses the URL.
 
     Args:
         proxy: URL of the proxy through which everything goes, as a scenario names it.
-        proxies: Those of the environment; None: they are not used.
+        proxies: The proxies of the environment; None: they are not used.
         consent: Whether requests may leave this machine.
     """
 
@@ -247,11 +247,11 @@ class Routes:
 
 
 class RoutedTransport(httpx.AsyncBaseTransport):
-    """Sends each request the way that its routes say, redirected ones among them.
+    """Sends each request by its route, redirected ones included.
 
     Args:
-        routes: Which way each takes.
-        connect: Returns the transport through a proxy; through none for None.
+        routes: Selects the route of each request.
+        connect: Returns the transport through a proxy; a direct one for None.
     """
 
     def __init__(
@@ -277,7 +277,7 @@ class RoutedTransport(httpx.AsyncBaseTransport):
 
 
 class FetchTransport(httpx.BaseTransport):
-    """The same for requests that are waited for: those for descriptions."""
+    """The synchronous counterpart, for fetching descriptions."""
 
     def __init__(self, routes: Routes) -> None:
         self._routes = routes

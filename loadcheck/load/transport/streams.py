@@ -1,7 +1,7 @@
-"""What httpx's sockets see: whether a connection had rested, and whether an answer had begun.
+"""Watches httpx's sockets: whether a connection had rested, and whether a response had begun.
 
-httpx tells an exception, and not what had been read when it came. So its network backend is one
-that counts.
+httpx raises an exception, but does not say what had been read by then. So its network backend is
+one that counts.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class Attempt:
 
     Attributes:
         left: Whether a byte of it may have left.
-        hops: How often a request went out: more than once behind a redirect.
+        hops: How often a request went out: more than once after a redirect.
         http2: Whether it goes over HTTP/2.
-        stream_id: HTTP/2's number of it; 0 without.
+        stream_id: Its stream id in HTTP/2; 0 without.
         dialed: Host and port of the connection that was opened last; None: none was.
     """
 
@@ -56,8 +56,8 @@ class Attempt:
         return self._rested and self.hops == 1
 
     def leaves(self, event: str, info: Mapping[str, Any]) -> bool:
-        """Note that a head is about to be written; tell whether it is the request's first."""
-        if info["request"].method == b"CONNECT":  # that asks a proxy for the connection
+        """Note that a head is about to be written; return whether it is the request's first."""
+        if info["request"].method == b"CONNECT":  # it requests the connection from a proxy
             return False
         self.http2 = event.startswith("http2.")
         self.stream_id = info.get("stream_id", 0)
@@ -66,23 +66,23 @@ class Attempt:
         return first
 
     def failed_to_leave(self, error: BaseException) -> None:
-        """Note that writing a head failed: if it was not taken, nothing of it was written."""
+        """Note that writing a head failed: if it was refused locally, nothing of it was written."""
         if self.hops == 1 and isinstance(error, _REFUSED_BY_US):
             self.left = False
 
     @property
     def unasked(self) -> bool:
-        """Whether an answer was read before the request was written: it is to another, or none."""
+        """Whether a response was read before the request was written: it is to another, or none."""
         stream = self._stream
         return stream is not None and stream.read_bytes == self._read_before and not self.http2
 
     def drop(self) -> None:
-        """Use its connection no more."""
+        """Use its connection for no further request."""
         if self._stream is not None:
             self._stream.max_idle_ns = 0
 
     def keep(self, max_idle_s: float) -> None:
-        """Note for how long the server keeps its connection."""
+        """Note how long the server keeps its connection."""
         if self._stream is not None:
             self._stream.max_idle_ns = min(self._stream.max_idle_ns, int(max_idle_s * 1e9))
 
@@ -96,7 +96,7 @@ class Attempt:
 
 
 current: ContextVar[Attempt | None] = ContextVar("current", default=None)
-"""The sending that a task is busy with."""
+"""The attempt that the current task makes."""
 
 
 class _Stream(httpcore.AsyncNetworkStream):
@@ -137,16 +137,16 @@ class _Stream(httpcore.AsyncNetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         if info == "is_readable" and _now_ns() - self.used_ns > self.max_idle_ns:
-            return True  # what is readable while idle is being closed: it is not used again
+            return True  # a connection readable while idle is being closed: it is not used again
         try:
             return self._inner.get_extra_info(info)
         except OSError:
-            # its peer reset it while it was looked at: that ends nothing but itself
+            # its peer reset it just now: that ends this connection only
             return True if info == "is_readable" else None
 
 
 class Streams(httpcore.AsyncNetworkBackend):
-    """Opens connections that are watched.
+    """Opens connections that count what is read.
 
     Args:
         max_idle_s: A connection that has been idle for longer is not used.
@@ -158,13 +158,13 @@ class Streams(httpcore.AsyncNetworkBackend):
         self.opened: weakref.WeakSet[_Stream] = weakref.WeakSet()
 
     def watch(self, transport: httpx.AsyncHTTPTransport) -> httpx.AsyncHTTPTransport:
-        """Have a transport's connections opened by this; returns it."""
+        """Have this backend open a transport's connections; return the transport."""
         # httpx has no parameter for it; without it no test of stale connections passes
         transport._pool._network_backend = self  # noqa: SLF001
         return transport
 
     def retire(self) -> None:
-        """Use no connection again that has rested as long as one that was found closed."""
+        """Use no connection again that has rested for :data:`RESTED_NS` or longer."""
         oldest_ns = _now_ns() - RESTED_NS
         for stream in self.opened:
             if stream.used_ns <= oldest_ns:

@@ -1,9 +1,9 @@
 """The fast path: HTTP/1.1 over keep-alive connections, straight on the event loop's protocols.
 
-One request is under way per connection; connections are opened when one is needed and none is idle
-and used last-in-first-out, so that few stay warm under a light load. This is the one place that
-speaks asyncio; anyio's task group holds the tasks that open connections and watch deadlines. A pool
-has the connections to one origin and the requests that wait for one.
+One request is in flight per connection; connections are opened when one is needed and none is idle,
+and used last in, first out, so that few stay warm under a light load. Connections are asyncio's;
+anyio's task group holds the tasks that open them and watch deadlines. A pool has the connections to
+one origin and the requests that wait for one.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request, Retr
 
 _now_ns = time.monotonic_ns
 _MOST_OPENING = 256
-"""Connections that are opened at once: more would overflow the backlog of many a server."""
+"""The most connections opened at once: more would overflow the backlog of many servers."""
 _AHEAD_PER_S = 2000
 _AHEAD_TOGETHER = 20
 """Rate and batch size for opening connections ahead of a burst."""
@@ -46,7 +46,7 @@ class PendingRequest(NamedTuple):
 
     Attributes:
         request: The request.
-        sink: Who is told what came of it.
+        sink: Receives the exchange.
         until_ns: When it has waited too long.
         sent_ns: When it was written to a connection that was being closed; 0: never.
     """
@@ -62,14 +62,14 @@ class Pool:
 
     Args:
         tasks: Holds the tasks that open connections.
-        origin: Where they lead.
+        origin: The origin that they lead to.
         settings: How many there may be, how they are opened and used.
-        active: The connections with a request under way, in the order in which they were sent.
-        repeat: Tells whether a lost request may be sent again, and counts it.
+        active: The connections with a request in flight, in the order in which they were sent.
+        repeat: Returns whether a lost request may be sent again, and counts it.
 
     Attributes:
-        idle: Connections without a request; the last used, which is to be used again first, is the
-            last.
+        idle: Connections without a request; the most recently used, which is to be reused first,
+            is the last.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Pool:
         self._open_more()
 
     async def warm(self, connections: int) -> None:
-        """Open connections until there are so many, at a bounded rate; give up if one fails."""
+        """Open connections up to this many, at a bounded rate; give up if one fails."""
         wanted = min(connections, self._limit) - self._open - self._opening
         failed = anyio.Event()
         async with anyio.create_task_group() as tasks:
@@ -120,7 +120,7 @@ class Pool:
                     await anyio.sleep(_AHEAD_TOGETHER / _AHEAD_PER_S)
 
     def expire(self, now_ns: int) -> None:
-        """Fail the requests that have waited too long; end the connections that were idle so."""
+        """Fail requests that have waited too long; end connections that have been idle too long."""
         for queue in (self._retry_queue, self._waiting):
             while queue and queue[0].until_ns <= now_ns:
                 fail_unsent(queue.popleft(), "no connection became free in time")
@@ -132,7 +132,7 @@ class Pool:
             oldest.abort()
 
     def abort(self) -> None:
-        """Fail the requests that wait and open nothing further."""
+        """Fail the requests that wait, and open no further connections."""
         self._closing = True
         for queue in (self._retry_queue, self._waiting):
             while queue:
@@ -170,9 +170,9 @@ class Pool:
         self._open_more()
 
     def stale(self, request: Request, sink: Sink, sent_ns: int) -> bool:
-        """Send a request again that met a connection which was being closed, if it may be.
+        """Resend a request that met a closing connection, if allowed; return whether it is.
 
-        Over one that is opened for it: a second time it cannot happen.
+        A connection is opened for it, so that this cannot happen a second time.
         """
         if self._closing or not self._repeat(request):
             return False
@@ -184,7 +184,7 @@ class Pool:
     # opening
 
     def _open_more(self) -> None:
-        """Open connections if more requests wait than are on their way."""
+        """Open connections if more requests wait than connections are being opened."""
         while (
             self._opening < len(self._waiting) + len(self._retry_queue)
             and self._opening < _MOST_OPENING
@@ -222,7 +222,7 @@ class Pool:
         if self._closing:
             connection.abort()
         elif connection.ended:
-            # before a request could be written: it would be waited for in vain
+            # before a request could be written: its response would never come
             connection.abort()
             self._refused(ConnectionResetError("the server closed the connection at once"))
         elif self._retry_queue:
@@ -247,7 +247,7 @@ def _context(tls: Tls) -> ssl.SSLContext:
 
 
 def fail_unsent(entry: PendingRequest, detail: str, failure: Failure = Failure.CONNECT) -> None:
-    """Hand back a request that was never sent, or not a second time: then it is lost."""
+    """Hand back a request as never sent; as lost, if only its second sending failed."""
     if entry.sent_ns:
         lost = RetriedExchange(entry.request, sent_ns=entry.sent_ns, done_ns=_now_ns())
         lost.failure = Failure.LOST
@@ -299,7 +299,7 @@ class WireTransport:
             await self._pool(origin).warm(connections)
 
     def abort(self) -> None:
-        """Fail every request under way and refuse to open further connections."""
+        """Fail every request in flight and refuse to open further connections."""
         self._closing = True
         for pool in self._pools.values():
             pool.abort()
@@ -313,7 +313,7 @@ class WireTransport:
             pool.close()
 
     async def watch_deadlines(self) -> None:
-        """Fail what has taken too long; runs until cancelled."""
+        """Fail requests that have taken too long; runs until cancelled."""
         settings, timeouts = self._settings, self._settings.timeouts
         given = (
             timeouts.request_s,
@@ -346,7 +346,7 @@ class WireTransport:
         return pool
 
     def _repeat(self, request: Request) -> bool:
-        """Return whether a second sending can do no harm; count it."""
+        """Return whether sending a request a second time does no harm; count it if so."""
         if request.step not in self._settings.repeatable:
             return False
         self.stale_retries += 1
