@@ -134,6 +134,7 @@ class Missing(enum.Enum):
 
 
 MISSING: Final[Literal[Missing.MISSING]] = Missing.MISSING
+"""The value of an expression that resolves to nothing; distinct from null, never sent."""
 
 
 _STRAY_TILDE = re.compile(r"~(?![01])")
