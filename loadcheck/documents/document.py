@@ -42,7 +42,7 @@ class Node:
     place: Location
 
     def plain(self) -> Any:
-        """Return the value as ``tomllib`` returned it, without places."""
+        """Return the value as ``tomllib`` gave it, without places."""
         match self.value:
             case dict() as table:
                 return {key: node.plain() for key, node in table.items()}
