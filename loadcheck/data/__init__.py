@@ -108,7 +108,7 @@ class Visits:
         self._user = blockwise(lambda numbers: self.users(numbers.astype(np.int64)).tolist())
 
     def user(self, upload: int) -> int:
-        """Return the user number of an upload."""
+        """Return the number of an upload's user."""
         if not self._returning:
             return upload - upload % self.most
         found: int = self._user(upload)

@@ -123,7 +123,7 @@ BLOCK: Final = 128
 _KEPT: Final = 64
 """Blocks kept in memory: uploads of sessions return to numbers that other copies have passed."""
 _FEW: Final = 16
-"""Up to so many numbers are permuted one by one: numpy takes as long for one as for a hundred."""
+"""Up to this many numbers are permuted one by one: numpy takes as long for one as for a hundred."""
 _ONE_CYCLE: Final = 64
 """Files of fewer rows are shuffled without tables, which would be rebuilt for every cycle."""
 _STEP: Final = 0x9E3779B97F4A7C15
@@ -231,7 +231,7 @@ def permuted(numbers: Bits, size: int, keys: Bits) -> Bits:
 
 
 def _half(size: int) -> int:
-    """Return the number of bits in each half of a number below ``size``."""
+    """Return how many bits each half of a number below ``size`` has."""
     return max(1, ((size - 1).bit_length() + 1) // 2)
 
 

@@ -72,7 +72,7 @@ def faker_pool(provider: str, locale: str, size: int, seed: int, arguments: byte
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as a JSON value: dates and decimals as text."""
+    """Return a value as JSON: dates and decimals as text."""
     try:
         return orjson.loads(orjson.dumps(value, default=str))
     except TypeError:

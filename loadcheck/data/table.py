@@ -446,7 +446,7 @@ class _CsvTable:
             ) from None
 
     def _check_quotes(self, octets: Octets, quotes: Positions, at: int) -> None:
-        """Refuse quotes in the middle of a cell, which would make its end ambiguous."""
+        """Refuse quotes in the middle of a cell, which would hide where it ends."""
         around = (self._separator[0], _NEWLINE, _QUOTE)
         before = octets[np.maximum(quotes[::2] - 1, 0)]
         wrong = quotes[::2][~np.isin(before, around) & (quotes[::2] > 0)]

@@ -93,7 +93,7 @@ class Trace:
         return float(self._rates()[1].max())
 
     def rate_at(self, elapsed_s: float) -> float:
-        """Return the copies per second around an instant; 0 outside the trace."""
+        """Return the copies per second around an instant; 0 outside of the trace."""
         width_s, rates = self._rates()
         place = math.floor(elapsed_s / width_s)
         return float(rates[place]) if 0 <= place < rates.size else 0.0

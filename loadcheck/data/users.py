@@ -116,7 +116,7 @@ class UserIds:
     integer: bool = False
 
     def of(self, run_id: str, number: int) -> str:
-        """Return the user id of a copy."""
+        """Return the id of a copy's user."""
         return _WORD.sub(lambda match: _word(match[1], run_id, number), self.template)
 
     def number(self, run_id: str, text: str) -> int | None:
