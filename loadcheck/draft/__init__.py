@@ -49,7 +49,7 @@ _NAME = re.compile(rf"[A-Za-z0-9_-]{{1,{_MOST}}}")
 _PLACEHOLDER: Final = "placeholder"
 _ENV = re.compile(r'\benv = "([A-Z][A-Z0-9_]*)"')
 EXAMPLE: Final = ".env.example"
-"""Name of the file that lists the environment variables."""
+"""Name of the file that lists the variables."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,7 +258,7 @@ def write(draft: Draft, folder: Path) -> dict[str, Any]:
 
 
 def slug(title: str) -> str:
-    """Return a file name made from a title."""
+    """Return a name for files, made from a title."""
     words = re.findall(r"[a-z0-9]+", title.lower())
     text = "-".join(words)
     while len(text) > _MOST and len(words) > 1:

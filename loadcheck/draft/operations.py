@@ -1,4 +1,4 @@
-"""The operations of a description, each with the fields of its request and answer."""
+"""The operations of a description, each with the fields of its request and of its answer."""
 
 from __future__ import annotations
 
