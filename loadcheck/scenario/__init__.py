@@ -1,7 +1,7 @@
-"""Scenarios: what to run, against what, how hard, and what must hold; TOML read as frozen values.
+"""What to run, against what, how hard, and what must hold: a TOML file as frozen values.
 
-:func:`load` reads one, with the profile of its workflow and the user's overrides, and reports all
-problems at once.
+:func:`load` reads one, with the profile of its workflow and the user's overrides, and reports
+every problem at once.
 """
 
 from __future__ import annotations
@@ -265,7 +265,7 @@ def _labels(top: Table) -> dict[str, str]:
 
 
 def label_trouble(name: str, value: Any) -> tuple[str, str] | None:
-    """Return the problem with a label and what was expected; None if there is none."""
+    """Return what is wrong with a label and what was expected; None if nothing is."""
     if not _LABEL_NAME.fullmatch(name):
         expected = "expected a letter, then letters, digits, - and _, at most 64"
         return f'"{name}" is not a name of a label', expected

@@ -1,7 +1,7 @@
 """A scenario as frozen values: what to run, against what, how hard, and what must hold.
 
-Durations are seconds as floats (``_s``), rates are copies per second. All values have been checked:
-a :class:`Scenario` that exists can be run.
+Durations are seconds as floats (``_s``), rates are copies per second. Every value here has been
+checked; a :class:`Scenario` that exists can be run.
 """
 
 from __future__ import annotations
@@ -240,7 +240,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Users:
-    """A stretch of a closed load: users are evenly added or removed to ``concurrency``."""
+    """A stretch of a closed load: the number of users changes evenly to ``concurrency``."""
 
     duration_s: float
     concurrency: int
@@ -533,7 +533,7 @@ class Export:
         errors: JSONPaths that find something in an answer that is incomplete.
         after: JSON Pointer to the member by which events are ordered: there are pages, and the last
             one is empty.
-        next: How further pages are requested, if each answer names the next; None: they are not.
+        next: How further pages are requested, if each answer names the next; None if it does not.
         pages: Most pages to read.
         servers: Server of the queries → the server that exports, if it is a different one.
         deduplicated: Whether the export, like the count, holds only one of several events with the
@@ -833,7 +833,7 @@ class Scenario:
 
     @property
     def secrets(self) -> frozenset[str]:
-        """All values that must appear in no file, log or message."""
+        """Every value that must appear in no file, log or message."""
         once = [each.inputs.values() for each in (self.setup, self.teardown) if each is not None]
         return frozenset().union(
             *(entry.hidden for entries in (self.inputs.values(), *once) for entry in entries)

@@ -32,7 +32,7 @@ class Report:
         self.problems: list[Problem] = []
 
     def add(self, node: Node, message: str, remedy: str = "") -> None:
-        """Report a problem with the value of ``node``, at the place where it was written."""
+        """Report a problem with the value of ``node``, where it was written."""
         place = node.place
         problem = Problem(
             message=message, file=place.file, line=place.line, key=place.key, remedy=remedy
@@ -182,7 +182,7 @@ class Table:
         )
 
     def rate(self, name: str) -> float | None:
-        """Return a rate in copies per second, greater than 0, or 0 where the key allows it."""
+        """Return copies per second, greater than 0, or 0 where the key allows it."""
         if name not in self:
             return None
         zero = zero_allowed(self.shape(name))

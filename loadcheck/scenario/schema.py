@@ -18,7 +18,7 @@ from loadcheck.scenario.shapes import Keys, Shape
 
 
 class Sample(NamedTuple):
-    """A working table, and what to know when writing one."""
+    """A table that works, and what to know when writing one."""
 
     says: str
     toml: str
