@@ -38,7 +38,7 @@ _LENGTH_OF = re.compile(r"(\$[^\s=!<>&|()]*)\.length(?![\w(])")
 
 
 def compile_criterion(raw: description.Criterion, resolver: Resolver) -> Criterion | None:
-    """Compile a criterion; report problems with it and return None."""
+    """Compile a criterion; None if a problem with it was reported."""
     try:
         if raw.type == "simple":
             if "{$" in raw.condition:

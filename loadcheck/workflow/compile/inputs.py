@@ -87,7 +87,7 @@ def _letters(name: str) -> str:
 def check_names(
     names: Iterable[str], declared: DeclaredInputs, reporter: DocumentReporter, path: DocumentPath
 ) -> None:
-    """Report inputs that are given but not declared."""
+    """Report inputs that are given and not declared."""
     for name in names:
         if not declared.accepts(name):
             remedy = did_you_mean(name, declared) or "none is declared"

@@ -54,7 +54,7 @@ class SourceReference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
-    """A Parameter Object; ``where`` is its ``in``, None if it is an input of a workflow."""
+    """A Parameter Object; ``where`` is its ``in``, None for the input of a workflow."""
 
     path: Path
     name: str

@@ -166,7 +166,7 @@ class InputSchema:
         return None
 
     def check_schema(self, reporter: DocumentReporter, path: Path) -> None:
-        """Report problems with the schema itself."""
+        """Report what is wrong with the schema itself."""
         for below, reference in self._lost:
             message = f'the reference "{reference}" leads nowhere within the document'
             reporter.error((*path, *below), message, "references begin with #/", SECTION)

@@ -282,7 +282,7 @@ class Description:
         return None
 
     def _lacks(self, schema: Any, home: Document, tokens: Sequence[str]) -> list[str] | None:
-        """Return the members that exist instead, if tokens lead nowhere; None if they may not.
+        """Return the members that exist instead if tokens lead nowhere; None if they may lead on.
 
         Args:
             schema: The schema.

@@ -80,7 +80,7 @@ def shortened(text: str) -> str:
 
 
 def truth(value: Any) -> bool:
-    """Return whether a value counts as true: it is not absent, null, false, 0 or empty."""
+    """Return whether a value counts as true: not absent, null, false, 0 or empty."""
     return value is not MISSING and bool(value)
 
 

@@ -116,7 +116,7 @@ class Expression:
 
     @property
     def conforming(self) -> str:
-        """The standard spelling, with a JSON Pointer instead of "." and "[ ]"."""
+        """The spelling with a JSON Pointer instead of "." and "[ ]"."""
         stem = self.standard or self.stem or self.text
         if not self.tail:
             return stem
