@@ -165,7 +165,7 @@ class Series(NamedTuple):
     size: int = BLOCK
 
     def cut(self, size: int) -> Series:
-        """Return the same values, computed ``size`` at once: a power of two, at most as before."""
+        """Return the same values, made ``size`` at once: a power of two, at most ``self.size``."""
         if size == self.size:
             return self
         last: tuple[int, Sequence[Any]] = (-1, ())
