@@ -1,11 +1,11 @@
-"""What makes copies differ: rows of data files, and values that are drawn.
+"""What makes copies differ: rows of data files, and values drawn at random.
 
-All of it is a pure function of the seed and the copy's number: nothing is stored to know later what
-a copy sent.
+All of it is a pure function of the seed and the copy's number, so nothing need be stored to know
+later what a copy sent.
 
-Every upload has a number: the copy's, times the most uploads that a copy may make, plus its place
-among them. The number of a user is that of the first upload that is made for it; so a user who
-comes back has the number of an earlier upload. All of it follows from the number and the seed.
+Every upload has a number: the copy's, times the most uploads that a copy may make, plus the
+upload's index within the copy. A user's number is that of the first upload made for that user, so
+a returning user has the number of an earlier upload.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ class DataFile:
     """A data file, and how copies take its rows.
 
     Attributes:
-        name: What the scenario calls it.
-        path: Where it is.
-        shown: As the scenario has it, for messages.
-        layout: How it is read.
+        name: Its name in the scenario.
+        path: The file.
+        shown: The path as written in the scenario, for messages.
+        layout: Its format.
         order: Which row a copy takes.
         end: What happens when every row has been taken.
     """
@@ -45,12 +45,12 @@ class DataFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variety:
-    """What makes the copies of a run differ, beside who they are. Pure data.
+    """What makes the copies of a run differ, apart from their user ids.
 
     Attributes:
-        seed: Of rows taken at random and values drawn.
+        seed: The seed of random rows and drawn values.
         files: The data files, by name.
-        values: What ``$values`` gives, by name: tables that are drawn, or plain JSON.
+        values: The values of ``$values``, by name: tables to draw from, or plain JSON.
     """
 
     seed: int = 0
@@ -66,12 +66,12 @@ _SCALE = 2.0**-53
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sessions:
-    """How copies come, as a scenario has it.
+    """The sessions of a scenario.
 
     Attributes:
         uploads: How many uploads a copy makes under its user id.
-        gap: How long it waits between them, seconds.
-        returning: The share of copies that take the user id of an earlier one.
+        gap: The wait between two uploads of a copy, in seconds.
+        returning: The share of copies, 0 to 1, that reuse the user id of an earlier copy.
     """
 
     uploads: Spread = field(default_factory=lambda: Spread(first=1.0))
@@ -80,7 +80,7 @@ class Sessions:
 
     @property
     def most(self) -> int:
-        """The most uploads of a copy."""
+        """The most uploads that a copy may make."""
         if self.uploads.kind == "uniform":
             return round(self.uploads.second)
         return round(self.uploads.first if self.uploads.kind == "fixed" else self.uploads.bounds[1])
@@ -90,11 +90,11 @@ class Visits:
     """The uploads of a run, by their numbers.
 
     Args:
-        sessions: How copies come.
-        seed: The run's.
+        sessions: The scenario's sessions.
+        seed: The run's seed.
 
     Attributes:
-        most: The most uploads of a copy.
+        most: The most uploads that a copy may make.
     """
 
     def __init__(self, sessions: Sessions, seed: int) -> None:
@@ -104,7 +104,7 @@ class Visits:
         self._keys = [key_of(seed, "sessions.returning", word) for word in ("whether", "who")]
         self.gap = sessions.gap.of(seed, "sessions.gap")
         self.uploads = counter(self._draw)
-        """Gives how many uploads a copy makes, by the copy's number."""
+        """Returns how many uploads a copy makes, given the copy's number."""
         self._user = blockwise(lambda numbers: self.users(numbers.astype(np.int64)).tolist())
 
     def user(self, upload: int) -> int:
@@ -115,7 +115,7 @@ class Visits:
         return found
 
     def users(self, uploads: Ints) -> Ints:
-        """Return the numbers of the users of many uploads."""
+        """Return the user numbers of many uploads."""
         found = uploads // self.most
         back = np.arange(found.size) if self._returning else np.arange(0)
         while back.size:
@@ -123,14 +123,14 @@ class Visits:
             shares = (mixed(numbers, self._keys[0]) >> _SHIFT).astype(np.float64) * _SCALE
             back = back[(shares < self._returning) & (numbers > 0)]
             numbers = found[back].astype(np.uint64)
-            # any of the earlier ones is as likely; whose that is has to be followed in turn
+            # every earlier copy is equally likely, and may be a returning one itself: follow it
             places = (mixed(numbers, self._keys[1]) >> _SHIFT).astype(np.float64) * _SCALE
             found[back] = (places * numbers).astype(np.int64)
         found *= self.most
         return found
 
     def of_copies(self, copies: Ints) -> Ints:
-        """Return the numbers of all uploads of some copies, ascending if those do."""
+        """Return the numbers of all uploads of some copies; ascending if the copies are."""
         if self.most == 1:
             return copies
         counts = self._draw(copies.astype(np.uint64))

@@ -1,4 +1,4 @@
-"""Cells of a data file: text that stands for a value of some type."""
+"""Cells of a data file: text that is read as a value of some type."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import orjson
 
 _INTEGER: Final = re.compile(rb"[+-]?[0-9]{1,19}")
 _CANONICAL: Final = re.compile(rb"-?(?:0|[1-9][0-9]{0,17})")
-"""What JSON writes just so."""
+"""Integers that are already written as JSON writes them."""
 _DIGITS_SURE: Final = 18
 _TRUE: Final = frozenset({b"true", b"1", b"yes"})
 _FALSE: Final = frozenset({b"false", b"0", b"no"})
@@ -25,14 +25,14 @@ Octets = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class CellType:
-    """How the cells of a column are read; an empty one is null, but for strings.
+    """How the cells of a column are read; an empty cell is null, except in a column of strings.
 
     Attributes:
-        name: What a cell is, in words.
-        value: Gives the value of a cell; raises ``ValueError`` if it stands for none.
-        json: Gives the same, written as JSON.
-        numeric: How many bytes other than digits a cell may have that is a number for certain;
-            None if each has to be read.
+        name: The type in words, for messages.
+        value: Returns the value of a cell; raises ``ValueError`` if the cell is not of this type.
+        json: Returns the same value written as JSON.
+        numeric: How many decimal points a cell of digits may have and be a number for certain;
+            None if every cell must be parsed to check it.
     """
 
     name: str
@@ -106,19 +106,19 @@ CELL_TYPES: Final = {
 def misfits(
     data: bytes, octets: Octets, begins: Positions, ends: Positions, kind: CellType, *, plain: bool
 ) -> Iterator[int]:
-    """Yield the places of the cells that are not of a type.
+    """Yield the indexes of the cells that are not of a type.
 
     Args:
-        data: What holds the cells.
-        octets: The same, for numpy.
-        begins: Where each begins.
-        ends: Where each ends.
+        data: The bytes that contain the cells.
+        octets: The same bytes as an array.
+        begins: The offset at which each cell begins.
+        ends: The offset at which each cell ends.
         kind: The type.
         plain: Whether no cell is quoted.
     """
     doubtful = np.arange(len(begins))
     if kind.numeric is not None and plain:
-        # digits, and for a float one point: most are settled without reading them one by one
+        # most cells are digits, with one point for a float: these need not be parsed one by one
         other = (octets - 48 > 9).astype(np.uint8)  # noqa: PLR2004  # wraps below "0"
         edges = np.column_stack((begins, ends)).ravel()
         counted = np.add.reduceat(other, edges)[::2]

@@ -1,7 +1,6 @@
-"""Which row of a file a copy takes, and numbers drawn by the copy's number.
+"""Which row of a file a copy takes, and random numbers that depend on the copy.
 
-Each is a pure function of the seed and that number. What is drawn may be fixed: how long to think,
-how often to come.
+Both are pure functions of the seed and the copy's number.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ KINDS: Final[dict[str, tuple[str, str]]] = {
     "normal": ("mean", "sd"),
     "lognormal": ("median", "p99"),
 }
-"""Distributions by two parameters that have names."""
+"""Distributions → the names of their two parameters."""
 
 _DEVIATES: Final = NormalDist()
 _Z_99: Final = 2.3263478740408408
 _STEPS: Final = 4096
-"""So many quantiles of a distribution make its mean."""
+"""How many quantiles the mean of a distribution is computed from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,10 +33,10 @@ class Spread:
     """A fixed number, or a distribution.
 
     Attributes:
-        kind: Which.
-        first: The number; the least; the mean; the median.
-        second: The most; the standard deviation; the 99th percentile.
-        bounds: What is drawn beyond them is taken for the nearer one.
+        kind: Which one.
+        first: The number if fixed; else, in the order of :data:`Kind`, minimum, mean or median.
+        second: Likewise maximum, standard deviation or 99th percentile.
+        bounds: Numbers drawn outside them are replaced by the nearer one.
     """
 
     kind: Kind = "fixed"
@@ -46,24 +45,24 @@ class Spread:
     bounds: tuple[float, float] = (0.0, math.inf)
 
     def quantile(self, share: float) -> float:
-        """Return what is not exceeded by a share of all that is drawn, above 0 and below 1."""
+        """Return the quantile of a share above 0 and below 1."""
         if self.kind == "fixed":
             return self.first
         return self._quantiles()(share)
 
     @property
     def mean(self) -> float:
-        """The mean of what is drawn."""
+        """The mean of the numbers drawn."""
         if self.kind == "fixed":
             return self.first
         return math.fsum(self.quantile((i + 0.5) / _STEPS) for i in range(_STEPS)) / _STEPS
 
     def of(self, seed: int, name: str) -> Callable[[int, int], float]:
-        """Return what draws from a copy's number and how often it has drawn before.
+        """Return a function that draws a number for a copy's number and a turn of that copy.
 
         Args:
-            seed: The run's.
-            name: What is drawn; two are not drawn in step.
+            seed: The run's seed.
+            name: What the numbers are for: different names draw independently.
         """
         if self.kind == "fixed":
             return lambda _number, _turn: self.first
@@ -79,10 +78,10 @@ class Spread:
         return draw
 
     def _quantiles(self) -> Callable[[float], float]:
-        """Return :meth:`quantile` with what is the same for all shares worked out before."""
+        """Return :meth:`quantile` as a function, with everything that is constant precomputed."""
         first, second, (least, most) = self.first, self.second, self.bounds
         normal, exp = _DEVIATES.inv_cdf, math.exp
-        # a bound that cannot be met is not looked for: each draw would pay for it
+        # bounds that cannot be exceeded are not checked: every draw would pay for it
         is_free = first >= 0 == least and most == math.inf
         if self.kind == "uniform":
             width = second - first
@@ -97,7 +96,7 @@ class Spread:
         return lambda share: min(max(first * exp(spread * normal(share)), least), most)
 
     def whole(self, seed: int, name: str) -> Callable[[Bits], npt.NDArray[np.int64]]:
-        """Return what draws whole numbers, for many copies at once."""
+        """Return a function that draws whole numbers for many copies at once."""
         key = key_of(seed, name)
 
         def draw(numbers: Bits) -> npt.NDArray[np.int64]:
@@ -111,7 +110,7 @@ class Spread:
 
 
 def counter(draw: Callable[[Bits], npt.NDArray[np.int64]]) -> Callable[[int], int]:
-    """Return what gives one copy's whole number, of those that are drawn for many at once."""
+    """Return a function of one copy's number from one that draws for many copies at once."""
     of: Callable[[int], int] = blockwise(lambda numbers: draw(numbers).tolist())
     return of
 
@@ -120,13 +119,13 @@ Order = Literal["sequential", "shuffle", "random", "once"]
 End = Literal["cycle", "stop", "error"]
 
 BLOCK: Final = 128
-"""Copies whose values are made at once: the load is held up for some 50 µs."""
+"""Copies whose values are computed at once: this delays the load by some 50 µs."""
 _KEPT: Final = 64
-"""Blocks: uploads of sessions come back to numbers that others have passed."""
+"""Blocks kept in memory: uploads of sessions return to numbers that other copies have passed."""
 _FEW: Final = 16
-"""Numbers that are permuted one by one: numpy takes as long for one as for a hundred."""
+"""Up to this many numbers are permuted one by one: numpy takes as long for one as for a hundred."""
 _ONE_CYCLE: Final = 64
-"""Rows that are shuffled as one, at least: tables are made for each round of a file."""
+"""Files of fewer rows are shuffled without tables, which would be rebuilt for every cycle."""
 _STEP: Final = 0x9E3779B97F4A7C15
 _MIX_1: Final = 0xBF58476D1CE4E5B9
 _MIX_2: Final = 0x94D049BB133111EB
@@ -138,13 +137,13 @@ Bits = npt.NDArray[np.uint64]
 
 
 def key_of(*words: object) -> int:
-    """Return 64 bits that stand for some words."""
+    """Return a 64-bit hash of some words."""
     digest = hashlib.blake2b("/".join(map(str, words)).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big")
 
 
 def mixed(numbers: Bits, key: int) -> Bits:
-    """Return 64 even bits for each number (splitmix64, S. Vigna)."""
+    """Return a uniform 64-bit hash of each number (splitmix64, S. Vigna)."""
     found = numbers * np.uint64(_STEP) + np.uint64(key & _BITS_64)
     found ^= found >> np.uint64(30)
     found *= _ALL_1
@@ -155,18 +154,18 @@ def mixed(numbers: Bits, key: int) -> Bits:
 
 
 class Series(NamedTuple):
-    """Values that are made for several copies at once.
+    """Values that are computed for several copies at once.
 
     Attributes:
-        make: Gives the values of copies whose numbers follow each other.
-        size: How many copies: a power of two, of which the first number is a multiple.
+        make: Returns the values of ``size`` copies with consecutive numbers.
+        size: How many copies: a power of two; the first number is a multiple of it.
     """
 
     make: Callable[[Bits], Sequence[Any]]
     size: int = BLOCK
 
     def cut(self, size: int) -> Series:
-        """Return the same values, so many at once: a power of two that is no more than now."""
+        """Return the same values, made ``size`` at once: a power of two, at most ``self.size``."""
         if size == self.size:
             return self
         last: tuple[int, Sequence[Any]] = (-1, ())
@@ -184,10 +183,10 @@ class Series(NamedTuple):
 
 
 def blockwise(make: Callable[[Bits], Sequence[Any]], size: int = BLOCK) -> Callable[[int], Any]:
-    """Return a function of a copy's number that is computed for several copies at once.
+    """Return a function of a copy's number whose values are computed for several copies at once.
 
     Args:
-        make: Gives the values of copies, from their numbers.
+        make: Returns the values of copies, given their numbers.
         size: How many copies: a power of two.
     """
     kept: dict[int, Sequence[Any]] = {}
@@ -208,14 +207,14 @@ def blockwise(make: Callable[[Bits], Sequence[Any]], size: int = BLOCK) -> Calla
 
 
 def permuted(numbers: Bits, size: int, keys: Bits) -> Bits:
-    """Return what takes the place of numbers below ``size`` in keyed permutations.
+    """Return the images of numbers under keyed permutations of 0 to ``size`` - 1.
 
-    A Feistel network over a power of four, and cycle walking down to the size.
+    A Feistel network over a power of four, with cycle walking down to ``size``.
 
     Args:
-        numbers: The numbers.
-        size: How many there are.
-        keys: For each number, which permutation.
+        numbers: The numbers, below ``size``.
+        size: How many numbers are permuted.
+        keys: For each number, the key of its permutation.
     """
     half = _half(size)
     shift, mask = np.uint64(half), np.uint64((1 << half) - 1)
@@ -237,11 +236,11 @@ def _half(size: int) -> int:
 
 
 class _Permutation:
-    """One keyed permutation, as :func:`permuted` has it, its rounds tabulated.
+    """One keyed permutation of :func:`permuted`, with its rounds tabulated.
 
     Args:
-        size: Of how many numbers.
-        key: Which.
+        size: How many numbers are permuted.
+        key: The key.
     """
 
     def __init__(self, size: int, key: int) -> None:
@@ -256,7 +255,7 @@ class _Permutation:
         self._lists = [each.tolist() for each in self._rounds]
 
     def of(self, numbers: npt.NDArray[np.int64]) -> list[int]:
-        """Return what takes the place of some numbers."""
+        """Return the images of some numbers."""
         half, mask = self._half, (1 << self._half) - 1
         found, walking = numbers.copy(), np.arange(len(numbers))
         while walking.size > _FEW:
@@ -280,15 +279,15 @@ class _Permutation:
 
 
 def rows_of(order: Order, rows: int, seed: int, name: str) -> Callable[[Bits], Sequence[int]]:
-    """Return what gives the rows of copies from their numbers.
+    """Return a function from copies' numbers to the numbers of their rows, from 0.
 
-    Past the last row it starts again: a shuffle in another order each time.
+    After the last row it starts again; a shuffle then uses a different order.
 
     Args:
         order: How rows are taken.
-        rows: How many there are, at least one.
-        seed: The run's.
-        name: The file's; two files are not taken in step.
+        rows: How many rows the file has, at least one.
+        seed: The run's seed.
+        name: The file's name: rows of different files are taken independently.
     """
     key, size = key_of(seed, name, order), np.uint64(rows)
 

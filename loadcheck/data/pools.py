@@ -1,4 +1,4 @@
-"""What values are taken out of: words, and what the package faker makes."""
+"""Pools that drawn values come from: random words, and values made by the package faker."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SYLLABLES: Final = [consonant + vowel for consonant in "bdfghklmnprstvw" for vo
 
 
 class NoFakerError(Exception):
-    """The package faker is not there, or makes nothing of that name."""
+    """The package faker is not installed, lacks the locale or provider, or fails."""
 
     def __init__(self, message: str, remedy: str) -> None:
         super().__init__(message)
@@ -25,7 +25,7 @@ class NoFakerError(Exception):
 
 @functools.lru_cache(maxsize=4)
 def word_text(seed: int) -> bytes:
-    """Return a text of words of one to four syllables, which no JSON has to escape."""
+    """Return ASCII words of 2.5 syllables on average; JSON need not escape any of it."""
     random = np.random.default_rng(seed)
     picked = random.integers(0, len(_SYLLABLES), _CORPUS_BYTES // 2).tolist()
     breaks = (random.random(len(picked)) < 0.4).tolist()  # noqa: PLR2004
@@ -38,17 +38,17 @@ def word_text(seed: int) -> bytes:
 
 @functools.lru_cache(maxsize=64)
 def faker_pool(provider: str, locale: str, size: int, seed: int, arguments: bytes) -> list[Any]:
-    """Return what a provider of the package faker makes, as JSON can carry it.
+    """Return values made by a provider of the package faker, converted to JSON values.
 
     Args:
-        provider: Its name, as in ``faker.country()``.
-        locale: Whose words.
+        provider: The provider's name, as in ``faker.country()``.
+        locale: The locale, such as ``de_DE``.
         size: How many values.
         seed: The same seed makes the same values, with the same version of the package.
-        arguments: Its keyword arguments, as JSON.
+        arguments: The provider's keyword arguments, as JSON.
 
     Raises:
-        NoFakerError: It cannot be had.
+        NoFakerError: The package, the locale or the provider is missing, or the provider fails.
     """
     try:
         module = importlib.import_module("faker")

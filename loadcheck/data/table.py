@@ -1,7 +1,7 @@
-"""Data files, read row by row without being held in memory.
+"""Data files, read row by row without holding them in memory.
 
-A file is scanned once: every row is checked, and every few rows the place where one begins is
-noted. A row is then read by its number with one read of a block of rows.
+A file is scanned once: every row is checked, and the offset of every few rows is recorded. A row is
+then found by its number with one read of a block of rows.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from loadcheck.documents.files import note, reason_of
 
 _CHUNK_BYTES: Final = 1 << 21
 _BLOCK_BYTES: Final = 512
-"""About so much is read for one row."""
+"""About this much is read to get one row."""
 _MOST_ROWS_IN_BLOCK: Final = 16
 _HELD_BYTES: Final = 4 * 1024 * 1024
-"""Of a file of so many bytes the cells that copies take are held, written as JSON."""
+"""Up to this file size, the cells of the columns in use are held in memory, encoded as JSON."""
 _HASHED_BYTES: Final = 32 * 1024 * 1024
 _LONGEST_ROW_BYTES: Final = 16 * 1024 * 1024
 _LARGEST_JSON_BYTES: Final = 256 * 1024 * 1024
@@ -52,7 +52,7 @@ KINDS: Final = {
     ".ndjson": "jsonl",
     ".json": "json",
 }
-"""Suffix of a file → what is in it."""
+"""Suffix of a file → its format."""
 
 Positions = npt.NDArray[np.int64]
 Octets = npt.NDArray[np.uint8]
@@ -64,7 +64,7 @@ class DataError(Exception):
     Attributes:
         message: What is wrong, in a few words.
         remedy: What to do; "" if the message says it all.
-        line: The line of the file, from 1; None if it is about the file as a whole.
+        line: The line of the file, from 1; None if the file as a whole is wrong.
     """
 
     def __init__(self, message: str, remedy: str = "", line: int | None = None) -> None:
@@ -75,12 +75,12 @@ class DataError(Exception):
 
 
 class Column(NamedTuple):
-    """How a column is read off a row.
+    """A column of a data file.
 
     Attributes:
-        value: Gives the JSON value of a row's cell.
-        json: Gives the same, written as JSON.
-        held: All of its cells as JSON, where the file is small enough to hold them.
+        value: Returns the JSON value of a row's cell.
+        json: Returns the same value encoded as JSON.
+        held: All of its cells encoded as JSON; None if the file is too large to hold them.
     """
 
     value: Callable[[Any], Any]
@@ -89,7 +89,7 @@ class Column(NamedTuple):
 
 
 class Table(Protocol):
-    """A data file.
+    """The rows of a data file.
 
     Attributes:
         names: Its columns, in order.
@@ -100,25 +100,25 @@ class Table(Protocol):
     rows: int
 
     def read(self, indexes: Iterable[int]) -> Sequence[Any]:
-        """Return rows, by their numbers from 0, for the columns to read.
+        """Return the rows with these numbers, from 0, as the functions of a column take them.
 
         Raises:
             DataError: The file has changed since it was scanned.
         """
 
     def column(self, name: str) -> Column:
-        """Return what reads a column off a row."""
+        """Return a column by its name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a file is to be read.
+    """The format of a file.
 
     Attributes:
         kind: "csv", "tsv", "jsonl" or "json".
         packed: Whether it is compressed with gzip.
-        separator: What stands between the cells of a row.
-        types: Column → type of its cells, for those that are not strings: pairs.
+        separator: The character between the cells of a row.
+        types: Pairs of a column and the type of its cells; other columns hold strings.
     """
 
     kind: str
@@ -130,7 +130,7 @@ class Layout:
 def layout_of(
     name: str, separator: str | None = None, types: Mapping[str, str] | None = None
 ) -> Layout | None:
-    """Return how a file is read, by its name; None if its suffix is none that is known."""
+    """Return the layout of a file, judged by its name; None if its suffix is unknown."""
     packed = name.lower().endswith(".gz")
     kind = KINDS.get(Path(name.lower().removesuffix(".gz")).suffix)
     if kind is None:
@@ -140,9 +140,9 @@ def layout_of(
 
 
 def fingerprint(path: Path) -> str:
-    """Return what distinguishes a file from another: its length, and a hash of it.
+    """Return a fingerprint of a file: its length and a hash of its content.
 
-    Of a large file the hash is over pieces that lie evenly in it.
+    Of a large file only evenly spaced pieces are hashed.
 
     Raises:
         DataError: It cannot be read.
@@ -164,10 +164,10 @@ def fingerprint(path: Path) -> str:
 
 
 def open_table(path: Path, layout: Layout) -> Table:
-    """Scan a file; the same file is scanned once, however often it is asked for.
+    """Scan a file and return its rows; an unchanged file is not scanned again.
 
     Raises:
-        DataError: It cannot be read, or a row in it is none; says which line.
+        DataError: It cannot be read, or a row is malformed; names the line.
     """
     note(path)
     try:
@@ -181,7 +181,7 @@ def open_table(path: Path, layout: Layout) -> Table:
 
 @functools.lru_cache(maxsize=16)
 def _scanned(path: Path, layout: Layout, _version: tuple[int, int, int]) -> Table:
-    """Scan a file; a run compiles its scenario several times."""
+    """Scan a file; cached, because a run compiles its scenario several times."""
     try:
         descriptor = _descriptor(path, layout)
         if layout.kind in {"jsonl", "json"}:
@@ -194,7 +194,7 @@ def _scanned(path: Path, layout: Layout, _version: tuple[int, int, int]) -> Tabl
 
 
 def _descriptor(path: Path, layout: Layout) -> int:
-    """Return a descriptor by which any place of the plain file can be read."""
+    """Return a descriptor of the decompressed rows that allows reads at any offset."""
     if not layout.packed and layout.kind != "json":
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     with tempfile.TemporaryFile() as plain:
@@ -234,10 +234,10 @@ def _json_lines(content: bytes) -> Iterator[bytes]:
 
 
 class _Blocks:
-    """Where the rows of a file are.
+    """The offsets of the rows of a file.
 
     Attributes:
-        rows: How many there are.
+        rows: How many rows there are.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -252,11 +252,11 @@ class _Blocks:
         self._cells: dict[str, Sequence[bytes]] = {}
 
     def add(self, begin: int, ends: Positions) -> None:
-        """Note rows that follow each other.
+        """Record consecutive rows.
 
         Args:
-            begin: Where the first begins.
-            ends: Where each ends, behind its newline.
+            begin: The offset at which the first begins.
+            ends: The offset at which each ends, after its newline.
         """
         if not ends.size:
             return
@@ -267,24 +267,24 @@ class _Blocks:
         first = -self.rows % self._each
         self._starts.frombytes(begins[first :: self._each].astype(np.uint64).tobytes())
         self.rows += int(ends.size)
-        # the newline behind the last row may be left out
+        # the last row may lack its newline
         self._end = min(int(ends[-1]), os.fstat(self.descriptor).st_size)
 
     def held(
         self, name: str, column: Column, read: Callable[[Iterable[int]], Sequence[Any]]
     ) -> Column:
-        """Return a column with all of its cells, if the file is small."""
+        """Return a column, with all of its cells held if the file is small."""
         if self._end > _HELD_BYTES:
             return column
         if name not in self._cells:
-            # most columns have few cells that differ: each is held once
+            # most columns have few distinct cells: hold each only once
             known: dict[bytes, bytes] = {}
             cells = map(column.json, read(range(self.rows)))
             self._cells[name] = [known.setdefault(cell, cell) for cell in cells]
         return column._replace(held=self._cells[name])
 
     def read(self, indexes: Iterable[int], split: Callable[[bytes], Sequence[Any]]) -> list[Any]:
-        """Return rows by their numbers from 0, as ``split`` takes them out of a block."""
+        """Return the rows with these numbers, from 0; ``split`` splits a block into rows."""
         each, last, block = self._each, self._last, self._block
         found = []
         for index in indexes:
@@ -309,16 +309,16 @@ class _Blocks:
 
 
 def _scan(descriptor: int, records: Callable[[bytes, int], int]) -> tuple[int, bool] | None:
-    """Hand a file on in pieces that begin with a row.
+    """Pass a file to ``records`` in pieces that begin with a row.
 
     Args:
         descriptor: The file.
-        records: Notes the rows that lie in a piece as a whole, and returns how long they are; the
-            second argument is where the piece stands in the file.
+        records: Records the complete rows of a piece and returns their length in bytes; its second
+            argument is the offset of the piece in the file.
 
     Returns:
-        Where a row begins that does not end, and whether that is because the file does; None if
-        every row ends.
+        The offset of a row that does not end, and whether the file ends within it (otherwise the
+        row is too long); None if every row ends.
     """
     at, rest, ended = 0, b"", False
     while not ended:
@@ -383,18 +383,18 @@ class _CsvTable:
             raise DataError("is empty", "its first row names the columns")
 
     def _records(self, data: bytes, at: int) -> int:
-        """Note the rows that lie in a piece of the file as a whole; return how long they are.
+        """Check and record the complete rows of a piece of the file; return their length in bytes.
 
         Args:
             data: The piece, which begins with a row.
-            at: Where it stands in the file.
+            at: Its offset in the file.
         """
         octets = np.frombuffer(data, dtype=np.uint8)
         marks = octets == _NEWLINE
         marks |= octets == self._separator[0]
         quotes = np.flatnonzero(octets == _QUOTE) if b'"' in data else None
         if quotes is not None:
-            # between an opening and a closing quote nothing ends
+            # between quotes, separators and newlines end nothing
             inside = np.bitwise_xor.accumulate((octets == _QUOTE).view(np.uint8))
             marks &= inside == 0
         places = np.flatnonzero(marks)
@@ -459,15 +459,15 @@ class _CsvTable:
             raise DataError(message, remedy, self._line(at + int(wrong.min())))
 
     def _sound(self, data: bytes, counts: Positions, ends: Positions, at: int) -> int:
-        """Return how many rows there are before empty lines that end the file.
+        """Return how many rows there are, without empty lines at the end of the file.
 
-        Refuse rows that have not as many cells as the first.
+        Rows whose number of cells differs from the first row's are refused.
 
         Args:
             data: A piece of the file.
-            counts: How many cells each row has.
-            ends: Where the first begins, and where each ends.
-            at: Where the piece stands in the file.
+            counts: The number of cells in each row.
+            ends: The offset in the piece at which the first row begins, then where each row ends.
+            at: The offset of the piece in the file.
         """
         wrong = counts != len(self.names)
         if len(self.names) == 1:
@@ -512,7 +512,7 @@ class _CsvTable:
 
 
 class _JsonTable:
-    """Rows that are JSON objects, a line each."""
+    """Rows that are JSON objects, one per line."""
 
     def __init__(self, descriptor: int, *, lines: bool) -> None:
         self._blocks = _Blocks(descriptor)
@@ -567,13 +567,13 @@ class _JsonTable:
 
 
 def _is_blank(descriptor: int, place: int) -> bool:
-    """Return whether there is nothing but empty lines from a place to the end of a file."""
+    """Return whether only blank lines, less than a chunk of them, follow an offset of a file."""
     rest = os.pread(descriptor, _CHUNK_BYTES, place)
     return len(rest) < _CHUNK_BYTES and not rest.strip()
 
 
 def line_at(descriptor: int, place: int) -> int:
-    """Return the line, from 1, in which a byte of a file stands."""
+    """Return the line, from 1, of the byte at an offset of a file."""
     line, at = 1, 0
     while at < place and (chunk := os.pread(descriptor, min(_CHUNK_BYTES, place - at), at)):
         line += chunk.count(b"\n")

@@ -1,7 +1,7 @@
-"""A recorded trace: when requests came, as a schedule of arrivals.
+"""A recorded trace: the arrival times of requests, replayed as a schedule.
 
-The instants are kept in a file without a name, eight bytes each, so that ten million of them take
-no memory that the system cannot take back.
+The instants are kept in an unnamed temporary file, eight bytes each, and mapped into memory, which
+the system can reclaim at any time.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from loadcheck.documents.files import note, reason_of
 Floats = npt.NDArray[np.float64]
 
 UNITS: Final = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
-"""Nanoseconds in a unit."""
+"""Unit → nanoseconds."""
 NAMES: Final = ("time", "timestamp", "ts", "@timestamp", "datetime", "date")
-"""What a column of instants is usually called."""
+"""Usual names of a column of instants."""
 _MOST_ROWS: Final = 1_000_000_000
 _CHUNK: Final = 1 << 16
 _PIECE_BYTES: Final = 1 << 20
@@ -45,16 +45,16 @@ _EXPECTED: Final = (
 
 
 class Trace:
-    """The arrivals of a trace, in time from its first.
+    """The arrivals of a trace, timed from the first.
 
     Args:
-        instants: When each came, in ns since the first, in order.
+        instants: Arrival times in ns since the first, ascending.
         shown: The file as the user named it.
-        digest: Hash of the instants, which distinguishes traces.
+        digest: Hash of the instants, which identifies the trace.
 
     Attributes:
-        speed: How many times as fast as it was recorded it is played.
-        scale: How many copies each arrival stands for, a fraction as well.
+        speed: Replay speed; 2 replays the trace in half the time.
+        scale: How many copies each arrival stands for; may be a fraction.
     """
 
     def __init__(self, instants: npt.NDArray[np.int64], shown: str, digest: str) -> None:
@@ -74,7 +74,7 @@ class Trace:
 
     @property
     def total(self) -> float:
-        """How many copies it asks for, in the mean."""
+        """The expected number of copies."""
         return self.rows * self.scale
 
     @property
@@ -84,12 +84,12 @@ class Trace:
 
     @property
     def duration_s(self) -> float:
-        """How long it takes: until a mean gap after the last arrival."""
+        """Duration of the replay in seconds; ends a mean gap after the last arrival."""
         return self._end_ns / self.speed / 1e9
 
     @property
     def peak_rate(self) -> float:
-        """Copies in its busiest second, or stretch of a long trace."""
+        """Copies per second in the busiest second, or in the busiest interval of a long trace."""
         return float(self._rates()[1].max())
 
     def rate_at(self, elapsed_s: float) -> float:
@@ -99,7 +99,7 @@ class Trace:
         return float(rates[place]) if 0 <= place < rates.size else 0.0
 
     def expected_at(self, elapsed_s: float) -> float:
-        """Return how many copies are due by an instant, in the mean."""
+        """Return the expected number of copies due by an instant."""
         at_ns = elapsed_s * self.speed * 1e9
         behind = int(np.searchsorted(self._instants, at_ns, side="left"))
         if behind == 0:
@@ -110,9 +110,9 @@ class Trace:
         return self.scale * (behind - 1 + share)
 
     def instants(self, positions: Floats) -> Floats:
-        """Return when so many copies are due, in seconds.
+        """Return the instants, in seconds, by which the given numbers of copies are due.
 
-        An arrival that stands for several spreads them until the next.
+        An arrival that stands for several copies spreads them evenly until the next arrival.
         """
         places = positions / self.scale
         first = np.minimum(places.astype(np.int64), self.rows - 1)
@@ -123,7 +123,7 @@ class Trace:
         return found
 
     def _rates(self) -> tuple[float, Floats]:
-        """Return the copies per second in stretches of it, and how long each is."""
+        """Return the length of an interval in seconds, and the copies per second in each."""
         if self._bins is None:
             width_s = max(1.0, self.duration_s / _MOST_BINS)
             counts = np.zeros(max(1, math.ceil(self.duration_s / width_s)))
@@ -137,7 +137,7 @@ class Trace:
             widths = np.full(counts.size, width_s)
             widths[-1] = max(self.duration_s - width_s * (counts.size - 1), 1e-9)
             if counts.size > 1:
-                widths[-1] = width_s  # a rest of a stretch says nothing of a rate
+                widths[-1] = width_s  # too short a remainder gives no meaningful rate
             self._bins = width_s, counts * self.scale / widths
         return self._bins
 
@@ -148,12 +148,12 @@ def read_trace(path: Path, shown: str, column: str | None = None, unit: str | No
     Args:
         path: A CSV or TSV file (``.csv``, ``.tsv``, ``.txt``, each also ``.gz``).
         shown: The file as the user named it.
-        column: The column of the instants; None: the only one, or the first that is called so.
-        unit: What numbers count, a key of :data:`UNITS`; None: it follows from their size.
+        column: The column of the instants; None: the only one, or the first of :data:`NAMES` there.
+        unit: The unit of numbers, a key of :data:`UNITS`; None: guessed from their size.
 
     Raises:
-        DataError: It cannot be read, is empty, out of order, or a row holds no instant; with the
-            line.
+        DataError: It cannot be read, is empty or out of order, or a row has no instant; names the
+            line where there is one.
     """
     note(path)
     digest, held = hashlib.sha256(), tempfile.TemporaryFile()  # noqa: SIM115  # outlives the call
@@ -172,7 +172,7 @@ def read_trace(path: Path, shown: str, column: str | None = None, unit: str | No
         try:
             keep(_numbers(path, column, unit))
         except _NotPlainError:
-            # read anew, row by row, which also finds the line of what is wrong
+            # read it again row by row, which also finds the line of an error
             digest, count = hashlib.sha256(), 0
             held.seek(0)
             held.truncate()
@@ -193,14 +193,14 @@ def read_trace(path: Path, shown: str, column: str | None = None, unit: str | No
 
 
 class _NotPlainError(Exception):
-    """A trace is more than numbers in order between separators."""
+    """A trace is not just ascending numbers between separators."""
 
 
 def _numbers(path: Path, column: str | None, unit: str | None) -> Iterator[npt.NDArray[np.int64]]:
-    """Yield what :func:`_chunks` yields of a file of plain numbers, in a fraction of the time.
+    """Yield the same as :func:`_chunks` for a file of plain numbers, in a fraction of the time.
 
     Raises:
-        _NotPlainError: It has to be read row by row.
+        _NotPlainError: The file must be read row by row.
     """
     name = path.name.lower()
     separator = b"\t" if name.removesuffix(".gz").endswith((".tsv", ".tab")) else b","
@@ -234,7 +234,7 @@ def _numbers(path: Path, column: str | None, unit: str | None) -> Iterator[npt.N
 
 
 def _cells(rows: bytes, separator: bytes, place: int) -> bytes:
-    """Return one column, a line for each row."""
+    """Return one column as lines, one for each row."""
     if separator not in rows and place == 0:
         return rows
     if b'"' in rows or b"\r" in rows:
@@ -248,7 +248,7 @@ def _cells(rows: bytes, separator: bytes, place: int) -> bytes:
 
 
 def _per(cell: str, unit: str | None) -> int:
-    """Return how many ns a number such as this one counts."""
+    """Return the ns in one unit of a number such as this one."""
     try:
         value = float(cell)
     except ValueError:
@@ -257,7 +257,7 @@ def _per(cell: str, unit: str | None) -> int:
 
 
 def _in_ns(cells: bytes, per: int) -> npt.NDArray[np.int64]:
-    """Return lines of numbers as ns."""
+    """Convert lines of numbers to ns."""
     if cells.translate(None, _NUMBER if per > 1 else _WHOLE_NUMBER):
         raise _NotPlainError
     try:
@@ -273,7 +273,7 @@ def _in_ns(cells: bytes, per: int) -> npt.NDArray[np.int64]:
 
 
 def _chunks(path: Path, column: str | None, unit: str | None) -> Iterator[npt.NDArray[np.int64]]:
-    """Yield the instants in ns since the first, some thousands at a time."""
+    """Yield the instants in ns since the first, in arrays of up to :data:`_CHUNK`."""
     stem = path.name.lower().removesuffix(".gz")
     opened = gzip.open if path.name.lower().endswith(".gz") else open
     with opened(path, "rb") as raw, io.TextIOWrapper(raw, "utf-8-sig", newline="") as text:
@@ -306,7 +306,7 @@ def _chunks(path: Path, column: str | None, unit: str | None) -> Iterator[npt.ND
 
 
 def _place(rows: Iterator[list[str]], column: str | None) -> tuple[int, list[list[str]], int]:
-    """Return which cell holds the instant, rows read ahead, and the line of the first of these."""
+    """Return the index of the instant's cell, rows read ahead, and the first data row's line."""
     first: list[str] = []
     line = 0
     for first in rows:
@@ -341,7 +341,7 @@ def _is_instant(cell: str) -> bool:
 
 
 def _reader(cell: str, unit: str | None, line: int) -> Callable[[str], int]:
-    """Return what reads cells such as this one as ns since 1970, or since some start."""
+    """Return a function that reads cells such as this one as ns since 1970 or another start."""
     try:
         value = float(cell)
     except ValueError:
@@ -355,7 +355,7 @@ def _reader(cell: str, unit: str | None, line: int) -> Callable[[str], int]:
 
 
 def _unit(value: float, unit: str | None) -> str:
-    """Return the unit of a number, by its size where it is not given."""
+    """Return the unit of a number, guessed from its size if not given."""
     sizes = ((1e11, "s"), (1e14, "ms"), (1e17, "us"))
     return unit or next((name for most, name in sizes if abs(value) < most), "ns")
 

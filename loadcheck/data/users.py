@@ -1,7 +1,7 @@
-"""What users are called: templates that give every copy an id of its own, and read it back.
+"""User ids: templates that give every copy an id of its own, and read the number back from it.
 
-``{number}`` is the copy's number (``{number:07}`` with so many digits at least), ``{uuid}`` and
-``{digits}`` stand for the run and the number together, ``{run}`` is the run's id.
+``{number}`` is the copy's number (``{number:07}``: with at least seven digits), ``{uuid}`` and
+``{digits}`` encode the run and the number together, ``{run}`` is the run's id.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9-]*")
 _RUN: Final = re.compile(r"[a-z0-9-]+")
 _MOST_WIDTH: Final = 18
 _PER_RUN: Final = 10**9
-"""Numbers of one run's copies among ``{digits}``; all of them below 2^53."""
+"""Numbers that ``{digits}`` reserves for the copies of one run."""
 _RUNS: Final = 9_007_199
 _HIGH: Final = 2**60
 _LOW: Final = 2**62
@@ -48,12 +48,12 @@ def uuid_of(run_id: str, number: int, purpose: str) -> str:
     """Return a UUID of copy ``number``, the same in every retry; see :func:`uuid_number`.
 
     Args:
-        run_id: The run's.
-        number: The copy's.
-        purpose: What it identifies: those of different purposes differ.
+        run_id: The run's id.
+        number: The copy's number.
+        purpose: What the UUID identifies; a copy has a different one for each purpose.
     """
     first, second = _uuid_keys(run_id, purpose)
-    # 60 bits are a keyed permutation of the number, 62 show that it is one of this run's
+    # 60 bits are a keyed permutation of the number; 62 prove that the UUID is of this run
     high = (number + first) % _HIGH
     high = (high ^ high >> _SHIFT) * _FACTOR % _HIGH
     high ^= high >> _SHIFT
@@ -64,7 +64,7 @@ def uuid_of(run_id: str, number: int, purpose: str) -> str:
 
 
 def uuid_number(run_id: str, text: str, purpose: str) -> int | None:
-    """Return the number of the copy that a UUID belongs to; None if it is none of this run's."""
+    """Return the number of the copy that a UUID belongs to; None if it is not of this run."""
     try:
         written = UUID(text).hex
     except ValueError:
@@ -90,12 +90,12 @@ def _digits_of(run_id: str) -> int:
 
 
 class Written(NamedTuple):
-    """How an id is written from the copy's number alone.
+    """How an id is formatted from the copy's number alone.
 
     Attributes:
-        text: A printf-style format for it.
-        json: The same for JSON.
-        plain: Whether it is made of letters, digits and "-", so that nothing has to escape it.
+        text: A printf-style format of the id.
+        json: The same for the id as a JSON value.
+        plain: Whether ids consist of letters, digits and "-" only, so that none needs escaping.
     """
 
     text: str
@@ -105,10 +105,10 @@ class Written(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserIds:
-    """What users are called.
+    """The user ids of a scenario.
 
     Attributes:
-        template: Makes an id of the run's and the copy's number.
+        template: Makes an id from the run's id and the copy's number.
         integer: Whether ids are numbers in JSON.
     """
 
@@ -120,7 +120,7 @@ class UserIds:
         return _WORD.sub(lambda match: _word(match[1], run_id, number), self.template)
 
     def number(self, run_id: str, text: str) -> int | None:
-        """Return the number of the copy whose user is called so; None if none is."""
+        """Return the number of the copy that has a user id; None if no copy of the run has it."""
         pattern = ""
         last = 0
         for match in _WORD.finditer(self.template):
@@ -142,11 +142,11 @@ class UserIds:
 
     @property
     def keyed(self) -> bool:
-        """Whether no two runs have a user in common."""
+        """Whether ids depend on the run, so that no two runs share a user."""
         return any(word in self.template for word in ("{run}", "{uuid}", "{digits}"))
 
     def written(self, run_id: str) -> Written | None:
-        """Return how ids are written, where a number in a format is all it takes."""
+        """Return how to format an id from the copy's number; None if a format is not enough."""
         if "{uuid}" in self.template or "{digits}" in self.template:
             return None
         text, last = "", 0
@@ -174,7 +174,7 @@ def _word(word: str, run_id: str, number: int) -> str:
 
 
 def check_template(template: str, *, integer: bool) -> None:
-    """Refuse a template that does not give every copy an id of its own.
+    """Check that a template gives every copy an id of its own, which can be read back.
 
     Raises:
         TemplateError: It does not.

@@ -1,18 +1,19 @@
-"""Values that are drawn for each copy, from the seed and the copy's number alone.
+"""Values drawn at random for each copy, from the seed and the copy's number alone.
 
-A table with one of these words is drawn; ``min``, ``max`` and ``digits`` go with every number::
+A table with one of these words is drawn from; ``normal`` and ``lognormal`` also take ``min``,
+``max`` and ``digits``::
 
-    { choice = ["DE", "FR"], weights = [3, 1] }       one of them; zipf = 1.1: the first most often
+    { choice = ["DE", "FR"], weights = [3, 1] }       one of these; zipf = 1.1: first most often
     { int = [1, 100] }   { float = [0, 1], digits = 2 }
     { normal = { mean = 50, sd = 10 } }   { lognormal = { median = 20, p99 = 300 } }
     { zipf = 1000, exponent = 1.1 }                   1 most often, 1000 least
     { uuid = true }   { hex = 32 }
-    { text = 200 }   { text = { median = 200, p99 = 2000 } }      so many bytes of words
-    { list = { int = [1, 9] }, length = [0, 5] }      each item drawn anew
+    { text = 200 }   { text = { median = 200, p99 = 2000 } }      that many bytes of words
+    { list = { int = [1, 9] }, length = [0, 5] }      every item drawn separately
     { timestamp = "ms", jitter = "5s", skew = "30s", late = { share = 0.02, by = "10m" } }
-    { faker = "country", locale = "de_DE" }           from the package of that name
+    { faker = "country", locale = "de_DE" }           made by the package faker
 
-A table that only looks like one is written ``{ "$json" = { text = 200 } }``.
+A literal table that looks like one of these is written ``{ "$json" = { text = 200 } }``.
 """
 
 from __future__ import annotations
@@ -34,13 +35,13 @@ from loadcheck.documents import format_instant, parse_duration
 from loadcheck.errors import nearest
 
 LITERAL: Final = "$json"
-"""The word for JSON in which nothing is drawn."""
+"""Marks literal JSON, in which nothing is drawn."""
 UNTOLD: Final = 12 * 3600.0
-"""Seconds by which a time may be off: the queries ask from a day before to a day after the run, and
-the project's time zone decides the day."""
+"""Most seconds by which a timestamp may be off: queries cover the day before the run to the day
+after it, and the project's time zone determines the day."""
 
 _SURE: Final = frozenset({"choice", "normal", "lognormal", "zipf", "faker"})
-"""Words that a table of plain data has not: with another value they are mistakes."""
+"""Words that plain data does not have: with an unusable value they are reported as mistakes."""
 _NUMBERS: Final = frozenset({"min", "max", "digits"})
 _OPTIONS: Final[Mapping[str, frozenset[str]]] = {
     "choice": frozenset({"weights", "zipf"}),
@@ -73,7 +74,7 @@ Of = Callable[[int], Any]
 
 
 class SpecError(ValueError):
-    """A table draws nothing; ``member`` is the part of it that is wrong, "" for all of it."""
+    """A table cannot be drawn from; ``member`` is the part that is wrong, "" for the whole."""
 
     def __init__(self, message: str, remedy: str = "", member: str = "") -> None:
         super().__init__(message)
@@ -84,16 +85,16 @@ class SpecError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawn:
-    """What is drawn.
+    """A drawn value, as functions of the copy's number.
 
     Attributes:
-        of: Gives the value of a copy; of a time: how far it is off, in milliseconds.
-        json: Gives the same as JSON, where that is quicker than writing the value.
-        written: Gives the JSON of many copies at once, from their numbers; None: it has to be
-            asked for one by one.
-        timed: How the copy's time is written; None if it is not a time.
-        many: Whether it is a list whose length varies.
-        unique: Whether no two copies will ever have the same.
+        of: Returns a copy's value; for a timestamp, its deviation in milliseconds.
+        json: Returns the value as JSON, where that is faster than encoding the value.
+        written: Returns the JSON of many copies at once, given their numbers; None if it must be
+            made one by one.
+        timed: Formats a time given in milliseconds; None if the value is not a timestamp.
+        many: Whether it is a list whose length may vary.
+        unique: Whether no two copies ever have the same value.
     """
 
     of: Of
@@ -105,10 +106,10 @@ class Drawn:
 
 
 def word_of(value: Any) -> str | None:
-    """Return the word by which a JSON value is to be drawn; None if it is plain data.
+    """Return the word that says how a JSON value is drawn; None if the value is plain data.
 
     Raises:
-        SpecError: It is neither.
+        SpecError: It is a table to draw from, with an unknown option.
     """
     if not isinstance(value, Mapping):
         return None
@@ -130,7 +131,7 @@ def word_of(value: Any) -> str | None:
 
 
 def _fits(word: str, value: Any) -> bool:
-    """Return whether what stands at a word that plain data may have is meant to draw."""
+    """Return whether the value at a word that plain data may also have means drawing."""
     if word == "uuid":
         return value is True
     if word == "timestamp":
@@ -143,16 +144,16 @@ def _fits(word: str, value: Any) -> bool:
 
 
 def drawn(value: Mapping[str, Any], word: str, seed: int, key: str) -> Drawn:
-    """Return what a table draws.
+    """Return the drawn value that a table describes.
 
     Args:
         value: The table.
-        word: Its word, by :func:`word_of`.
-        seed: The run's.
-        key: Where the table stands: two tables do not draw in step.
+        word: Its word, from :func:`word_of`.
+        seed: The run's seed.
+        key: The table's key in the scenario: different tables draw independently.
 
     Raises:
-        SpecError: It cannot be drawn from.
+        SpecError: The table cannot be drawn from.
     """
     found = _MAKERS[word](value, key_of(seed, key), seed, key)
     if found.json or found.written or found.timed:
@@ -168,19 +169,19 @@ def _as_json(of: Of) -> Callable[[int], bytes]:
 
 
 def _uniform(bits: Bits) -> Floats:
-    """Return numbers between 0 and 1, both left out."""
+    """Return numbers strictly between 0 and 1."""
     return ((bits >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
 
 
 def _normal(numbers: Bits, key: int) -> Floats:
-    """Return normal variates (G. Box, M. Muller)."""
+    """Return standard normal variates (Box-Muller transform)."""
     first, second = _uniform(mixed(numbers, key)), _uniform(mixed(numbers, key + 1))
     found: Floats = np.sqrt(-2 * np.log(first)) * np.cos(2 * np.pi * second)
     return found
 
 
 def _block(make: Callable[[Bits], Sequence[Any]], **more: Any) -> Drawn:
-    """Return what is drawn and written as JSON for many copies at once: no value holds a comma."""
+    """Return a value that is drawn and encoded for many copies at once; its JSON has no commas."""
     return Drawn(
         of=blockwise(make),
         written=lambda numbers: orjson.dumps(make(numbers))[1:-1].split(b","),
@@ -313,7 +314,7 @@ def _weights(given: Any, count: int) -> Floats:
 
 
 def _inner(value: Any, seed: int, key: str) -> Any:
-    """Return a value without anything drawn in it as it is, another as a function of the copy."""
+    """Return a value unchanged if nothing in it is drawn, else a function of the copy's number."""
     word = word_of(value)
     if word is not None:
         found = drawn(value, word, seed, key)
@@ -429,7 +430,7 @@ def _text(value: Mapping[str, Any], key: int, seed: int, _key: str) -> Drawn:
             return repeated
         return corpus[begin : begin + length]
 
-    if high <= _SHORT_BYTES:  # few enough to write those of many copies at once
+    if high <= _SHORT_BYTES:  # short enough to encode many copies' texts at once
         return Drawn(
             of=lambda number: written(number).decode("ascii"),
             written=lambda numbers: [
@@ -497,7 +498,7 @@ def _timestamp(value: Mapping[str, Any], key: int, _seed: int, _key: str) -> Dra
 
 
 def _shift(value: Any, member: str) -> tuple[float, Callable[[Bits, int], Floats]]:
-    """Return which share of the times is off, and by how many seconds."""
+    """Return the share of the times that is off, and a function giving by how many seconds."""
     if not isinstance(value, Mapping) or value.keys() != {"share", "by"}:
         raise SpecError(
             "expected a share and by how much", f'{member} = {{ share = 0.02, by = "10m" }}', member

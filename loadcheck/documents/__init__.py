@@ -1,4 +1,4 @@
-"""Text with positions; and the one way in which durations (``"1h30m"``) and URLs are read."""
+"""Text with source positions; also the parsers for durations (``"1h30m"``) and URLs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _DURATION = re.compile("".join(_PART.format(unit) for unit in _UNITS), re.ASCII)
 
 
 def parse_duration(text: str) -> float:
-    """Return the seconds that ``text`` stands for.
+    """Return a duration in seconds.
 
     Units are ``h``, ``m``, ``s`` and ``ms``, each at most once and in this order, without spaces;
     numbers may have decimals.
@@ -50,12 +50,12 @@ _HOST: Final = re.compile(r"(localhost|[0-9.]+|[\w-]+(?:\.[\w-]+)+)(:[0-9]{1,5})
 
 
 def format_instant(moment: datetime) -> str:
-    """Return an instant in UTC as ISO 8601, to the millisecond."""
+    """Return a UTC instant as ISO 8601 with milliseconds, ending in ``Z``."""
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def with_scheme(text: str) -> str:
-    """Return a remedy for a URL that lacks its scheme; "" if that is not what is wrong."""
+    """Return a remedy for a URL that lacks its scheme; "" if something else is wrong."""
     match = _HOST.fullmatch(text)
     if match is None:
         return ""
@@ -66,11 +66,11 @@ def with_scheme(text: str) -> str:
 def split_http_url(url: str) -> SplitResult:
     r"""Return the parts of an http or https URL.
 
-    What readers of URLs disagree about is refused: white space, control characters and
-    backslashes, by which ``http://127.0.0.1\@host`` is one host to one and another to the next.
+    White space, control characters and backslashes are refused, because URL parsers disagree about
+    them: which host ``http://127.0.0.1\@host`` names depends on the parser.
 
     Raises:
-        ValueError: It is none; says why in words, which repeat nothing of it.
+        ValueError: It is not one; the message says why and quotes no part of it.
     """
     if _UNUSABLE.search(url):
         raise ValueError("has white space, a control character or a backslash in it")

@@ -1,10 +1,10 @@
 """Documents that know where each value was written.
 
-A :class:`Node` tree is what TOML is read into: values with their places, which merging and
-overriding keep. A :class:`Document` is YAML or JSON with the line of every value. YAML is read as
-1.2 with the core schema ("no" is a string, so is a date), JSON as JSON; duplicate keys, further
-documents and unknown tags are refused, and size, depth and the number of nodes are bounded.
-JSON Pointers (RFC 6901) lead into either.
+TOML is read into a tree of :class:`Node`: values with their places, which merging and overriding
+keep. A :class:`Document` is YAML or JSON with the line of every value. YAML is read as version 1.2
+with the core schema ("no" and dates are strings); duplicate keys, a second document and unknown
+tags are refused, and size, depth and the number of values are limited. JSON Pointers (RFC 6901)
+address values of a :class:`Document`.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Node:
     def walk(
         self, path: tuple[str | int, ...] = ()
     ) -> Iterator[tuple[tuple[str | int, ...], Node]]:
-        """Yield every node below this one, this one first, each with its path."""
+        """Yield this node and every node below it, depth first, each with its path."""
         yield path, self
         match self.value:
             case dict() as table:
@@ -71,7 +71,7 @@ def dotted(path: Sequence[str | int]) -> str:
 
 
 def quoted(text: str) -> str:
-    """Return ``text`` in quotes, control characters escaped."""
+    """Return ``text`` in double quotes, with control characters escaped."""
     return json.dumps(text, ensure_ascii=False)
 
 
@@ -83,14 +83,14 @@ def annotate(
     path: tuple[str | int, ...] = (),
     line: int | None = None,
 ) -> Node:
-    """Return ``value``, as ``tomllib`` gave it, with the place of each part.
+    """Return a value from ``tomllib`` as a tree of nodes with their places.
 
     Args:
         value: A table, array or scalar.
-        file: What to call the source.
-        lines: Path → line; a path that is missing is in the line of the value around it.
-        path: Where ``value`` stands in its source.
-        line: The line of the value around it.
+        file: The name of the source, for messages.
+        lines: Path → line; a missing path has the line of the enclosing value.
+        path: The path of ``value`` in its source.
+        line: The line of the enclosing value.
     """
     lines = lines or {}
     line = lines.get(path, line)
@@ -109,10 +109,10 @@ def annotate(
 
 
 def merge_tree(lower: Node, upper: Node, *, path: tuple[str, ...] = ()) -> Node:
-    """Return ``upper`` with what only ``lower`` has.
+    """Return ``lower`` overridden by ``upper``.
 
     Tables merge; scalars and arrays of ``upper`` replace those of ``lower``. Two exceptions: the
-    ``overlay`` of both apply, the lower first; and a workflow input is one value, replaced whole.
+    ``overlay`` arrays are concatenated, lower first, and a workflow input is replaced as a whole.
     """
     if path == ("overlay",) and isinstance(lower.value, list) and isinstance(upper.value, list):
         return Node([*lower.value, *upper.value], upper.place)
@@ -134,6 +134,7 @@ class Missing(enum.Enum):
 
 
 MISSING: Final[Literal[Missing.MISSING]] = Missing.MISSING
+"""The value of an expression that resolves to nothing; distinct from null, never sent."""
 
 
 _STRAY_TILDE = re.compile(r"~(?![01])")
@@ -141,7 +142,7 @@ _INDEX = re.compile(r"0|[1-9][0-9]*")
 
 
 def parse_pointer(text: str) -> tuple[str, ...]:
-    """Return the reference tokens of a JSON Pointer.
+    """Return the unescaped reference tokens of a JSON Pointer.
 
     Raises:
         ValueError: It is not one (RFC 6901 section 3).
@@ -161,7 +162,7 @@ def format_pointer(tokens: Iterable[str | int]) -> str:
 
 
 def look_up(value: Any, tokens: Iterable[str]) -> Any:
-    """Return what the pointer leads to, or ``MISSING`` (RFC 6901 section 4)."""
+    """Return the value that a pointer references, or ``MISSING`` (RFC 6901 section 4)."""
     for token in tokens:
         if isinstance(value, dict):
             value = value.get(token, MISSING)
@@ -173,7 +174,7 @@ def look_up(value: Any, tokens: Iterable[str]) -> Any:
 
 
 def compile_pointer(tokens: tuple[str, ...]) -> Callable[[Any], Any]:
-    """Return :func:`look_up` for this pointer, faster for the usual ones."""
+    """Return a faster :func:`look_up` for one pointer, as a function of the value."""
     steps = tuple((token, int(token) if _INDEX.fullmatch(token) else -1) for token in tokens)
     if len(tokens) == 1:
         name = tokens[0]
@@ -201,12 +202,12 @@ MAX_BYTES: Final = 10 * 1024 * 1024
 
 
 class Document:
-    """A document that was read.
+    """A parsed YAML or JSON document.
 
     Attributes:
-        name: The file or URL as messages name it.
-        location: Absolute path or URL, which relative references start from.
-        root: Its content: JSON values, whose objects and arrays know their lines.
+        name: The file or URL, as shown in messages.
+        location: Absolute path or URL: the base of relative references.
+        root: Its content: JSON values; objects and arrays keep the lines of their members.
     """
 
     def __init__(self, *, name: str, location: str, root: Any) -> None:
@@ -215,7 +216,7 @@ class Document:
         self.root = root
 
     def line(self, path: Iterable[str | int]) -> int | None:
-        """Return the line of the value at ``path``, or of the nearest one above that is there."""
+        """Return the line of the value at ``path``, or of its nearest ancestor that exists."""
         value, line = self.root, getattr(self.root, "line", None)
         for token in path:
             if isinstance(value, Object) and token in value:
@@ -230,14 +231,14 @@ class Document:
 
 
 def read_document(path: Path, name: str) -> Document:
-    """Read a file.
+    """Read and parse a YAML or JSON file.
 
     Args:
         path: The file.
         name: The file as the user named it, for messages.
 
     Raises:
-        WorkflowError: It cannot be read, is not YAML or JSON, or is beyond the bounds.
+        WorkflowError: It cannot be read, is not YAML or JSON, or exceeds a limit.
     """
     return parse_document(read_content(path, name), name=name, location=str(path.resolve()))
 
@@ -260,10 +261,10 @@ def read_content(path: Path, name: str) -> bytes:
 
 
 def parse_document(content: bytes, *, name: str, location: str) -> Document:
-    """Read a document from its bytes.
+    """Parse a YAML or JSON document.
 
     Raises:
-        WorkflowError: It is not YAML or JSON, or is beyond the bounds.
+        WorkflowError: It is not YAML or JSON, or exceeds a limit.
     """
     if len(content) > MAX_BYTES:
         message = f"larger than {MAX_BYTES // 1024 // 1024} MB"
@@ -290,5 +291,5 @@ def _root(text: str) -> Any:
         try:
             return compose_json(text)
         except NotJsonError:
-            pass  # a YAML document may begin so, too
+            pass  # YAML flow style begins with the same characters
     return compose(text)

@@ -1,4 +1,4 @@
-"""Files that a user names, read within bounds of size and time, whatever they turn out to be."""
+"""Read files that a user names, within limits of size and time, whatever kind of file they are."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _KINDS: Final = (
 
 
 NO_PATH: Final = (OSError, ValueError, RuntimeError)
-"""What is raised of a path that no file can have: a NUL in it, a name too long, endless links."""
+"""Raised for a path that no file can have: a NUL in it, too long a name, a loop of links."""
 _NOTED: ContextVar[set[Path] | None] = ContextVar("noted", default=None)
 
 
 @contextmanager
 def noting() -> Iterator[set[Path]]:
-    """Note which files are read in a block."""
+    """Collect the paths of the files that are read within a ``with`` block."""
     noted: set[Path] = set()
     token = _NOTED.set(noted)
     try:
@@ -42,7 +42,7 @@ def noting() -> Iterator[set[Path]]:
 
 
 def note(path: Path) -> None:
-    """Record that a file is read, for whoever collects the files."""
+    """Record that a file is read, for an enclosing :func:`noting`."""
     noted = _NOTED.get()
     if noted is not None:
         noted.add(path)
@@ -65,26 +65,26 @@ class UnreadableError(Exception):
 
 
 def file_kind(mode: int) -> str:
-    """Return what a file of some mode is, with its article."""
+    """Return the kind of file that a ``st_mode`` denotes, with an article: ``"a directory"``."""
     return next((name for test, name in _KINDS if test(mode)), "no file")
 
 
 def read_file(path: Path, most_bytes: int) -> bytes:
-    """Return what a file holds.
+    """Return the content of a file.
 
     A pipe, such as the shell's ``<(command)``, is read for at most three seconds and 16 MB; devices
     and directories are refused.
 
     Args:
         path: The file.
-        most_bytes: The most it may hold.
+        most_bytes: The largest size accepted.
 
     Raises:
-        UnreadableError: It is missing, no file, too long, or a pipe that does not end.
+        UnreadableError: It is missing, not a file, too large, or a pipe that does not end.
     """
     note(path)
     try:
-        # a pipe without a writer would otherwise hold up the opening
+        # non-blocking: opening a pipe that has no writer would hang
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except (OSError, ValueError) as error:  # the latter: a NUL in its name
         raise _failed(error) from error
@@ -104,7 +104,7 @@ def read_file(path: Path, most_bytes: int) -> bytes:
 
 
 def _whole(descriptor: int, most_bytes: int) -> bytes:
-    """Return the content of a file; one in /proc has no size and may have no end."""
+    """Return the content of a file; the size is checked again: files in /proc report none."""
     content = bytearray()
     while piece := os.read(descriptor, _PIECE_BYTES):
         content += piece
@@ -138,10 +138,10 @@ def _too_long(found: int, most: int) -> UnreadableError:
 
 
 def path_within(folder: Path, name: str) -> Path | None:
-    """Return the path of a file that a document in ``folder`` names; None if it leads out of there.
+    """Return the path of a file that a document in ``folder`` names; None if it lies outside.
 
     Raises:
-        UnreadableError: No file can have that name, or its links have no end.
+        UnreadableError: No file can have that name, or its links form a loop.
     """
     try:
         home = folder.resolve()
@@ -152,7 +152,7 @@ def path_within(folder: Path, name: str) -> Path | None:
 
 
 def reason_of(error: Exception) -> str:
-    """Return in words why a path is none, or cannot be opened."""
+    """Return in words why a path is invalid or cannot be opened."""
     if isinstance(error, RuntimeError):  # pathlib's, before Python 3.13
         return "its links lead in a circle"
     return str(getattr(error, "strerror", None) or error).lower()
@@ -167,17 +167,17 @@ def _failed(error: Exception) -> UnreadableError:
 
 
 def is_file(path: Path) -> bool:
-    """Return whether ``path`` is a file that the user may see; a name too long for one is not."""
+    """Return whether ``path`` is a file; False also if it is inaccessible or not a valid path."""
     return _sees(path.is_file)
 
 
 def exists(path: Path) -> bool:
-    """Return whether there is anything that the user may see; a name too long is of nothing."""
+    """Return whether ``path`` exists; False also if it is inaccessible or not a valid path."""
     return _sees(path.exists)
 
 
 def is_folder(path: Path) -> bool:
-    """Return whether ``path`` is a folder that the user may see; a name too long for one is not."""
+    """Return whether ``path`` is a folder; False also if it is inaccessible or not a valid path."""
     return _sees(path.is_dir)
 
 

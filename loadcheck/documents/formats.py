@@ -1,8 +1,8 @@
 """JSON (RFC 8259) and YAML 1.2 (core schema) as trees of values that know their lines.
 
-PyYAML only splits a text into events, by libyaml where its wheel has it: ten times as fast. What a
-scalar means is decided here, so that nothing of YAML 1.1 comes in ("no" as false, "1:30" as 90,
-dates). Depth and the number of values are bounded.
+PyYAML only splits the text into events, using libyaml where available (ten times as fast). Scalars
+are resolved here, so that no YAML 1.1 rule applies ("no" as false, "1:30" as 90, dates). Depth and
+the number of values are limited.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ Container: TypeAlias = Object | Array
 
 
 class TreeError(Exception):
-    """A text is not a document that we read; ``remedy`` may say what would be."""
+    """A text cannot be read as JSON or YAML; ``remedy`` may say how to fix it."""
 
     def __init__(self, message: str, line: int | None, remedy: str = "") -> None:
         super().__init__(message)
@@ -80,10 +80,10 @@ class TreeError(Exception):
 
 
 class Builder:
-    """Builds a tree from what a parser finds, one piece at a time.
+    """Builds a tree from parser events.
 
     Attributes:
-        root: The value, once all of it has been found.
+        root: The value; complete once every container has ended.
     """
 
     def __init__(self) -> None:
@@ -95,14 +95,14 @@ class Builder:
 
     @property
     def expects_key(self) -> bool:
-        """Whether the next piece is the key of a member."""
+        """Whether the next event is the key of a member."""
         return bool(self._open) and self._keys[-1] is None and type(self._open[-1]) is Object
 
     def key(self, text: str, line: int) -> None:
-        """Take the key of a member.
+        """Add the key of a member.
 
         Raises:
-            TreeError: The object has it already.
+            TreeError: The object already has this key.
         """
         parent = self._open[-1]
         if isinstance(parent, Object):
@@ -113,15 +113,15 @@ class Builder:
         self._keys[-1] = text
 
     def value(self, value: Any, line: int, nodes: int = 1) -> None:
-        """Take a value that is complete.
+        """Add a value.
 
         Args:
             value: The value.
             line: Its line.
-            nodes: How many values it holds, itself included.
+            nodes: How many values to count for it, itself included.
 
         Raises:
-            TreeError: These are too many.
+            TreeError: The document has too many values.
         """
         self._nodes += nodes
         if self._nodes > MAX_NODES:
@@ -139,7 +139,7 @@ class Builder:
             parent[key or ""] = value
 
     def begin(self, container: Container) -> None:
-        """Take the start of an object or an array.
+        """Open an object or an array.
 
         Raises:
             TreeError: It is nested too deeply.
@@ -152,16 +152,16 @@ class Builder:
         self._keys.append(None)
 
     def end(self) -> tuple[Container, int]:
-        """Take the end of the innermost object or array; return it and how many values it holds."""
+        """Close the innermost container; return it and its number of values, itself included."""
         self._keys.pop()
         return self._open.pop(), self._nodes - self._starts.pop()
 
 
 def whole_number(text: str, base: int, line: int) -> int:
-    """Read a whole number.
+    """Parse a whole number.
 
     Raises:
-        TreeError: It does not fit 64 bits.
+        TreeError: It does not fit into 64 bits, signed or unsigned.
     """
     value = int(text, base) if len(text.lstrip("+-0")) <= _MAX_DIGITS else 2 * _INT64
     if not -_INT64 <= value < 2 * _INT64:
@@ -184,17 +184,17 @@ class NotJsonError(Exception):
 
 
 def compose_json(text: str) -> Any:
-    """Read a JSON text.
+    """Parse a JSON text.
 
     Raises:
-        NotJsonError: It is none.
-        TreeError: It is one with a key twice, or beyond the bounds.
+        NotJsonError: It is not JSON.
+        TreeError: It has a duplicate key or an invalid escape, or exceeds a limit.
     """
     return _Reader(text).whole()
 
 
 class _Reader:
-    """Takes one token after the other; ``_expected`` says what may come."""
+    """Parses token by token; ``_expected`` is what may come next."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -293,10 +293,10 @@ _TYPES: Final = {"int": int, "float": float, "bool": bool, "null": type(None)}
 
 
 def compose(text: str) -> Any:
-    """Read a YAML text.
+    """Parse a YAML text.
 
     Raises:
-        TreeError: It is not YAML 1.2 document of the core schema, or beyond the bounds.
+        TreeError: It is not a YAML 1.2 document of the core schema, or exceeds a limit.
     """
     _refuse_old_breaks(text)
     composer = _Composer()
@@ -307,7 +307,7 @@ def compose(text: str) -> Any:
         mark = error.problem_mark or error.context_mark
         line = None if mark is None else mark.line + 1
         why = error.problem or error.context
-        # Inside brackets a tab may indent: what else is wrong there keeps the parser's words.
+        # Tabs may indent inside brackets, so only the parser's complaints about tabs are replaced.
         stumbled = "cannot start any token" in str(why) or "a tab character" in str(why)
         if stumbled and line is not None and _is_indented_by_tab(text, line):
             why = "a tab indents the line; YAML is indented by spaces"
@@ -327,18 +327,18 @@ def _is_indented_by_tab(text: str, line: int) -> bool:
 
 
 def events(text: str, *, native: bool = True) -> Iterator[Any]:
-    """Return the events of a YAML text.
+    """Return the parser events of a YAML text.
 
     Args:
         text: The text.
-        native: Let libyaml parse it, if it is there; a test holds it to the other parser.
+        native: Use libyaml if available; a test compares it with the Python parser.
     """
     found: Iterator[Any] = yaml.parse(text, Loader=_NATIVE if native else yaml.SafeLoader)
     return found
 
 
 def _refuse_old_breaks(text: str) -> None:
-    """Refuse what is a line break to YAML 1.1 only, and so to the parser (1.2.2 section 5.4)."""
+    """Refuse the line breaks of YAML 1.1, which PyYAML still honours (1.2.2 section 5.4)."""
     found = _OLD_BREAKS.search(text)
     if found is not None:
         line = text.count("\n", 0, found.start()) + 1
@@ -415,7 +415,7 @@ class _Composer:
 
 
 def _plain(text: str, line: int) -> Any:
-    """Return what an untagged plain scalar means (YAML 1.2.2 section 10.3.2)."""
+    """Return the value of an untagged plain scalar (YAML 1.2.2 section 10.3.2)."""
     if text in _PLAIN_SCALARS:
         return _PLAIN_SCALARS[text]
     if text[0] not in _MAY_BE_NUMBER:

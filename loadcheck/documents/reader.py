@@ -1,4 +1,4 @@
-"""Typed access to the objects of a document, and all that is wrong with it reported at once."""
+"""Typed access to the objects of a document; all of its problems are reported at once."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _OTHERWISE = "write it otherwise, or leave it out"
 
 
 class Report:
-    """Takes problems, keeps their order, and keeps secrets out of them.
+    """Collects problems and redacts secrets in them.
 
     Args:
         strict: Make every warning an error.
-        secrets: Values that must appear in no problem.
+        secrets: Values to redact.
     """
 
     def __init__(self, *, strict: bool = False, secrets: frozenset[str] = frozenset()) -> None:
@@ -31,7 +31,7 @@ class Report:
         self._problems: dict[Problem, None] = {}
 
     def add(self, problem: Problem) -> None:
-        """Take a problem, once; one without a remedy gets the place where to look for it."""
+        """Add a problem unless it is already there; one without a remedy gets a default one."""
         rule = f"see the specification, {problem.section}" if problem.section else _OTHERWISE
         clean = dataclasses.replace(
             problem,
@@ -45,7 +45,7 @@ class Report:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """Everything taken so far, file by file in the order of their lines."""
+        """All problems so far, by file in the order of first mention, then by line."""
         files = {problem.file: None for problem in self._problems}
         places = {file: place for place, file in enumerate(files)}
         return tuple(
@@ -54,17 +54,17 @@ class Report:
 
     @property
     def errors(self) -> tuple[Problem, ...]:
-        """The errors among them."""
+        """The problems that are errors."""
         return tuple(problem for problem in self.problems if problem.severity == "error")
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
-        """The warnings among them."""
+        """The problems that are warnings."""
         return tuple(problem for problem in self.problems if problem.severity == "warning")
 
 
 class DocumentReporter:
-    """Reports problems of one document, by the path of the place in it."""
+    """Reports problems of one document, each by the path of the value concerned."""
 
     def __init__(self, report: Report, document: Document) -> None:
         self.report = report
@@ -75,7 +75,7 @@ class DocumentReporter:
         self.report.add(self._problem(path, message, remedy, section))
 
     def warn(self, path: Path, message: str, remedy: str = "", section: str = "") -> None:
-        """Report what is accepted although the specification has it otherwise."""
+        """Report a warning: something accepted although it deviates from the specification."""
         problem = self._problem(path, message, remedy, section)
         self.report.add(dataclasses.replace(problem, severity="warning"))
 
@@ -94,10 +94,10 @@ class ObjectDescription(NamedTuple):
     """How the specification describes an object.
 
     Attributes:
-        section: Its section of the specification.
+        section: The section of the specification that defines it.
         known: Its fields; any other, unless it starts with "x-", is reported.
-        ignores: Whether other fields are ignored, with a warning.
-        later: Fields that another version has, and what to do to use them.
+        ignores: Whether other fields are only warned about, and ignored.
+        later: Fields that only another version has → the remedy to suggest.
     """
 
     section: str
@@ -110,9 +110,9 @@ class Reader:
     """One object of a document.
 
     Args:
-        raw: The object; anything else is reported and reads as empty.
-        path: Where it stands.
-        reporter: Takes problems.
+        raw: The object; any other value is reported and treated as an empty object.
+        path: Its path in the document.
+        reporter: Receives problems.
         described: How the specification describes it.
     """
 
@@ -151,16 +151,16 @@ class Reader:
         self.reporter.error((*self.path, *below), message, remedy, self.section)
 
     def require(self, *names: str) -> bool:
-        """Report fields that are not there; return whether all are."""
+        """Report the fields that are missing; return whether all are present."""
         missing = [name for name in names if name not in self.raw]
         for name in missing if self.usable else ():
             self.error((), f'the field "{name}" is missing', f'add "{name}"')
         return not missing
 
     def text(self, name: str, pattern: re.Pattern[str] | None = None) -> str | None:
-        """Return a string, None if it is not there or was reported.
+        """Return a string field; None if it is missing or not a string, which is reported.
 
-        One that does not match the pattern, as the specification says it should, is warned of.
+        A value that does not match ``pattern`` is returned, with a warning.
         """
         value = self.raw.get(name)
         if name not in self.raw:
@@ -176,13 +176,13 @@ class Reader:
     def choice(
         self, name: str, valid: tuple[str, ...], later: tuple[str, ...] = (), needs: str = ""
     ) -> str | None:
-        """Return one of some words, None if it is not there or was reported.
+        """Return a field limited to certain words; None if it is missing or reported as wrong.
 
         Args:
             name: The field.
             valid: The words.
             later: Words that only a later version has.
-            needs: What these need, as a remedy.
+            needs: The remedy for one of ``later``.
         """
         value = self.text(name)
         if value is not None and value not in valid:
@@ -192,7 +192,7 @@ class Reader:
         return value
 
     def number(self, name: str, *, whole: bool) -> float | None:
-        """Return a number that is not negative, None if it is not there or was reported."""
+        """Return a non-negative number; None if it is missing or reported as wrong."""
         value = self.raw.get(name)
         if name not in self.raw:
             return None
@@ -204,7 +204,10 @@ class Reader:
         return value
 
     def items(self, name: str, *, filled: bool = False) -> Iterator[tuple[Any, Path]]:
-        """Yield the items of an array, each with its path; nothing if it is not there."""
+        """Yield each item of an array field with its path; nothing if the field is missing.
+
+        With ``filled``, an empty array is reported.
+        """
         value = self.raw.get(name)
         if name not in self.raw:
             return
@@ -217,7 +220,7 @@ class Reader:
             yield item, (*self.path, name, index)
 
     def members(self, name: str) -> Iterator[tuple[str, Any, Path]]:
-        """Yield the members of an object, each with its path; nothing if it is not there."""
+        """Yield name, value and path of each member of an object field; none if it is missing."""
         value = self.raw.get(name)
         if name not in self.raw:
             return

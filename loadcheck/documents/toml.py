@@ -1,8 +1,8 @@
-"""TOML files as nodes that know their lines, or the one problem that prevents it.
+"""TOML files as nodes that know their lines.
 
-``tomllib`` does not say where a key stands, so a scanner reads the shape of the text and skips its
-values. It does not judge: where the text is not TOML it stops, and ``tomllib`` reports what is
-wrong. Its cost is linear, and it refuses nesting that would exhaust a recursive reader.
+``tomllib`` does not report the lines of keys, so a scanner reads the structure of the text and
+skips its values. It does not validate: where the text is not TOML it stops, and ``tomllib`` reports
+the error. It runs in linear time and refuses nesting that would exhaust a recursive parser.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from loadcheck.errors import Problem, ScenarioError, nearest
 KeyPath = tuple[str | int, ...]
 
 MAX_DEPTH = 40
-"""The deepest nesting of keys, arrays and tables that is read."""
+"""Most levels of nested keys, arrays and tables."""
 
 _BLANK = re.compile(r"(?:[ \t\r\n]+|#[^\n]*)*")
 _SPACE = re.compile(r"[ \t]*")
@@ -58,11 +58,11 @@ class Repeat:
 
 @dataclass(slots=True)
 class Positions:
-    """What the scanner found.
+    """The result of the scanner.
 
     Attributes:
-        lines: Path of each table, key and array entry → the line, counted from 1, in which it
-            begins; arrays are indexed from 0. A table that only the headers of others imply
+        lines: Path of each table, key and array entry → the line, counted from 1, on which it
+            begins; arrays are indexed from 0. A table that is only implied by other headers
             begins where it is first mentioned.
         repeat: The first key or table defined twice, if any.
     """
@@ -126,7 +126,7 @@ class _Scanner:
         return path
 
     def _header(self) -> KeyPath:
-        """Read the key of a header; arrays of tables on the way stand for their last entry."""
+        """Read the key of a header; an array of tables within it means its last entry."""
         path: KeyPath = ()
         for part in self._key():
             if path in self._array_lengths:
@@ -163,7 +163,7 @@ class _Scanner:
             raise _StopError
 
     def _key(self) -> KeyPath:
-        """Read a dotted key; the path of it."""
+        """Read a dotted key and return its path."""
         parts: list[str] = []
         while True:
             self._skip(_SPACE)
@@ -228,14 +228,14 @@ class _Scanner:
         return self._take(bracket)
 
     def _separator(self, bracket: str) -> None:
-        """Step over the comma behind an entry; it may be left out before ``bracket``."""
+        """Skip the comma after an entry; it is optional before ``bracket``."""
         self._skip(_BLANK)
         if not self._take(",") and not self._text.startswith(bracket, self._at):
             raise _StopError
 
 
 MAX_BYTES = 1_000_000
-"""The largest scenario file that is read: far beyond any written by hand."""
+"""The largest scenario file accepted: far larger than any written by hand."""
 
 _WHERE = re.compile(r" \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)$")
 _UNQUOTED = re.compile(r"""=\s*[^\s"'\[{#]""")
@@ -245,8 +245,8 @@ def read(path: Path, file: str) -> Node:
     """Read the TOML document at ``path``.
 
     Args:
-        path: Where it is.
-        file: What the user called it, for messages.
+        path: The file.
+        file: The file as the user named it, for messages.
 
     Raises:
         ScenarioError: It cannot be read, is not UTF-8, not TOML, too large or nested too deeply.
@@ -274,7 +274,7 @@ def read(path: Path, file: str) -> Node:
 
 
 def _meant(path: Path) -> str:
-    """Return a remedy that names what a short name stands for: ``burst``: scenarios/burst.toml."""
+    """Return a remedy for a short name ("burst" for scenarios/burst.toml); "" if none fits."""
     name = path.with_suffix(".toml").name
     for folder in (path.parent, path.parent / "scenarios"):
         beside = folder / name
@@ -285,7 +285,7 @@ def _meant(path: Path) -> str:
 
 
 def nearest_file(path: Path) -> str:
-    """Return a remedy that names the file beside ``path`` with the nearest name, "" if none is."""
+    """Return a remedy naming the file beside ``path`` with the most similar name; "" if none is."""
     try:
         beside = [entry.name for entry in path.parent.iterdir() if entry.name != path.name]
     except (OSError, ValueError):  # ValueError: a NUL in a folder's name
@@ -360,7 +360,12 @@ _REMEDIES = (
 
 
 def toml_remedy(reason: str, line: str) -> str:
-    """Return what to do about what the parser says of a line."""
+    """Return the remedy for an error of the TOML parser.
+
+    Args:
+        reason: The parser's message.
+        line: The text of the line it is about.
+    """
     if reason.startswith("invalid value") and line.lstrip().startswith("["):
         return "the array above it is not closed: close the bracket"
     if _is_bare_word(reason, line):
@@ -375,10 +380,10 @@ def _is_bare_word(reason: str, line: str) -> bool:
 
 
 def as_toml(value: Any) -> str:
-    """Return a value of JSON as TOML, in one line.
+    """Return a JSON value as TOML, on one line.
 
     Raises:
-        ScenarioError: It has a part that TOML cannot say: null, or what is not JSON at all.
+        ScenarioError: It contains null, which TOML lacks, or a value that is not JSON.
     """
     if isinstance(value, bool):
         return "true" if value else "false"

@@ -1,9 +1,9 @@
-"""A first scenario for an API that nobody has described to us yet.
+"""Draft a first scenario for an API: ``loadcheck init``.
 
-Reads what there is of the API (an OpenAPI description, recorded requests, a curl line), finds the
-operation by which data goes in and the one that counts, and writes the Arazzo document, the
-scenario and ``.env.example``. They are checked before they are kept, and written all together or
-not at all, over nothing that is there.
+Reads an OpenAPI description, recorded requests or a curl line, finds the operation that takes the
+data and the one that counts users, and writes the Arazzo document, the scenario and
+``.env.example``. The files are checked first, written all together or not at all, and never
+overwrite existing ones.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from loadcheck.workflow.description.openapi import DescriptionError, split_base
 from loadcheck.workflow.exchange import Origin
 
 _MOST: Final = 40
-"""Characters of a name that is made from a title."""
+"""Most characters of a scenario's name."""
 _NAME = re.compile(rf"[A-Za-z0-9_-]{{1,{_MOST}}}")
 _PLACEHOLDER: Final = "placeholder"
 _ENV = re.compile(r'\benv = "([A-Z][A-Z0-9_]*)"')
@@ -54,16 +54,16 @@ EXAMPLE: Final = ".env.example"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """The files of a scenario that are not written yet.
+    """The files of a scenario, not yet written.
 
     Attributes:
-        name: Of the scenario.
-        files: Name → content; the scenario first.
+        name: Name of the scenario.
+        files: File name → content; the scenario first.
         texts: File name → what it is, in words.
-        variables: The environment variables that it needs → whether they are secret.
-        choice: What it was drafted from; None for one of a shipped profile.
-        notes: What the user should look at.
-        referred: The file of the description, where it is referred to; "" if it is copied.
+        variables: Environment variables that it needs → whether they are secret.
+        choice: What it was drafted from; None for a shipped profile.
+        notes: What the user should check.
+        referred: Location of the description if the draft refers to that file; "" otherwise.
     """
 
     name: str
@@ -88,7 +88,8 @@ def read_api(source: str, *, consent: bool) -> Source:
         consent: Whether it may be read from another machine.
 
     Raises:
-        InputError: It cannot be read, is not one, or is on another machine without consent.
+        InputError: It cannot be read, is not an OpenAPI description, or is on another machine
+            without consent.
     """
     try:
         return open_description(source, partial(fetch, consent=consent))
@@ -107,13 +108,13 @@ def from_description(
 
     Args:
         api: Its description.
-        source: Where it was read from, as the user named it.
+        source: Where the description was read from, as the user named it.
         wishes: What the user has decided.
-        into: The folder that it is written to; None: one called as the scenario.
-        name: Of the scenario; None: it is made from the API's title.
+        into: The folder to write to; None: one named after the scenario.
+        name: Name of the scenario; None: it is made from the API's title.
 
     Raises:
-        DraftError: The description does not say how data goes in, and how it is counted.
+        DraftError: The description does not show which operation takes the data or counts users.
     """
     assert api.description is not None
     shown = _shown(source)
@@ -166,9 +167,12 @@ def from_requests(
     into: Path | None,
     name: str | None = None,
 ) -> Draft:
-    """Draft a scenario from requests that somebody has recorded; see :func:`from_description`.
+    """Draft a scenario from recorded requests, without their credentials.
 
-    Nothing that authorizes them is in it.
+    See :func:`from_description` for the arguments.
+
+    Raises:
+        DraftError: As there; or a credential would end up in a file.
     """
     host = str(urlsplit(recorded[0].url).hostname)
     title = "My API" if is_loopback(host) else host
@@ -186,10 +190,10 @@ def from_requests(
 
 
 def from_profile(profile: str, *, name: str | None = None) -> Draft:
-    """Draft a scenario for a service that comes with loadcheck.
+    """Draft a scenario from a service profile that comes with loadcheck.
 
     Raises:
-        DraftError: None is called so.
+        DraftError: There is no such profile.
     """
     shipped = {name: each / "init.toml" for name, each in scenarios.shipped().items()}
     path = shipped.get(profile)
@@ -219,14 +223,13 @@ def write(draft: Draft, folder: Path) -> dict[str, Any]:
 
     Args:
         draft: The draft.
-        folder: Where to.
+        folder: The folder to write to.
 
     Returns:
-        What ``check`` shows of it.
+        The preview that ``loadcheck check`` shows of it.
 
     Raises:
-        InputError: A file is there already, or something in the draft cannot be used; nothing was
-            written.
+        InputError: A file exists already, or the check failed; nothing was written.
     """
     shown: dict[str, Any] = {}
 
@@ -234,7 +237,7 @@ def write(draft: Draft, folder: Path) -> dict[str, Any]:
         env = {**dict.fromkeys(draft.variables, _PLACEHOLDER), **os.environ}
         env |= {name: _PLACEHOLDER for name in draft.variables if not env.get(name)}
         try:
-            # what is beside the folder, or in it, is not so from here
+            # a path relative to the final folder does not resolve from the stage
             mapped = [f"workflow.sources.{texts.SOURCE}={as_toml(draft.referred)}"]
             loaded = scenarios.load(
                 stage / draft.scenario, env=env, overrides=mapped if draft.referred else ()
@@ -255,7 +258,7 @@ def write(draft: Draft, folder: Path) -> dict[str, Any]:
 
 
 def slug(title: str) -> str:
-    """Return a name for files made from a title."""
+    """Return a name for files, made from a title."""
     words = re.findall(r"[a-z0-9]+", title.lower())
     text = "-".join(words)
     while len(text) > _MOST and len(words) > 1:
@@ -265,7 +268,11 @@ def slug(title: str) -> str:
 
 
 def _named(name: str | None) -> str | None:
-    """Return a name that the user gave; None if there is none."""
+    """Return the name that the user gave, or None.
+
+    Raises:
+        DraftError: It cannot be a file name.
+    """
     if name is not None and not _NAME.fullmatch(name):
         remedy = f"expected letters, digits, - and _, at most {_MOST}: it names the files"
         raise DraftError(Problem(message=f'--name: found "{name}"', remedy=remedy))
@@ -279,16 +286,19 @@ def _variables(requests: DraftRequests) -> dict[str, bool]:
 
 
 def _shown(source: str) -> str:
-    """Return a source without what may be secret in it."""
+    """Return a source for display: a URL without user info and query, which may hold secrets."""
     return without_userinfo(source).partition("?")[0] if "://" in source else source
 
 
 def _servers(
     choice: Choice, document: Document, wish: str | None, source: str
 ) -> list[tuple[Origin, str]]:
-    """Return origin and path of the base URLs of the operations: of one, where they are alike.
+    """Return origin and path of each distinct base URL of the operations.
 
-    It is the one wished for, or the first that the description names.
+    The base URL is ``wish``, or else the first that the description gives for the operation.
+
+    Raises:
+        DraftError: A base URL is missing or is not an http or https URL.
     """
     operations = [choice.ingest.operation]
     if choice.count is not None:
@@ -311,9 +321,9 @@ def _servers(
 
 
 def _place(api: Source, folder: Path) -> tuple[str, dict[str, str]]:
-    """Return where the description is, from the drafted document, and what is copied there.
+    """Return the URL of the description relative to the drafted document, and the files to copy.
 
-    A file of the user's stays where it is and is referred to; what was downloaded is kept, so that
+    A local file stays where it is and is referred to. A downloaded description is copied, so that
     the scenario needs nothing but the API itself, unless it refers to further files.
     """
     location = api.document.location
@@ -337,12 +347,12 @@ def _references(value: Any) -> Iterator[str]:
 
 
 def summary(draft: Draft, folder: Path, shown: Mapping[str, Any]) -> str:
-    """Return what was written, what was found out, and which commands come next.
+    """Return a summary for the user: the files written, the choices made, the next commands.
 
     Args:
         draft: The draft.
-        folder: Where it was written to.
-        shown: What ``check`` shows of it.
+        folder: The folder that it was written to.
+        shown: The preview returned by :func:`write`.
     """
     width = max(len(str(folder / name)) for name in draft.files)
     lines = ["wrote"]
@@ -359,7 +369,7 @@ def summary(draft: Draft, folder: Path, shown: Mapping[str, Any]) -> str:
 
 
 def _found(draft: Draft, shown: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield what was found out, for the user to see whether it is right."""
+    """Yield a heading and a line for each choice made, so that the user can verify it."""
     choice = draft.choice
     if choice is not None:
         yield "sends", f"{choice.ingest.label}, the user's id at {choice.user.at}"

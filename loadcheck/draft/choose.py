@@ -1,4 +1,4 @@
-"""Which operation takes the data, which one counts, and what of each is what."""
+"""Choose the operation that takes the data, the one that counts users, and their fields."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from loadcheck.errors import DraftError, Problem, did_you_mean, nearest
 _Draft = TypeVar("_Draft")
 
 NOTHING: Final = "none"
-"""What ``--count`` says where nothing counts."""
+"""The value of ``--count`` or ``--run`` for "there is none"."""
 _MARGIN: Final = 3
-"""The best is chosen if it is better than the next one by so much."""
+"""The best operation is chosen if its score exceeds the next one's by at least this much."""
 _LEAST_INGEST: Final = 8
 _LEAST_BLIND: Final = 10
 _MOST_NAMED: Final = 12
@@ -26,15 +26,15 @@ _MOST_NAMED: Final = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
-    """What the user has decided; None: what fits best is taken.
+    """What the user has decided; None leaves a choice to the scores.
 
     Attributes:
-        ingest: The operation by which data goes in.
-        count: The operation that counts; :data:`NOTHING` if there is none.
-        user: Where a request of the first says whose event it is.
-        run: By what a run's events differ from others.
-        uniques: Where an answer of the second says how many users there are.
-        server: Base URL.
+        ingest: The operation that takes the data.
+        count: The operation that counts users; :data:`NOTHING` if there is none.
+        user: The field of the ingest request that identifies the user.
+        run: The field of the count request that filters by run; :data:`NOTHING` if there is none.
+        uniques: JSON Pointer or runtime expression of the number of users in the count's answer.
+        server: Base URL of both.
     """
 
     ingest: str | None = None
@@ -47,16 +47,17 @@ class Wishes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """What a scenario is drafted from.
+    """The operations and fields that a scenario is drafted from.
 
     Attributes:
-        ingest: The operation by which data goes in.
-        user: Where it says whose event it is.
+        ingest: The operation that takes the data.
+        user: Its field that identifies the user.
         count: The operation that counts users; None if there is none.
-        run: Where both say which run it is about; None if the second does not know.
-        uniques: Runtime expression of the number of users in an answer.
-        totals: That of the number of events; None if an answer has none.
-        notes: What the user should look at.
+        run: The fields of ``ingest`` and ``count`` that identify the run; None if the count cannot
+            filter by run.
+        uniques: Runtime expression of the number of users in the count's answer.
+        totals: Runtime expression of the number of events there; None if there is none.
+        notes: What the user should check.
     """
 
     ingest: Candidate
@@ -69,11 +70,11 @@ class Choice:
 
 
 class UndecidedError(DraftError):
-    """Several things fit equally well.
+    """The user has to decide: several candidates fit equally well, or none is known.
 
     Attributes:
-        option: The option that decides.
-        choices: What it may say, each with an explanation; empty if that is not known either.
+        option: The command-line option that decides.
+        choices: Its possible values, each with an explanation; empty if they are unknown.
     """
 
     def __init__(self, problem: Problem, option: str, choices: Sequence[tuple[str, str]]) -> None:
@@ -87,16 +88,16 @@ def decided(
     wishes: Wishes,
     ask: Callable[[str, Sequence[tuple[str, str]]], str] | None,
 ) -> _Draft:
-    """Draft, and have the user decide what cannot be known.
+    """Return a draft, asking the user whenever a choice is open.
 
     Args:
         draft_from: Makes the draft.
         wishes: What the user has decided.
-        ask: Returns the answer to a question, one of the choices if there are any; None if nobody
-            can be asked.
+        ask: Asks a question and returns the answer, one of the choices if there are any; None
+            without an interactive user.
 
     Raises:
-        UndecidedError: Nobody can be asked.
+        UndecidedError: A choice is open and ``ask`` is None.
     """
     while True:
         try:
@@ -109,16 +110,16 @@ def decided(
 
 
 def choose(found: Sequence[Candidate], wishes: Wishes, source: str) -> Choice:
-    """Find out how data goes in and how it is counted.
+    """Choose the operation that takes the data and the one that counts users.
 
     Args:
-        found: The operations that there are.
+        found: All operations of the API.
         wishes: What the user has decided.
-        source: Where they are described, for messages.
+        source: The description that they are from, for messages.
 
     Raises:
-        UndecidedError: Several fit equally well.
-        DraftError: None fits, or a wish names none.
+        UndecidedError: The user has to decide.
+        DraftError: No operation fits, or a wish names something that does not exist.
     """
     ingest = _ingest(found, wishes.ingest, source)
     user = _user(ingest, wishes.user, source)
@@ -165,7 +166,7 @@ def _count(found: Sequence[Candidate], ingest: Candidate, wishes: Wishes, source
     others = [each for each in found if each is not ingest]
     fitting = [(words.count_score(each, ingest), each) for each in others]
     fitting = [each for each in fitting if each[0] > 0]
-    if not fitting:  # the name alone may do
+    if not fitting:  # judge by the name alone
         fitting = [(words.count_score(each, ingest, blind=True), each) for each in others]
         fitting = [each for each in fitting if each[0] >= _LEAST_BLIND]
     if not fitting:
@@ -261,12 +262,12 @@ def _pointer(field: Field) -> str:
 
 
 def _expression(wish: str) -> str:
-    """Return a wish as a runtime expression: a JSON Pointer may stand alone."""
+    """Return a wish as a runtime expression; a bare JSON Pointer is one into the body."""
     return f"$response.body#{wish}" if wish.startswith("/") else wish
 
 
 def _named(found: Sequence[Candidate], wish: str, option: str, source: str) -> Candidate:
-    """Return the operation that an id, a method and a path, or a path alone, means."""
+    """Return the operation given by its id, by method and path, or by path alone."""
     method, _, path = wish.strip().rpartition(" ")
     method = method.strip().upper()
     fitting = [each for each in found if each.operation_id == wish]
@@ -286,7 +287,7 @@ def _named(found: Sequence[Candidate], wish: str, option: str, source: str) -> C
 
 
 def _field(fields: Sequence[Field], wish: str, option: str, where: str) -> Field:
-    """Return the field that a place or a name means."""
+    """Return the field given by its place or its name."""
     fitting = [each for each in fields if each.at == wish]
     fitting = fitting or [each for each in fields if wish in {each.name, each.tokens[-1:]}]
     fitting = fitting or [each for each in fields if words.plain(each.name) == words.plain(wish)]
@@ -324,7 +325,7 @@ def _undecided(fitting: Sequence[Candidate], option: str, does: str, source: str
 
 
 def _shallow(fields: Sequence[Field]) -> list[Field]:
-    """Return those that the fewest names lead to."""
+    """Return the fields with the shortest path."""
     least = min(len(each.tokens) for each in fields)
     return [each for each in fields if len(each.tokens) == least]
 

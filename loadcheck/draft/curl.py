@@ -1,4 +1,4 @@
-"""curl's command line, as far as it says what is sent."""
+"""Read curl command lines, as far as they determine the request."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ _ANSI = re.compile(r"\\(?:x([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{1,4})|([0-7]{1,3})|(
 
 @dataclass(slots=True)
 class _Line:
-    """What the options of a line add up to."""
+    """The combined options of a curl line."""
 
     urls: list[str] = field(default_factory=list)
     method: str = ""
@@ -106,14 +106,16 @@ class _Line:
 
 
 def read_lines(lines: Iterable[str], wishes: Wishes) -> tuple[list[Recorded], Wishes]:
-    """Return the requests of curl lines; the first takes the data, the second counts.
+    """Return the requests of curl lines, and the wishes that follow from their order.
+
+    The first request takes the data and the second counts users, unless the wishes say otherwise.
 
     Args:
         lines: The lines.
-        wishes: What the user has decided, which goes before that.
+        wishes: What the user has decided.
 
     Raises:
-        DraftError: One is not a curl command, or has an unknown option.
+        DraftError: One is not a curl command, or cannot be drafted from.
     """
     requests = [read_curl(line) for line in lines]
     first, second, *_ = [*map(path_of, requests), None, None]
@@ -122,10 +124,10 @@ def read_lines(lines: Iterable[str], wishes: Wishes) -> tuple[list[Recorded], Wi
 
 
 def read_curl(text: str) -> Recorded:
-    """Return the request that a curl line sends. Files that it names are read.
+    """Return the request that a curl line sends; files of its data options are read.
 
     Raises:
-        DraftError: It is not a line of curl, or one that no scenario can be drafted from.
+        DraftError: It is not a curl command, or no scenario can be drafted from it.
     """
     words = _words(text)
     if not words or words[0].rpartition("/")[2] not in {"curl", "curl.exe"}:
@@ -199,7 +201,7 @@ def _data(name: str, value: str) -> str:
 
 
 def _options(words: list[str]) -> Iterator[tuple[str, str]]:
-    """Yield the options of a line, by their long names, with their values; URLs as ``url``."""
+    """Yield long name and value of each option, "" for a flag; URLs as ``url``."""
     rest = iter(words)
     for word in rest:
         if word.startswith("--") and len(word) > 2:  # noqa: PLR2004  # "--" alone ends the options
@@ -214,7 +216,7 @@ def _options(words: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def _short(word: str, rest: Iterator[str]) -> Iterator[tuple[str, str]]:
-    """Yield what a word of short options says: flags, and one with its value at the end."""
+    """Yield the options of a word such as ``-sXPOST``: flags, then at most one with a value."""
     for index, letter in enumerate(word[1:], 1):
         name = _LONG.get(letter)
         if name is None:
@@ -234,7 +236,7 @@ def _next(rest: Iterator[str], option: str) -> str:
 
 
 def _words(text: str) -> list[str]:
-    """Split a line as a POSIX shell and bash do, without variables and commands."""
+    r"""Split a line as bash does (``$'\n'`` included), without expanding variables or commands."""
     if '^"' in text or re.search(r"\^\r?\n", text):
         raise _refused("is quoted for cmd.exe", 'copy it "as cURL (bash)"')
     words: list[str] = []

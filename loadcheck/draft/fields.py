@@ -1,4 +1,4 @@
-"""What requests and answers consist of: JSON Schemas and examples, flattened into named fields."""
+"""JSON Schemas and examples of requests and answers, flattened into named fields."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from loadcheck.documents.document import MISSING, Document, format_pointer
 from loadcheck.workflow.description.openapi import Description, DescriptionError
 
 ANSWER: Final = "answer"
-"""The place of fields of an answer's body."""
+"""The place of a field in the body of an answer."""
 _DEEPEST: Final = 6
 _MOST_PARTS: Final = 200
-"""Parts of a schema that are looked at, at most: it may refer to itself in many ways."""
+"""Most parts of a schema that are read: it may refer to itself in many ways."""
 _TYPES: Final = (
     (bool, "boolean"),
     (int, "integer"),
@@ -30,14 +30,14 @@ class Kind:
     """What values a field may have.
 
     Attributes:
-        types: Names of JSON types; empty if anything goes.
+        types: Names of JSON types; empty if any is allowed.
         format: ``date-time``, ``uuid`` and the like; "" without one.
         pattern: Regular expression; "" without one.
-        choices: The only values there may be; empty if there are more.
+        choices: The only values allowed (``enum``); empty if it is not restricted.
         sample: A value that the description shows; ``MISSING`` if it shows none.
-        text: What the description says of it.
-        shortest: The fewest characters of a string.
-        least: The smallest number.
+        text: Its description, or else its title.
+        shortest: Minimum length of a string.
+        least: Minimum of a number; None without one.
     """
 
     types: frozenset[str] = frozenset()
@@ -50,7 +50,7 @@ class Kind:
     least: float | None = None
 
     def may_be(self, *names: str) -> bool:
-        """Return whether values may be of one of some types."""
+        """Return whether values may be of one of these JSON types."""
         return not self.types or not self.types.isdisjoint(names)
 
 
@@ -59,11 +59,11 @@ class Field:
     """A value of a request or an answer.
 
     Attributes:
-        place: ``body``, ``query``, ``path``, ``header`` or ``cookie``; :data:`ANSWER`.
-        tokens: Where it stands in the body; the name, elsewhere.
-        kind: What it may be.
+        place: ``body``, ``query``, ``path``, ``header``, ``cookie`` or :data:`ANSWER`.
+        tokens: Its path in the body; elsewhere its name.
+        kind: What values it may have.
         required: Whether a request must have it.
-        shown: Whether an example of the whole has it.
+        shown: Whether the description shows an example of it.
     """
 
     place: str
@@ -74,12 +74,12 @@ class Field:
 
     @property
     def name(self) -> str:
-        """The last name on the way to it; array indexes do not count."""
+        """The last name in its path that is not an array index; "" if there is none."""
         return next((token for token in reversed(self.tokens) if not token.isdigit()), "")
 
     @property
     def at(self) -> str:
-        """Where it stands, as scenarios write it."""
+        """Its place as scenarios write it: ``body#/user/id``, ``query.id``."""
         if self.place == "body":
             return f"body#{format_pointer(self.tokens)}"
         return f"{self.place}.{self.tokens[-1]}"
@@ -100,7 +100,7 @@ def leaves(tree: Tree) -> Iterator[Field]:
 
 @dataclass(slots=True, kw_only=True)
 class _Shape:
-    """A schema with everything that it is composed of in one."""
+    """A schema merged with the schemas that it is composed of."""
 
     types: set[str] = field(default_factory=set)
     properties: dict[str, tuple[Any, Document]] = field(default_factory=dict)
@@ -120,14 +120,14 @@ class Schemas:
     """Reads the schemas of a description.
 
     Args:
-        description: Follows references.
+        description: The OpenAPI document, which resolves references.
     """
 
     def __init__(self, description: Description) -> None:
         self._description = description
         self._parts = 0
         self._way: list[int] = []
-        # by the identity of schemas, all of which the description keeps
+        # keyed by id(): the description keeps all schemas alive
         self._shapes: dict[int, _Shape] = {}
         self._targets: dict[int, tuple[Any, Document]] = {}
 
@@ -138,16 +138,16 @@ class Schemas:
 
         Args:
             schema: Its schema.
-            home: The document that the schema is in.
-            place: Where the value stands.
-            example: An example of the whole.
-            required: Whether there must be one.
+            home: The document that contains the schema.
+            place: The place of its fields: ``body`` or :data:`ANSWER`.
+            example: An example of the whole value.
+            required: Whether the value is required.
         """
         self._parts = 0
         return self._tree((schema, home), place, (), example, required=required)
 
     def kind(self, schema: Any, home: Document, example: Any = MISSING) -> Kind:
-        """Return what a parameter may be."""
+        """Return what values a parameter may have."""
         return _kind(self._shape((schema, home), 0), example)
 
     def _tree(
@@ -160,7 +160,7 @@ class Schemas:
         required: bool,
     ) -> Tree:
         identity = self._identity(source)
-        if identity in self._way:  # it holds itself: once is enough
+        if identity in self._way:  # the schema contains itself: do not descend again
             return Field(place=place, tokens=tokens, kind=Kind(types=frozenset({"object"})))
         self._way.append(identity)
         try:
@@ -234,9 +234,9 @@ class Schemas:
         )
 
     def _shape(self, source: tuple[Any, Document], depth: int) -> _Shape:
-        """Return a schema with its references followed and what it is composed of merged.
+        """Return a schema with references resolved and the schemas it is composed of merged.
 
-        Of alternatives the first that is not null counts.
+        Of alternatives (``oneOf``, ``anyOf``) only the first that is not null is used.
         """
         shape = _Shape()
         schema, home = self._resolved(source)

@@ -21,14 +21,14 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credential:
-    """What a request is authorized by.
+    """The credential that authorizes a request.
 
     Attributes:
-        scheme: Its name in the description.
+        scheme: Name of its security scheme in the description.
         kind: ``basic``, ``bearer`` or ``key``.
         place: ``header``, ``query`` or ``cookie``.
-        name: The parameter.
-        prefix: Stands before the value: ``Bearer``, or nothing.
+        name: Name of the parameter.
+        prefix: Text before the value, such as ``"Bearer "``; "" for none.
     """
 
     scheme: str
@@ -40,18 +40,18 @@ class Credential:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Candidate:
-    """An operation, as far as a workflow is drafted from it.
+    """An operation that a step may be drafted from.
 
     Attributes:
-        operation: As requests are compiled from it.
-        operation_id: None without one of its own.
+        operation: The operation, as requests are compiled from it.
+        operation_id: Its ``operationId``; None if it is missing or not unique.
         text: Its summary and description.
         tags: Its tags.
-        parameters: Fields outside of the body, credentials aside.
-        body: The fields of its body; None without one that can be written.
-        content_type: Media type of the body.
+        parameters: The fields outside the body, without credentials.
+        body: The fields of its body; None if it has none that can be drafted.
+        content_type: Media type of the body; "" if none is described.
         answer: The fields of its successful answer.
-        credentials: What it is authorized by.
+        credentials: The credentials that it requires.
     """
 
     operation: Operation
@@ -66,17 +66,17 @@ class Candidate:
 
     @property
     def fields(self) -> tuple[Field, ...]:
-        """Every field of its request."""
+        """All fields of its request."""
         return (*self.parameters, *(leaves(self.body) if self.body is not None else ()))
 
     @property
     def name(self) -> str:
-        """What the user may call it."""
+        """The name by which the user can select it: its id, or method and path."""
         return self.operation_id or f"{self.operation.method} {self.operation.path}"
 
     @property
     def label(self) -> str:
-        """Its name and its path, for messages."""
+        """Its id, method and path, for messages."""
         request = f"{self.operation.method} {self.operation.path}"
         return f"{self.operation_id} ({request})" if self.operation_id else request
 
@@ -103,7 +103,7 @@ def open_description(source: str, fetch: Fetch) -> Source:
         fetch: Reads URLs.
 
     Raises:
-        InputError: It cannot be read, or is not one.
+        InputError: It cannot be read, or is not an OpenAPI description.
     """
     here = Document(name="", location=str(Path.cwd() / "here"), root={})
     reader = SourceReader(fetch, {}, mapped=True)
@@ -119,7 +119,7 @@ def candidates(description: Description) -> list[Candidate]:
         try:
             found.append(_candidate(description, schemas, (path, method, raw, item, home)))
         except DescriptionError:
-            continue  # nothing can be sent of what leads nowhere
+            continue  # a broken reference: no request can be made
     return found
 
 
@@ -192,7 +192,7 @@ def _body(
 
 
 def _preference(content_type: str) -> int:
-    """Return how well a body of a media type can be drafted: JSON 0, a form 1, what cannot 2."""
+    """Return the rank of a body's media type: JSON 0, a form 1, one that cannot be drafted 2."""
     bare = content_type.partition(";")[0].strip().lower()
     if bare.endswith(("/json", "+json")) or bare in {"*/*", "application/*"}:
         return 0

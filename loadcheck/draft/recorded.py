@@ -1,8 +1,8 @@
-"""Requests that somebody has recorded, as an OpenAPI description without anything secret in it.
+"""Turn recorded requests into an OpenAPI description without secrets.
 
-What authorizes a request becomes a security scheme without a value. Fields that hold a secret, or
-say who somebody is, keep their type alone, and of answers nothing else is kept either. What a
-browser or a proxy has recorded comes as a HAR file (HTTP Archive 1.2).
+Credentials become security schemes without values. Fields that hold a secret or identify a person
+keep only their type, and so does every field of an answer. Recordings of browsers and proxies are
+read from HAR files (HTTP Archive 1.2).
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ _REDIRECT: Final = 300
 
 
 def read_har(path: Path) -> list[Recorded]:
-    """Return the requests of a HAR file that an API has answered.
+    """Return the API requests of a HAR file.
 
-    Preflights, files of the page, failed requests and WebSockets are left out.
+    Preflights, static files, failed or redirected requests and WebSockets are left out.
 
     Raises:
         DraftError: It cannot be read, is not a HAR file, or has no API request in it.
@@ -96,7 +96,7 @@ def _recorded(entry: Any) -> Iterator[Recorded]:
             answer=_text(content),
         )
     except (AttributeError, KeyError, TypeError, ValueError):
-        return  # not as the format has it: others may be
+        return  # a malformed entry; the others may be usable
 
 
 def _is_of_an_api(entry: Any, method: str, url: str, status: int, kind: str) -> bool:
@@ -156,20 +156,20 @@ _SECRET_VALUE: Final = re.compile(
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _LEAST_SECRET: Final = 8
-"""Shorter ones are found in other texts by chance."""
+"""Shorter secrets would be found in other texts by chance."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """One request that was sent, and its answer.
+    """One recorded request and its answer.
 
     Attributes:
-        method: In upper case.
-        url: As it was sent, user-info included.
-        headers: Name and value of each.
-        body: As text; None without one.
-        content_type: Media type of the body.
-        answer: Text of the answer; None if it is not known.
+        method: The method, in upper case.
+        url: The URL as sent, user info included.
+        headers: Name and value of each header.
+        body: The body as text; None without one.
+        content_type: Media type of the body; "" without one.
+        answer: The answer's body as text; None if unknown.
     """
 
     method: str
@@ -182,12 +182,12 @@ class Recorded:
 
 @dataclass(slots=True, kw_only=True)
 class Description:
-    """What recorded requests describe.
+    """The description made from recorded requests.
 
     Attributes:
-        root: An OpenAPI description.
-        secrets: What was left out of it, because it is nobody's business.
-        operations: ``POST /path`` of each request, in their order.
+        root: The OpenAPI description.
+        secrets: Secret values of the requests, which must appear in no file.
+        operations: ``POST /path`` for each request, in order.
     """
 
     root: dict[str, Any]
@@ -196,7 +196,7 @@ class Description:
 
 
 def describe(requests: Iterable[Recorded], title: str) -> Description:
-    """Describe requests."""
+    """Return an OpenAPI description of recorded requests."""
     root: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {"title": title, "version": "recorded"},
@@ -212,14 +212,14 @@ def describe(requests: Iterable[Recorded], title: str) -> Description:
 
 
 def as_source(described: Description, name: str) -> Source:
-    """Return a description as if it had been read from somewhere."""
+    """Return a description as a source, as if it had been read from a file."""
     document = Document(name=name, location="recorded://requests", root=described.root)
     reference = SourceReference(path=(), name="api", url=name, type="openapi", fields={})
     return open_source(reference, document, SourceReader(None, {}, mapped=True))
 
 
 def path_of(request: Recorded) -> str:
-    """Return what a request is called: ``POST /path``."""
+    """Return the name of a request's operation: ``POST /path``."""
     return describe([request], "").operations[0]
 
 
@@ -313,7 +313,7 @@ class _Writer:
         kind = self._request.content_type.partition(";")[0].strip().lower()
         value = read_json(body)
         if isinstance(value, dict | list):
-            # a beacon calls it text, to be sent without asking first
+            # beacons send JSON as text/plain, to avoid a CORS preflight
             kind = kind if kind.endswith("json") else JSON
         elif kind == FORM:
             value = dict(parse_qsl(body, keep_blank_values=True))
@@ -344,7 +344,7 @@ class _Writer:
 
 
 def is_secret(name: str, value: str) -> bool:
-    """Return whether a field holds a secret, by its name or by its value."""
+    """Return whether a field holds a secret, judged by its name and value."""
     if _UUID.fullmatch(value) and plain(name) in KEYS:
         return False
     named = not _SECRET_WORDS.isdisjoint(words_of(name)) or plain(name) in _SECRET_NAMES
@@ -368,7 +368,7 @@ def _hidden() -> dict[str, Any]:
 
 
 def _schema(value: Any, name: str) -> dict[str, Any]:
-    """Return the schema of a value of a request, with examples of what is nobody's secret."""
+    """Return the schema of a request's value, with examples except of secrets, ids and emails."""
     if isinstance(value, dict):
         known = {key: part for key, part in value.items() if part is not None}
         properties = {key: _schema(part, key) for key, part in known.items()}
@@ -391,7 +391,7 @@ def _text_schema(value: str, name: str) -> dict[str, Any]:
 
 
 def _types(value: Any) -> dict[str, Any]:
-    """Return the schema of a value of an answer: types alone."""
+    """Return the schema of an answer's value: types only, and "0" as example of digits."""
     if isinstance(value, dict):
         return {
             "type": "object",

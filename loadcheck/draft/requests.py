@@ -1,4 +1,4 @@
-"""The requests of a drafted workflow: which value every field gets, and from which input."""
+"""The requests of a drafted workflow: the value of every field, and the input that it is from."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from loadcheck.draft.operations import Candidate, Credential
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _DAY = re.compile(r"[0-9]{8}")
 _MILLISECONDS: Final = 10**11
-"""A Unix time above it is one of milliseconds."""
+"""Unix times above this are in milliseconds, others in seconds."""
 _USERS: Final = frozenset({"unique", "uniques", "distinct", "users", "user"})
 _FORMATS: Final = {
     "email": "loadcheck@example.com",
@@ -39,8 +39,8 @@ class DraftInput:
     Attributes:
         value: Its value in the scenario, as TOML.
         type: Its JSON type.
-        text: What it is.
-        variables: Environment variables that it is read from: name → whether it is secret.
+        text: Its description.
+        variables: Environment variables that it is read from → whether they are secret.
     """
 
     value: str
@@ -51,13 +51,13 @@ class DraftInput:
 
 @dataclass(slots=True, kw_only=True)
 class DraftRequests:
-    """What the steps send.
+    """The requests of the steps ``ingest`` and ``count``.
 
     Attributes:
-        inputs: By name.
-        parameters: Step (``ingest``, ``count``) → its parameters: place, name, value.
-        bodies: Step → its payload; ``MISSING`` without one.
-        notes: What the user should look at.
+        inputs: Input name → the input.
+        parameters: Step → place, name and value of its parameters.
+        bodies: Step → its payload; ``MISSING`` if it has none.
+        notes: What the user should check.
     """
 
     inputs: dict[str, DraftInput] = field(default_factory=dict)
@@ -70,8 +70,8 @@ def draft_requests(choice: Choice, prefix: str) -> DraftRequests:
     """Return the requests of a choice.
 
     Args:
-        choice: The operations, and what of each is what.
-        prefix: Names of environment variables begin with it.
+        choice: The operations, and the roles of their fields.
+        prefix: Prefix of the names of environment variables.
     """
     writer = _Writer(choice, prefix)
     writer.write("ingest", choice.ingest)
@@ -118,7 +118,7 @@ class _Writer:
         return [item for item in items if item is not MISSING] or MISSING
 
     def _value(self, step: str, each: Field) -> Any:
-        """Return the value of a field; ``MISSING`` if it is left out."""
+        """Return the value of a field; ``MISSING`` to leave it out."""
         known = self._known(step, each)
         if known is not None:
             return known
@@ -134,7 +134,7 @@ class _Writer:
         return self._setting(each) if words.is_setting(each) else self._constant(step, each)
 
     def _known(self, step: str, each: Field) -> str | None:
-        """Return what identifies user, run or event; None for another field."""
+        """Return the input of a field that identifies user, run or event; None for others."""
         choice = self._choice
         if step == "ingest" and each is choice.user:
             return self._own("userId", *_user(each.kind), "Who is counted: one user per copy.")
@@ -200,7 +200,7 @@ class _Writer:
     def _constant(self, step: str, each: Field) -> Any:
         kind, name = each.kind, words.meaning(each)
         if step == "count" and name in self._constants:
-            return self._constants[name]  # counted is what was sent
+            return self._constants[name]  # the query must ask for what was sent
         if step == "count" and kind.choices:
             users = [choice for choice in kind.choices if str(choice).lower() in _USERS]
             return (users or [kind.sample if kind.sample is not MISSING else kind.choices[0]])[0]
@@ -215,7 +215,7 @@ class _Writer:
         return value
 
     def _unique(self, name: str, place: str) -> str:
-        """Return what the input of a secret is called: those of different places may differ."""
+        """Return the input name of a secret; the same name in another place gets another input."""
         taken = self._secrets.setdefault(camel(name), place)
         if taken == place:
             return camel(name)
@@ -248,7 +248,7 @@ class _Writer:
 
 
 def _marks_run(run: tuple[Field, Field], step: str, each: Field) -> bool:
-    """Return whether a field identifies a run, or means the same beside the one that does."""
+    """Return whether a field, or one with the same meaning in the request, identifies the run."""
     own = run[0] if step == "ingest" else run[1]
     return each is own or (
         step == "ingest" and words.run_score(each) > 0 and words.meaning(each) == words.meaning(own)
@@ -256,7 +256,7 @@ def _marks_run(run: tuple[Field, Field], step: str, each: Field) -> bool:
 
 
 def _user(kind: Kind) -> tuple[str, str]:
-    """Return the expression and the type of a user's id."""
+    """Return the expression of a user's id and its JSON type."""
     if _is_uuid(kind):
         return "$copy.userUuid", "string"
     if kind.format == "email":
@@ -272,7 +272,7 @@ def _is_uuid(kind: Kind) -> bool:
 
 
 def _day(kind: Kind, which: str) -> Any:
-    """Return the begin or the end of a window around the run in the form that a field wants."""
+    """Return the start or end of a time window around the run, in the format of the field."""
     sample = kind.sample
     if not kind.may_be("string"):
         milliseconds = not isinstance(sample, int | float) or sample > _MILLISECONDS
@@ -288,7 +288,7 @@ def _day(kind: Kind, which: str) -> Any:
 
 
 def _sample(kind: Kind) -> Any:
-    """Return a value that a description shows, or that it does not seem to exclude."""
+    """Return a value that the description shows, or else one that it seems to allow."""
     if kind.sample is not MISSING and kind.sample is not None:
         return kind.sample
     if kind.choices:
@@ -304,14 +304,14 @@ def _sample(kind: Kind) -> Any:
 
 
 def camel(name: str) -> str:
-    """Return a name as inputs are called: ``apiKey``."""
+    """Return a name in the style of inputs: ``apiKey``."""
     parts = list(_parts(name))
     first = parts[0][:1].lower() + parts[0][1:] if parts else "value"
     return first + "".join(part[:1].upper() + part[1:] for part in parts[1:])
 
 
 def snake(name: str) -> str:
-    """Return a name as variables of the environment are called: ``API_KEY``."""
+    """Return a name in the style of environment variables: ``API_KEY``."""
     return "_".join(part.upper() for part in _parts(name)) or "VALUE"
 
 

@@ -1,6 +1,6 @@
-"""A draft as the texts of its files: the Arazzo document, the scenario, ``.env.example``.
+"""The texts of a draft's files: the Arazzo document, the scenario, ``.env.example``.
 
-They are written all together or not at all.
+The files are written all together or not at all.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _SUCCESS: Final = "$statusCode >= 200 && $statusCode < 300"
 
 
 def step_id(candidate: Candidate) -> str:
-    """Return what the step of an operation is called."""
+    """Return the ``stepId`` for an operation."""
     if candidate.operation_id is not None:
         return camel(candidate.operation_id) if not _is_id(candidate) else candidate.operation_id
     path = candidate.operation.path.replace("{", "").replace("}", "")
@@ -50,9 +50,9 @@ def arazzo(choice: Choice, requests: DraftRequests, *, title: str, url: str) -> 
 
     Args:
         choice: The operations.
-        requests: What they send.
-        title: Of the API.
-        url: Where its description is, from the document.
+        requests: Their requests.
+        title: Title of the API.
+        url: URL of the API's description, relative to the document.
     """
     inputs = requests.inputs
     asked = "" if choice.count is None else ", then count the users"
@@ -119,7 +119,7 @@ def _step(step: str, candidate: Candidate, requests: DraftRequests) -> dict[str,
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes every text so that YAML 1.1 and 1.2 read the same, and nothing as an alias."""
+    """Writes strings so that YAML 1.1 and 1.2 read them alike, and writes no aliases."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002  # the base class's signature
         return True
@@ -148,12 +148,12 @@ def scenario(
 
     Args:
         choice: The operations.
-        requests: What they send.
-        title: Of the API.
+        requests: Their requests.
+        title: Title of the API.
         document: File name of the Arazzo document.
-        source: What the draft was made from, for the reader.
-        servers: Origin and path of the base URLs: if there are several, they are left to the
-            description. The load is small if requests leave this machine.
+        source: What the draft was made from, for a comment.
+        servers: Origin and path of the base URLs; several are left to the description. If one is
+            not on this machine, the load is small.
     """
     away = not all(is_loopback(origin.host) for origin, _ in servers)
     ingest, live = step_id(choice.ingest), " --live" if away else ""
@@ -228,7 +228,7 @@ def _verify(choice: Choice, deadline: str) -> list[str]:
 
 
 def _commented(entries: Mapping[str, tuple[str, str]]) -> list[str]:
-    """Return keys with their values and, beside them, comments."""
+    """Return a TOML line for each key, with its value and a comment beside it."""
     lines = []
     for name, (value, text) in entries.items():
         line = f"{name} = {value}"
@@ -238,7 +238,7 @@ def _commented(entries: Mapping[str, tuple[str, str]]) -> list[str]:
 
 
 def environment(variables: Iterable[str], title: str) -> str:
-    """Return ``.env.example``."""
+    """Return the text of ``.env.example``."""
     lines = [f"# What {title} must be given, and no file of the scenario may hold."]
     if not variables:
         return f"{lines[0]}\n# Nothing: its requests carry no credentials.\n"
@@ -252,15 +252,16 @@ def environment(variables: Iterable[str], title: str) -> str:
 
 
 def write_all(folder: Path, files: Mapping[str, bytes], examine: Callable[[Path], None]) -> None:
-    """Write files into a folder, which is made if it is not there.
+    """Write files into a folder, which is created if missing.
 
     Args:
         folder: The folder.
         files: Name → content.
-        examine: Is called with a folder beside it that holds the files; what it raises ends it all.
+        examine: Called with a temporary folder that contains the files; if it raises, nothing is
+            written.
 
     Raises:
-        DraftError: One of the files is there already, or cannot be written; nothing was changed.
+        DraftError: A file exists already or cannot be written; nothing was changed.
     """
     place = folder.resolve()  # beside "." and ".." as well
     made = _with_parents(folder, place)
@@ -283,7 +284,7 @@ def write_all(folder: Path, files: Mapping[str, bytes], examine: Callable[[Path]
 
 
 def _with_parents(folder: Path, place: Path) -> list[Path]:
-    """Make the folders above one, and return those that were not there, the deepest first."""
+    """Create the folders above one, and return those that were missing, deepest first."""
     missing = [each for each in place.parents if not exists(each)]
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -298,7 +299,7 @@ def _remove(folders: list[Path]) -> None:
         try:
             each.rmdir()
         except OSError:
-            return  # somebody else has put something into it
+            return  # not empty: something else was written into it
 
 
 def _refuse_present(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -315,7 +316,7 @@ def _refuse_present(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def _move(stage: Path, folder: Path, files: Mapping[str, bytes]) -> None:
-    """Give the files their names; a link does not replace what has appeared meanwhile."""
+    """Move the files into the folder; hard links never replace a file created in the meantime."""
     new = not exists(folder)
     folder.mkdir(exist_ok=True)
     done: list[Path] = []

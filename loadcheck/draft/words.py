@@ -1,4 +1,4 @@
-"""Which names mean what, in APIs that take events and count users."""
+"""What the names in APIs that take events and count users usually mean."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ USERS: Final = {
     **dict.fromkeys(("subject", "who", "email", "device", "person", "member"), 4),
     "sessionid": 3,
 }
-"""Names of what is counted, and how surely they mean it."""
+"""Names of fields that identify a user → how certain that is."""
 KEYS: Final = frozenset(
     {"insertid", "eventid", "messageid", "msgid", "idempotencykey", "xidempotencykey", "dedupid"}
     | {"dedupkey", "deduplicationid", "deduplicationkey", "requestid", "xrequestid", "nonce"}
     | {"uuid", "pointid", "recordid", "transactionid", "orderid"}
 )
-"""Names of keys by which a service recognises an event that is sent twice."""
+"""Names of the keys by which a service recognises a repeated event."""
 TIMES: Final = frozenset(
     {"time", "timestamp", "ts", "eventtime", "occurredat", "createdat", "sentat", "clienttime"}
     | {"eventtimestamp", "originaltimestamp", "date", "datetime", "at"}
@@ -38,7 +38,7 @@ RUNS: Final = {
     **dict.fromkeys(("source", "category", "topic", "channel", "type", "name", "kind"), 4),
     **dict.fromkeys(("stream", "key", "series"), 3),
 }
-"""Names of what may identify a run's events, and how well."""
+"""Names of fields that may identify a run's events → how well they do."""
 SAME: Final = {
     **dict.fromkeys(("runid", "testrunid", "loadcheckrun"), "run"),
     **dict.fromkeys(("eventtype", "eventname", "events", "e"), "event"),
@@ -46,16 +46,16 @@ SAME: Final = {
     **dict.fromkeys(("tagname",), "tag"),
     **dict.fromkeys(("batchid",), "batch"),
 }
-"""Different names of one thing."""
+"""Synonyms → the name that stands for all of them."""
 EVENT_NAMES: Final = ("name", "type", "action")
-"""What an event's own name is called where it is called an event elsewhere."""
+"""Names, in a request that sends an event, of the field that a query calls "event"."""
 SETTINGS: Final = frozenset(
     {"project", "tenant", "org", "organization", "organisation", "workspace", "app", "application"}
     | {"environment", "env", "dataset", "database", "db", "bucket", "account", "site", "property"}
     | {"collection", "index", "version", "region", "writekey", "apikey", "token", "team", "store"}
     | {"shop", "customer", "namespace", "stage", "cluster", "service"}
 )
-"""Names of what has to exist before anything is sent to it."""
+"""Names of things that must exist before anything is sent to them."""
 BEGINS: Final = frozenset(
     {"start", "from", "since", "begin", "startdate", "starttime", "fromdate", "after", "startday"}
     | {"startat", "datefro", "datefrom", "timefrom", "fromtime", "starttimestamp"}
@@ -104,18 +104,18 @@ _SURE: Final = 5
 
 
 def plain(name: str) -> str:
-    """Return a name without what different conventions write differently."""
+    """Return a name in lower case, letters and digits only: "userid" for "user_id" or "userId"."""
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def meaning(field: Field) -> str:
-    """Return a name that fields of the same meaning have in common."""
+    """Return the plain name of a field, the same for all synonyms."""
     name = plain(field.name)
     return SAME.get(name, name)
 
 
 def user_score(field: Field) -> int:
-    """Return how surely a field says whose event it is; 0: it does not."""
+    """Return how certain it is that a field identifies the user; 0: it does not."""
     if not field.kind.may_be("string", "integer") or field.kind.choices:
         return 0
     names = [token for token in field.tokens if not token.isdigit()]
@@ -123,7 +123,7 @@ def user_score(field: Field) -> int:
 
 
 def is_setting(field: Field) -> bool:
-    """Return whether a field names something that has to exist."""
+    """Return whether a field names something that must exist beforehand; see :data:`SETTINGS`."""
     name = plain(field.name)
     return any(name in {known, f"{known}id", f"{known}name", f"{known}key"} for known in SETTINGS)
 
@@ -140,14 +140,14 @@ def run_score(field: Field) -> int:
 
 
 def answer_score(field: Field) -> int:
-    """Return how surely a field of an answer is the number of users; 0 or less: it is not."""
+    """Return how certain it is that a field of an answer is the number of users; 0 or less: no."""
     kind = field.kind
     names = [token for token in field.tokens if not token.isdigit()]
     last = _scored(words_of(names[-1]), _ANSWER) if names else _SURE
     score = last + sum(max(0, _scored(words_of(name), _ANSWER)) for name in names[:-1])
     if kind.types & {"integer", "number"}:
         return score
-    anything = not names and not kind.types  # what is not described at all
+    anything = not names and not kind.types  # an answer that is not described at all
     if anything or kind.choices or kind.format or kind.pattern or not kind.may_be("string"):
         return 0
     text = isinstance(kind.sample, str) and not kind.sample.isdigit()
@@ -166,7 +166,7 @@ def counts_people(field: Field) -> bool:
 
 
 def ingest_score(candidate: Candidate) -> int:
-    """Return how surely data goes in by an operation."""
+    """Return how certain it is that an operation takes the data."""
     method = candidate.operation.method
     if method in {"DELETE", "OPTIONS", "HEAD", "TRACE"}:
         return -100
@@ -178,12 +178,12 @@ def ingest_score(candidate: Candidate) -> int:
 
 
 def count_score(candidate: Candidate, ingest: Candidate, *, blind: bool = False) -> int:
-    """Return how surely an operation says how many users there are.
+    """Return how certain it is that an operation counts users; -100 if it cannot.
 
     Args:
         candidate: The operation.
-        ingest: By which data goes in.
-        blind: Whether its answer need not be described.
+        ingest: The operation that takes the data.
+        blind: Accept an operation whose answer is not described.
     """
     method = candidate.operation.method
     if method not in {"GET", "POST", "QUERY"}:
@@ -202,12 +202,15 @@ def count_score(candidate: Candidate, ingest: Candidate, *, blind: bool = False)
 
 
 def _is_open(answer: Sequence[Field]) -> bool:
-    """Return whether an answer may hold more than is described of it."""
+    """Return whether no part of an answer is described."""
     return all(not field.tokens and not field.kind.types - {"object"} for field in answer)
 
 
 def run_fields(ingest: Candidate, count: Candidate) -> list[tuple[int, Field, Field]]:
-    """Return the fields by which both operations can identify a run, the best first."""
+    """Return the fields by which both operations can identify a run, best first.
+
+    Each is a score, the field of ``ingest`` and the field of ``count``.
+    """
     found = []
     for asked in count.fields:
         score = run_score(asked)

@@ -62,20 +62,20 @@ def load(
 ) -> Scenario:
     """Read the scenario at ``path``.
 
-    What it extends lies beneath it, the profile of its service beneath both: tables merge, scalars
-    and arrays replace, the overlays of all apply. One of its own profiles may lie over it. The
-    overrides are put into what comes of that.
+    It is merged from layers, lowest first: the profile of its service, the scenario it extends, its
+    own file, and one of its own profiles. Tables merge, scalars and arrays replace, and all
+    overlays apply. The overrides are applied to the result.
 
     Args:
-        path: The file, as the user named it: messages call it so, and the paths in it are
-            relative to its folder.
+        path: The file, as the user named it and as messages show it; paths in it are relative to
+            its folder.
         overrides: ``PATH=VALUE`` each, as given to ``--set``: a dotted key (array entries by
             number, from 0) and a TOML value; a bare word is a string.
-        profile: The one of ``[profiles]`` that lies over the rest; "" for none.
-        env: Where ``{ env = "NAME" }`` looks.
+        profile: The one of ``[profiles]`` that is laid over the rest; "" for none.
+        env: The environment that ``{ env = "NAME" }`` is read from.
 
     Raises:
-        ScenarioError: Something in it cannot be used; every problem found is in it.
+        ScenarioError: Something in it cannot be used; holds every problem found.
     """
     file = os.fspath(path)
     folder = Path(file).parent
@@ -102,7 +102,7 @@ def load(
 def _mix(
     own: Node, changes: Sequence[Override], where: tuple[str, Mapping[str, str]], report: Report
 ) -> Scenario:
-    """Return the first flow of a mix, called as the mix is, with all of them."""
+    """Return the scenario of a mix: its first flow, under the mix's name, with all flows."""
     file, env = where
     folder = Path(file).parent
     own, misfits = override(own, changes)
@@ -138,7 +138,7 @@ def _mix(
 
 
 def _taken_twice(flows: Sequence[Scenario]) -> Iterator[Problem]:
-    """Yield data files whose rows are to be taken once, and are by several flows of a mix."""
+    """Yield a problem for each data file of order "once" that several flows of a mix use."""
     taken: dict[Path, str] = {}
     for flow in flows:
         text = str(flow.document)
@@ -158,12 +158,12 @@ def restore(
     """Return the scenario of a stored run.
 
     Args:
-        document: :attr:`Scenario.document`, as the results file has it.
+        document: :attr:`Scenario.document` from the results file.
         file: The scenario file as the user named it: paths are relative to its folder.
-        env: Where credentials are looked up again.
+        env: The environment that credentials are read from again.
 
     Raises:
-        ScenarioError: A variable is not set any more, a file is gone.
+        ScenarioError: A variable is no longer set, or a file is gone.
     """
     return _scenario(_with_workflow_table(annotate(dict(document), file=file)), file, env, Report())
 
@@ -176,7 +176,7 @@ def _with_workflow_table(document: Node) -> Node:
 
 
 def _over_profile(own: Node, changes: Sequence[Override], folder: Path, report: Report) -> Node:
-    """Return the scenario with the profile of its workflow, as overridden, beneath it."""
+    """Return the scenario merged over the profile of its workflow, overrides considered."""
     chosen, _ = override(own, [change for change in changes if change.path[0] == "workflow"])
     entries = chosen.value if isinstance(chosen.value, dict) else {}
     if "workflow" not in entries:
@@ -273,7 +273,7 @@ def label_trouble(name: str, value: Any) -> tuple[str, str] | None:
         return "the value is not a string", "write it in quotes"
     if not value.strip():
         return "the value is empty", "give it one, or leave the label out"
-    # a byte of an argument that is not UTF-8 is not a text either
+    # an argument that is not UTF-8 arrives with surrogates, which cannot be encoded
     if not _LABEL.fullmatch(value) or value.encode("utf-8", "ignore").decode() != value:
         return "the value is not a line of text", "expected at most 512 characters, no line breaks"
     return None

@@ -1,4 +1,4 @@
-"""``[data]``, ``[values]`` and ``[sessions]``: what makes copies differ, beside who they are."""
+"""``[data]``, ``[users]``, ``[values]`` and ``[sessions]``: what makes copies differ."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _SUFFIXES: Final = "expected .csv, .tsv, .jsonl or .json, and .gz behind it if i
 
 
 def read_data(top: Table, folder: Path) -> dict[str, DataFile]:
-    """Read the data files of ``[data.NAME]``, each in a table of its own.
+    """Read the data files of the tables ``[data.NAME]``.
 
     Args:
         top: The scenario.
-        folder: The scenario's own: no file may be outside of it.
+        folder: The scenario's folder: no file may be outside it.
     """
     files: dict[str, DataFile] = {}
     for name, node in top.section("data", None).entries.items():
@@ -87,7 +87,7 @@ def _types(table: Table) -> dict[str, str]:
 
 
 def read_users(top: Table) -> UserIds:
-    """Read ``[users]``: what ``$copy.userId`` gives."""
+    """Read ``[users]``: the ids that ``$copy.userId`` stands for."""
     table = top.table("users", grammar.USERS)
     if table is None:
         return UserIds()
@@ -104,7 +104,7 @@ def read_users(top: Table) -> UserIds:
 
 
 def read_values(top: Table) -> dict[str, Any]:
-    """Read ``[values]``: what ``$values.NAME`` gives."""
+    """Read ``[values]``: the values of ``$values.NAME``."""
     entries = top.section("values", None).entries
     for name, node in entries.items():
         _check_name(name, node, top.report)
@@ -113,7 +113,7 @@ def read_values(top: Table) -> dict[str, Any]:
 
 
 def check_drawn(node: Node, report: Report) -> None:
-    """Report every table in a value that is to be drawn and cannot be."""
+    """Report every table in a value that is meant to be drawn from and cannot be."""
     value = node.plain()
     if isinstance(value, Mapping) and value.keys() == {LITERAL}:
         return
@@ -146,20 +146,20 @@ _UPLOADS: Final = (
 )
 _SHARE: Final = "expected a share above 0 and below 1, such as 0.3"
 _NEARLY_ALL: Final = 0.9999
-"""The share of what is drawn that is below the most, where that is not given."""
+"""The quantile used as maximum where none is given."""
 
 
 def read_wait(table: Table, name: str) -> Spread | None:
-    """Read a duration in seconds, fixed or drawn; None if there is none or it was reported."""
+    """Read a duration in seconds, fixed or drawn; None if it is absent or was reported."""
     return _Reader(table, name, _DURATION).read()
 
 
 def read_sessions(top: Table, think_time: Spread | None) -> Sessions | None:
-    """Read ``[sessions]``.
+    """Read ``[sessions]``; None if it is absent or was reported.
 
     Args:
         top: The scenario.
-        think_time: How long copies wait between their steps: by default as long between uploads.
+        think_time: Wait between the steps of a copy, the default for ``gap``.
     """
     table = top.table("sessions", grammar.SESSIONS)
     if table is None:
@@ -201,7 +201,7 @@ def _share(value: Any) -> float | None:
 
 
 class _Reader:
-    """Reads one number that is fixed or drawn: a duration in seconds, or how many."""
+    """Reads a number that is fixed or drawn: a duration in seconds, or with ``counts`` a count."""
 
     def __init__(self, table: Table, name: str, expected: str, *, counts: bool = False) -> None:
         self._table, self._name, self._expected = table, name, expected
@@ -235,7 +235,7 @@ class _Reader:
         return Spread(kind=kind, first=first, second=second, bounds=bounds)  # type: ignore[arg-type]  # one of the words
 
     def _amount(self, node: Node, *, zero: bool, whole: bool = False) -> float | None:
-        """Return one length of time, or a number of uploads."""
+        """Return a duration in seconds or a number of uploads; None if it was reported."""
         amount = number_of(node.value) if self._counts else seconds_of(node.value)
         most = float(grammar.MAX_UPLOADS) if self._counts else MAX_DURATION_S
         fits = amount is not None and 0 <= amount <= most and (zero or amount > 0)

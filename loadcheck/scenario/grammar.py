@@ -1,7 +1,6 @@
-"""Every key that a scenario may hold, table by table, with its meaning and its limits.
+"""Every key of a scenario, table by table, with its meaning and limits.
 
-The one definition: the reader reads by it, and :func:`json_schema` and ``loadcheck explain`` are
-made of it.
+This is the only definition: the reader, the JSON Schema and ``loadcheck explain`` all use it.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ MAX_ROWS = 1_000_000
 MAX_COST = 1_000_000_000
 MAX_COUNT = 2**63 - 1
 MAX_ERROR = 0.5
-"""Of counts that are estimates: what is off by half tells nothing."""
+"""Largest declared error of approximate counts: one that is off by half proves nothing."""
 MAX_EVENTS_PER_COPY = 1000
 MAX_UPLOADS = 1000
 MAX_FLOWS = 26
@@ -61,19 +60,19 @@ MAX_FLOW_NAME = 40
 MAX_WEIGHT = 1_000_000
 MAX_COPIES_PER_REQUEST = 10_000
 MAX_SEED = 2**63 - 1
-"""The largest integer that TOML promises to carry."""
+"""The largest integer that TOML guarantees."""
 MAX_NAME_LENGTH = 80
 MAX_PROBES = 1000
 FINEST, COARSEST = 0.005, 0.5
-"""Precision of a search: the width of the answer's interval, as a share of it."""
+"""Bounds of a search's precision: the width of the result's interval, relative to the result."""
 GENTLEST, STEEPEST = 1.1, 10.0
-"""Each rate of a search's climb over the one before it."""
+"""Bounds of the factor between successive rates of a search's climb."""
 
 MAX_LABELS = 64
 MAX_IDS = 100_000
 LABEL_NAME = r"^[A-Za-z][A-Za-z0-9_-]{0,63}$"
 LABEL = r"^(?=.*\S)[^\u0000-\u001f\u007f-\u009f\u2028\u2029]{1,512}$"
-"""One line of text, of which something can be seen."""
+"""One line of text that is not blank."""
 NAME = rf"^[A-Za-z0-9_-]{{1,{MAX_NAME_LENGTH}}}$"
 _POINTER = r"(/([^~/]|~[01])*)*"  # RFC 6901 section 3
 AT = rf"^(body#{_POINTER}|query\.[^#]+(#{_POINTER})?|(header|path|cookie)\.[^#]+)$"
@@ -215,7 +214,7 @@ TARGET: Keys = {
     ),
 }
 LIVE_ONLY = ("http2", "proxy", "redirects", "servers", "tls")
-"""What the embedded emulator has no use for."""
+"""Keys that have no effect on the embedded emulator."""
 EMULATOR = frozenset(
     (  # noqa: SIM905  # a line each would take a page
         "api_key secret_key region projects seed visibility_delay time_zone limits cache short_ids"
@@ -223,7 +222,7 @@ EMULATOR = frozenset(
         " export_lag deletion_after block_bots capacity preset faults"
     ).split()
 )
-"""What configures the embedded emulator, which judges the values itself."""
+"""Keys that configure the embedded emulator, which checks their values itself."""
 FROM_ENVIRONMENT: Keys = {
     "env": text(
         "The name of the environment variable.",
@@ -329,7 +328,7 @@ WAIT_DRAWN: Keys = {
 
 
 def wait(says: str) -> Shape:
-    """Return a duration that is fixed, or drawn for each copy."""
+    """Return the shape of a duration that is fixed or drawn for each copy."""
     return either(
         says,
         duration(""),
@@ -1246,11 +1245,11 @@ TOP: Keys = {
 }
 PROFILE: Keys = properties(TOP["profiles"]["additionalProperties"])
 NOT_IN_A_PROFILE = frozenset({"name", "description", "workflow", "extends", "profiles"})
-"""In the profile of a service."""
+"""Keys that the profile of a service may not have."""
 
 TABLES: Mapping[str, Keys] = {
     name: WORKFLOW if name == "workflow" else properties(shape)
     for name, shape in TOP.items()
     if name == "workflow" or ("properties" in shape)
 }
-"""The tables at the top whose keys are fixed."""
+"""Top-level tables whose keys are fixed, by name."""

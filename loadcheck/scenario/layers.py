@@ -1,7 +1,7 @@
-"""The layers of a scenario: what it extends beneath it, the profile of an environment over it.
+"""The layers of a scenario: the one that it extends below, the profile of an environment above.
 
-Values given on the command line (``--set load.rate=500``) are laid over the merged document. Which
-document and which profile ``workflow = …`` means is found here too.
+Values given on the command line (``--set load.rate=500``) override the merged document. The
+document and the service profile that ``workflow = …`` names are found here, too.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from loadcheck.scenario.reader import Report, Table, text
 
 _LIBRARY = Path(__file__).resolve().parent.parent / "library"
 SHIPPED = "shipped:"
-"""Before the folder and name of a source description that comes with loadcheck."""
+"""Prefix of the folder and name of a source description that comes with loadcheck."""
 _DOCUMENT = "workflow.yml"
 _PROFILE = "profile.toml"
 _RELATIVE = "paths are relative to the scenario file"
@@ -44,7 +44,7 @@ def shipped() -> dict[str, Path]:
 
 
 def _workflow_of(home: Path) -> Path:
-    """Return the document of a shipped workflow; of a variant, that of what its profile extends."""
+    """Return the document of a shipped workflow; for a variant, that of the one it extends."""
     path = home / _DOCUMENT
     if path.is_file():
         return path
@@ -53,14 +53,14 @@ def _workflow_of(home: Path) -> Path:
 
 
 def _own_sources(home: Path) -> dict[str, str]:
-    """Return the source descriptions of a variant, each named as what it stands in for."""
+    """Return the source descriptions of a variant, each by the name of the one it replaces."""
     if (home / _DOCUMENT).is_file():
         return {}
     return {path.stem: str(path) for path in sorted(home.glob("*.yml"))}
 
 
 def as_table(workflow: Node) -> Node:
-    """Return ``workflow`` as a table: the short form is its document alone."""
+    """Return ``workflow`` as a table; the short form is a string that names the document."""
     if isinstance(workflow.value, dict):
         return workflow
     return Node({"document": workflow}, workflow.place)
@@ -71,8 +71,8 @@ def find_profile(workflow: Node, folder: Path, report: Report) -> Path | None:
 
     Args:
         workflow: The scenario's ``workflow`` as a table.
-        folder: The scenario's own, which relative paths start from.
-        report: Takes the problem of a profile that is named and not there.
+        folder: The scenario's folder, which paths are relative to.
+        report: Receives the problem if the named profile does not exist.
     """
     entries = workflow.value if isinstance(workflow.value, dict) else {}
     named = entries.get("profile")
@@ -136,7 +136,7 @@ def _sources(workflow: Table, folder: Path) -> dict[str, str]:
 
 
 def _source(node: Node, folder: Path, report: Report) -> str | None:
-    """Return the URL or the path, which is relative to the scenario, that ``node`` holds."""
+    """Return the URL or file path of a source description; None if it was reported."""
     written = text(node, report)
     if written is None or "://" in written:
         return written
@@ -168,12 +168,12 @@ _EXPECTED = "expected PATH=VALUE, such as load.rate=500"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Override:
-    """One value that replaces another, or is added.
+    """A value that replaces another or is added.
 
     Attributes:
-        source: The option as the user gave it, for messages.
+        source: The option as the user gave it, for messages; values that may be secret are elided.
         path: Keys from the top; array entries by number, from 0.
-        value: What to put there.
+        value: The new value.
     """
 
     source: str
@@ -185,7 +185,7 @@ def parse_override(option: str) -> Override | Problem:
     """Read ``PATH=VALUE``: a dotted TOML key and a TOML value; a bare word is a string."""
     try:
         option.encode()
-    except UnicodeEncodeError:  # how Python stands in for bytes of an argument that are not UTF-8
+    except UnicodeEncodeError:  # Python maps bytes of an argument that are not UTF-8 to surrogates
         shown = option.encode("utf-8", "replace").decode()
         return Problem(message="is not UTF-8", file=f"--set {shown}", remedy=_EXPECTED)
     source = f"--set {option}"
@@ -195,7 +195,7 @@ def parse_override(option: str) -> Override | Problem:
         message = "the part before = is not a dotted key" if "=" in option else "there is no ="
         return Problem(message=message, file=source, remedy=_EXPECTED)
     text = option[match.end() + 1 :].strip()
-    # people do give credentials so: they are not repeated
+    # users do pass credentials this way: do not repeat them in messages
     if path[0] == "inputs" or ("@" in text and path[0] in ("target", "workflow")):
         source = f"--set {match[0].strip()}=…"
     try:
@@ -218,7 +218,7 @@ def parse_override(option: str) -> Override | Problem:
 
 
 def _key_path(key: str) -> tuple[str, ...] | None:
-    """Return the parts of a dotted key; None if it is none, or is too long."""
+    """Return the parts of a dotted key; None if it is not one, or has too many parts."""
     if len(_PART.findall(key)) > MAX_DEPTH:
         return None
     try:
@@ -239,7 +239,7 @@ _OF_FILES: Final = {
 
 
 def override(document: Node, overrides: Sequence[Override]) -> tuple[Node, list[Problem]]:
-    """Return ``document`` with the overrides applied in order, and those that do not fit."""
+    """Return ``document`` with overrides applied in order, and a problem for each that fails."""
     problems: list[Problem] = []
     for change in overrides:
         if change.path[0] in _OF_FILES:
@@ -254,7 +254,7 @@ def override(document: Node, overrides: Sequence[Override]) -> tuple[Node, list[
 
 
 def _put(node: Node | None, change: Override, depth: int) -> Node:
-    """Return ``node``, which is at the first ``depth`` keys of the path, with the change in it."""
+    """Return ``node``, found at the first ``depth`` keys of the change's path, with the change."""
     if depth == len(change.path):
         return annotate(change.value, file=change.source, path=change.path)
     key, name = change.path[depth], dotted(change.path[:depth])
@@ -293,16 +293,16 @@ _PATHS: Final = (
     ("target", "tls", "cert"),
     ("target", "tls", "key"),
 )
-"""What is relative to the file that says it."""
+"""Keys with paths that are relative to the file that they are written in."""
 
 
 def read_layers(file: str, profile: str, report: Report) -> Node:
-    """Return the scenario in ``file`` over what it extends, with one of its profiles over both.
+    """Return the scenario in ``file`` merged over the one it extends, and a profile over both.
 
     Args:
-        file: As the user named it.
+        file: The file as the user named it.
         profile: The profile of the environment; "" for none.
-        report: Takes the problems, except those of a file that cannot be read at all.
+        report: Receives all problems except that a file cannot be read at all.
 
     Raises:
         ScenarioError: A file cannot be read, or is not TOML.
@@ -331,7 +331,7 @@ def read_layers(file: str, profile: str, report: Report) -> Node:
 
 
 def read_extended(file: str, report: Report) -> Node:
-    """Return what ``file`` says over what it extends.
+    """Return the document in ``file`` merged over the one that it extends.
 
     Raises:
         ScenarioError: A file cannot be read, or is not TOML.
@@ -340,9 +340,9 @@ def read_extended(file: str, report: Report) -> Node:
 
 
 def _extended(path: Path, chain: Sequence[str], report: Report) -> Node:
-    """Return the scenario at ``path`` over what it extends.
+    """Return the scenario at ``path`` merged over the one that it extends.
 
-    ``chain`` is how one came to it from the user's own file, which is the first; it is the last.
+    ``chain`` lists the files from the user's own file to this one.
     """
     own = read(path, chain[-1])
     if not isinstance(own.value, dict) or "extends" not in own.value:
@@ -371,10 +371,10 @@ def _extended(path: Path, chain: Sequence[str], report: Report) -> Node:
 
 
 def laid_over(lower: Node, upper: Node) -> Node:
-    """Return ``upper`` over ``lower``: tables merge, what else ``upper`` says replaces.
+    """Return ``upper`` merged over ``lower``: tables merge, other values of ``upper`` replace.
 
-    What says the same in another way makes room: ``stages`` for ``rate`` and ``duration``, a load
-    of one model for one of the other, the servers of a live target for the emulator's keys.
+    Keys of ``lower`` that would contradict ``upper`` are dropped: ``stages`` and ``rate`` or
+    ``duration``, the load of another model, the keys of another kind of target.
     """
     if not isinstance(lower.value, dict) or not isinstance(upper.value, dict):
         return upper
@@ -422,7 +422,7 @@ def _without(table: Node, dropped: Callable[[str], bool]) -> Node:
 
 
 def _moved(document: Node, folder: str) -> Node:
-    """Return a document of another folder with its paths as the scenario above it finds them."""
+    """Return a document from ``folder`` with its paths prefixed by the folder."""
     if not folder:
         return document
     entries = dict(document.value) if isinstance(document.value, dict) else {}
@@ -442,7 +442,7 @@ def _moved(document: Node, folder: str) -> Node:
 
 
 def _at(node: Node, path: Sequence[str], change: Callable[[Node], Node]) -> Node:
-    """Return ``node`` with what stands at ``path`` changed, if it is there; "*" is any key."""
+    """Return ``node`` with ``change`` applied to the value at ``path``, if any; "*" is any key."""
     if not path:
         return change(node)
     if not isinstance(node.value, dict):
@@ -463,7 +463,7 @@ def _path(node: Node, folder: str) -> Node:
 
 
 def _files(node: Node, folder: str) -> Node:
-    """Return a value with the paths of ``{ "$file" = … }`` in it moved."""
+    """Return a value with the paths of ``{ "$file" = … }`` in it prefixed by the folder."""
     match node.value:
         case dict() as table:
             parts = {name: _files(each, folder) for name, each in table.items()}

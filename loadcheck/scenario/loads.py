@@ -1,7 +1,7 @@
-"""``[load]`` and what goes with it: ``[retry] [timeouts] [capacity] [limits] thresholds``.
+"""``[load]`` and related tables: ``[retry] [timeouts] [capacity] [limits] thresholds``.
 
-How many copies and when; how long and how often one tries; how the highest rate is searched for;
-what a step may ask of the service; what must hold, and what ends a load when it does not.
+How many copies and when; timeouts and retries; the search for the highest rate; the limits of a
+step; what must hold, and what ends a load early.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def read_load(top: Table, folder: Path) -> OpenLoad | ClosedLoad | None:
 
     Args:
         top: The scenario.
-        folder: The scenario's own: a trace is inside it.
+        folder: The scenario's folder: a trace must be inside it.
     """
     if not top.require("load", "expected a table [load]"):
         return None
@@ -75,7 +75,7 @@ def read_load(top: Table, folder: Path) -> OpenLoad | ClosedLoad | None:
 
 
 def _refuse(table: Table, names: Iterable[str], model: str) -> None:
-    """Report the keys that belong to the other model."""
+    """Report those of the keys ``names`` that are present: they belong to ``model``."""
     for name in sorted(names):
         if name in table:
             remedy = f'"{name}" belongs to model = "{model}"'
@@ -125,7 +125,7 @@ def _check_size(table: Table, stages: tuple[Stage, ...]) -> None:
 
 
 def _trace(table: Table, folder: Path) -> tuple[Trace | None, tuple[Stage, ...]]:
-    """Read the trace that a load follows."""
+    """Read the trace that a load follows; return it and the one stage that stands for it."""
     others = ("rate", "duration", "stages", "repeat", "spikes", "arrivals", "rate_in")
     table.exclude("trace", others, "the trace says when copies come")
     node, report = table["trace"], table.report
@@ -158,7 +158,7 @@ def _trace(table: Table, folder: Path) -> tuple[Trace | None, tuple[Stage, ...]]
 
 
 def _repeated(table: Table, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
-    """Return stages gone through several times, their names numbered."""
+    """Return the stages repeated, with numbered names."""
     times = table.whole("repeat")
     if "stages" not in table:
         remedy = "give stages, or a longer duration"
@@ -176,7 +176,7 @@ def _repeated(table: Table, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
     for number in range(1, times + 1):
         for entry, stage in zip(entries, stages, strict=True):
             begin = stage.rate
-            if "rate" not in entry and found:  # it goes on from where the last one ended
+            if "rate" not in entry and found:  # it continues at the rate where the last one ended
                 begin = found[-1].end_rate
             end = stage.end_rate if "ramp_to" in entry else begin
             name = f"{stage.name}-{number}"
@@ -216,7 +216,7 @@ def _spiked(table: Table, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
 
 
 def _with_spikes(base: Stage, every_s: float, lasts_s: float, rate: float) -> Iterator[Stage]:
-    """Yield a stage with spikes, the first as late as any other comes after the one before it."""
+    """Yield a constant stage split by spikes, each at the end of an interval of ``every_s``."""
     number, begin_s = 1, 0.0
     while begin_s < base.duration_s:
         spike_s, end_s = begin_s + every_s - lasts_s, begin_s + every_s
@@ -275,7 +275,7 @@ def _stage(table: Table, earlier: Sequence[Stage]) -> Stage:
 
 
 def _ramp(table: Table) -> tuple[Users, ...]:
-    """Read how users come and go."""
+    """Read ``ramp``: how the number of users changes over time."""
     others = ("concurrency", "duration")
     table.exclude("ramp", others, "the ramp says how many, and for how long")
     entries = table.tables("ramp", grammar.RAMP) or []
@@ -297,7 +297,7 @@ def _ramp(table: Table) -> tuple[Users, ...]:
 
 
 def _fits(node: Node, entries: Sequence[Table], words: tuple[str, str], report: Report) -> bool:
-    """Report an array that is empty, or too long; return whether it is neither."""
+    """Report an array that is empty or too long; return whether its length is valid."""
     if node.value == []:
         report.add(node, "is empty", f"expected at least one {words[0]}")
     elif len(entries) > grammar.MAX_STAGES:
@@ -330,7 +330,7 @@ def _closed(table: Table) -> ClosedLoad:
 
 
 def _requests(table: Table, bound: str, in_flight: int | None) -> dict[str, Any]:
-    """Read what copies send in how many requests, over how many connections, from where."""
+    """Read the keys that open and closed loads share: requests, connections and workers."""
     together = table.whole("copies_per_request")
     if together is not None and in_flight is not None and together > in_flight:
         remedy = f"a request of {together:,} copies needs as many in flight: raise {bound}"
@@ -355,7 +355,7 @@ def _think_time(table: Table) -> Spread | None:
 
 
 def _workers(table: Table) -> int | None:
-    """Return how many processes share the load; 0 stands for "auto"."""
+    """Return how many processes share the load; 0 for "auto", None if absent or reported."""
     node = table.get("workers")
     if node is None:
         return None
@@ -368,7 +368,7 @@ def _workers(table: Table) -> int | None:
 
 
 def _prefixes(table: Table) -> tuple[str, ...] | None:
-    """Return the commands behind which workers are started."""
+    """Return the commands that start workers elsewhere, such as ``ssh host``."""
     entries = table.array("prefixes", 'commands, such as ["ssh host1", "ssh host2"]')
     if entries is None:
         return None
@@ -460,7 +460,7 @@ def _climb(value: Any) -> float | None:
 
 
 def _budget(table: Table) -> tuple[float | None, int | None]:
-    """Return the seconds and the events that a search may take."""
+    """Return the budget of a search: seconds and events, None where not limited."""
     node = table.get("budget")
     if node is None:
         return None, None
@@ -480,7 +480,7 @@ def _budget(table: Table) -> tuple[float | None, int | None]:
 
 
 def _amount(node: Node) -> float | int | None:
-    """Return seconds as a float, events as an int; None if it is neither."""
+    """Return a duration as a float of seconds, a number of events as an int; None for others."""
     if isinstance(node.value, str):
         return seconds_of(node.value) or None
     events = number_of(node.value)
@@ -503,7 +503,7 @@ def read_limits(top: Table) -> Mapping[str, Limit]:
 
 
 def read_thresholds(top: Table) -> tuple[Threshold, ...]:
-    """Read ``thresholds``: texts, and tables where there is more to say than the text."""
+    """Read ``thresholds``: strings, or tables with further options."""
     entries = top.array("thresholds", "strings, or tables { check, abort, grace }")
     read = [_threshold(node, top) for node in entries or ()]
     return tuple(threshold for threshold in read if threshold is not None)

@@ -1,7 +1,7 @@
 """``[[mix]]``: several workflows in one run, each with its share of the load.
 
-What stands at the top holds for every flow; what stands in a flow's table lies over it. So a flow
-is a scenario like any other: reports, comparisons and ``reconcile`` need no word of it.
+Top-level keys apply to every flow; keys in a flow's table override them. So each flow is a scenario
+like any other, and reports, comparisons and ``reconcile`` need not know about mixes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from loadcheck.scenario.reader import Report, Table
 _NAME: Final = re.compile(grammar.STAGE_NAME)
 _BY_RATE: Final = ("rate", "stages")
 _DIVIDED: Final = ("concurrency", "copies", "max_in_flight", "preconnect")
-"""What is counted one by one, of the whole load."""
+"""Keys of the whole load with integer values, which are divided among the flows."""
 _ENTRY: Final = 'tables, one for each flow: [[mix]] with workflow = "amplitude" and weight = 3'
 _WEIGHT: Final = "expected a weight above 0, such as 3"
 
@@ -32,8 +32,8 @@ class Flow:
     """One flow of a mix.
 
     Attributes:
-        name: What it is called.
-        document: Its scenario, without the profile of its workflow's service.
+        name: Its name.
+        document: Its scenario, not yet merged with the profile of its workflow's service.
     """
 
     name: str
@@ -46,13 +46,12 @@ def is_mix(document: Node) -> bool:
 
 
 def flows_of(document: Node, name: str, report: Report) -> list[Flow]:
-    """Return the flows of a scenario.
+    """Return the flows of a scenario; none if there is a problem with the mix itself.
 
     Args:
         document: The scenario.
-        name: What it is called.
-        report: Takes what is wrong with the mix; the flows' own mistakes are found when they are
-            read.
+        name: Its name.
+        report: Receives problems with the mix; those within a flow are found when it is read.
     """
     top = Table(document, report, known=None)
     entries = top.array("mix", _ENTRY)
@@ -84,7 +83,7 @@ def flows_of(document: Node, name: str, report: Report) -> list[Flow]:
 
 
 def _names(tables: Sequence[Table], report: Report) -> list[str]:
-    """Return what flows are called: by default as their workflows are."""
+    """Return the names of the flows, by default those of their workflows."""
     names: list[str] = []
     for place, table in enumerate(tables):
         node = table.get("name")
@@ -121,7 +120,7 @@ def _entries(node: Node | None) -> dict[str, Node]:
 
 
 def _loads(top: Table, tables: Sequence[Table]) -> list[Node]:
-    """Return the flows' loads: shares of the whole, or each of a rate of its own."""
+    """Return the flows' loads: shares of the whole by weight, or each with a rate of its own."""
     report = top.report
     if not top.require("load", "expected a table [load] that the flows share"):
         return []
@@ -174,7 +173,7 @@ def _weight(table: Table) -> float | None:
 
 
 def _shares(load: Node, shares: Sequence[float], report: Report) -> list[Node]:
-    """Return the parts of a load, by the share of each flow."""
+    """Split a load by the share of each flow."""
     entries = _entries(load)
     if isinstance(load.value, dict) and entries.get("model", load).value == "open":
         most = Node(OpenLoad(stages=()).max_in_flight, load.place)
@@ -197,7 +196,7 @@ def _is_whole(value: Any) -> bool:
 
 
 def _divide(node: Node, shares: Sequence[float], report: Report, key: str) -> list[Node]:
-    """Divide a number among the flows, the largest remainders first; nobody's share is nothing."""
+    """Divide a number among the flows by largest remainder; report it if a flow would get none."""
     total = node.value
     assert isinstance(total, int)
     parts = [int(total * share) for share in shares]

@@ -20,19 +20,19 @@ from loadcheck.errors import Location, Problem
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceLimits:
-    """What the service documents that it takes; None where it documents nothing.
+    """The documented limits of a service; None where nothing is documented.
 
     Attributes:
         events_per_s: Events per second, of all users together.
         requests_per_s: Requests with events per second.
-        bytes_per_s: Bytes of their bodies per second, before these are compressed.
+        bytes_per_s: Bytes of their bodies per second, before compression.
         user_events_per_s: Events per second of one user.
         user_events_per_day: Events of one user in 24 hours.
         events_per_request: Events in one request.
-        request_bytes: Length of a request's body, before it is compressed.
-        event_bytes: Length of one event, with its share of the request around it.
+        request_bytes: Size of a request's body, before compression.
+        event_bytes: Size of one event, including its share of the rest of the request.
         query_cost_per_hour: Cost of all queries in an hour.
-        export_bytes: Size of what can be exported at once.
+        export_bytes: Size of one export.
     """
 
     events_per_s: int | None = None
@@ -49,15 +49,15 @@ class ServiceLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """A service as its profile knows it.
+    """What the profile of a service states about it.
 
     Attributes:
-        name: What people call it; "" if the profile does not say.
-        billed: What each new user counts as; "" if users cost nothing.
-        stays: What a run leaves behind.
-        regions: Host → the region whose data centre it is.
-        limits: What it takes.
-        advice: What it asks not to exceed, without refusing it.
+        name: Its name for people; "" if the profile does not give one.
+        billed: What each new user is billed as; "" if users cost nothing.
+        stays: What a run leaves behind there.
+        regions: Host → the region of its data centre.
+        limits: Limits that it enforces.
+        advice: Limits that it recommends without enforcing them.
     """
 
     name: str = ""
@@ -73,16 +73,16 @@ class Guard:
     """What a run may not do, whatever else is set.
 
     Attributes:
-        max_users: Users of the load at the most; None: any number.
-        max_events: Events of the load at the most.
-        max_rate: Copies per second at the most.
-        hosts: Patterns of hosts that may be reached; empty: any.
-        window: Minutes of the local day from which to which it may send; None: always.
-        stop_file: Ends the load when it appears, relative to the scenario; "": none does.
-        max_error_rate: Share of failed attempts of the ingest step, as of 1; None: any.
-        max_throttled: Share of its attempts that are answered with 429.
-        over_s: The time over which both are taken.
-        stop_on_throttled: End the load when an answer names whom the service throttles.
+        max_users: Most users of the load; None: any number.
+        max_events: Most events of the load; None: any number.
+        max_rate: Most copies per second; None: any rate.
+        hosts: Patterns of hosts that may be contacted; empty: any.
+        window: When it may send: start and end in minutes of the local day; None: always.
+        stop_file: File whose appearance ends the load, relative to the scenario; "": none.
+        max_error_rate: Largest share of failed attempts of the ingest step, 0 to 1; None: any.
+        max_throttled: Largest share of its attempts answered with 429; None: any.
+        over_s: The period over which both shares are measured.
+        stop_on_throttled: End the load when an answer names who is throttled.
     """
 
     max_users: int | None = None
@@ -107,8 +107,8 @@ class Edit:
         at: The place: ``body#/json/pointer``, ``query.NAME``, ``query.NAME#/json/pointer`` (a
             parameter that holds JSON text), ``header.NAME``, ``path.NAME`` or ``cookie.NAME``.
             A pointer that ends in ``/-`` appends (RFC 6901 section 4); missing objects and arrays
-            on the way are made.
-        value: What to put there; strings may hold expressions, also deep inside.
+            along it are created.
+        value: What to put there; strings at any depth may hold expressions.
     """
 
     step: str
@@ -122,10 +122,10 @@ class Workflow:
 
     Attributes:
         document: Path of the Arazzo document.
-        name: What the user called it: the name of a shipped one, or the path as written.
+        name: The document as the user named it: a shipped workflow, or the path as written.
         id: The ``workflowId``; None if the document has only one.
-        sources: Source description name → file or URL that stands in for its ``url``.
-        strict: Refuse what is accepted with a warning otherwise.
+        sources: Source description name → file or URL that replaces its ``url``.
+        strict: Treat warnings as errors.
     """
 
     document: Path
@@ -140,10 +140,10 @@ class Tls:
     """TLS verification settings and client certificate.
 
     Attributes:
-        ca: PEM file of the authorities that are trusted instead of the system's.
+        ca: PEM file of the authorities to trust instead of the system's.
         cert: PEM file of the client certificate.
         key: PEM file of its private key; None: it is in ``cert``.
-        server_name: The name that the server's certificate must bear; None: the URL's host.
+        server_name: The name that the server's certificate must have; None: the URL's host.
         verify: Whether the certificate is checked at all.
     """
 
@@ -156,21 +156,21 @@ class Tls:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Who receives the load.
+    """The service that receives the load.
 
     Attributes:
         kind: "emulator": the embedded one, started and stopped by the run. "live": the servers of
             the OpenAPI descriptions, or those in ``servers``.
-        servers: Source description name → base URL that stands in for the described servers.
-        emulator: Configuration of the embedded emulator, as the emulator itself defines it:
-            every key of ``[target]`` other than ``kind``, ``servers`` and ``transport``.
-        transport: "wire" is the fast path, "httpx" knows proxies, redirects and HTTP/2.
-        tls: How https servers are verified.
+        servers: Source description name → base URL that replaces the described servers.
+        emulator: Configuration of the embedded emulator, as the emulator itself defines it: the
+            keys of ``[target]`` that are not defined here, and ``region``.
+        transport: "wire" is the fast path; "httpx" supports proxies, redirects and HTTP/2.
+        tls: TLS settings for https servers.
         compress: Coding of request bodies.
-        proxy: URL of the proxy through which everything goes.
-        http2: Whether HTTP/2 is spoken where the server does.
-        redirects: Whether they are followed.
-        cookies: Whether each copy keeps the cookies that it is given, and sends them.
+        proxy: URL of the proxy for all requests; None without one.
+        http2: Whether to use HTTP/2 where the server supports it.
+        redirects: Whether to follow redirects.
+        cookies: Whether each copy keeps the cookies it is given and sends them.
     """
 
     kind: Literal["emulator", "live"]
@@ -191,10 +191,10 @@ class Input:
 
     Attributes:
         value: Any JSON value; strings may be or hold expressions (``$copy.userId``).
-        secret: Whether it came from the environment, and so must appear nowhere.
+        secret: Whether the value must appear in no output.
         env: Name of the environment variable it came from, or None.
-        hidden: What must appear nowhere: the values read from the environment, and those made of
-            them.
+        hidden: Texts that must appear in no output: values read from the environment, and those
+            made from them.
     """
 
     value: Any
@@ -209,15 +209,15 @@ class Input:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Once:
-    """A workflow that is run once for all copies, before the load or behind it.
+    """A workflow that is run once for all copies, before or after the load.
 
     Attributes:
-        workflow: Its ``workflowId``, in the scenario's document.
-        inputs: Its inputs, beside those of ``[inputs]`` that it declares.
+        workflow: Its ``workflowId`` in the scenario's document.
+        inputs: Its inputs, in addition to those of ``[inputs]`` that it declares.
         timeout_s: How long it may take in all.
-        every_s: How often its outputs are renewed while the run goes on; None: never.
-        renew: The workflow that renews them, or some of them; "": the same.
-        public: Outputs that are no secrets, and may be shown.
+        every_s: Interval at which its outputs are renewed during the run; None: never.
+        renew: The workflow that renews some or all of them; "": the same one.
+        public: Outputs that are not secret and may be shown.
     """
 
     workflow: str
@@ -230,7 +230,7 @@ class Once:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """A stretch of an open load: the rate goes linearly from ``rate`` to ``end_rate``."""
+    """A stage of an open load: the rate changes linearly from ``rate`` to ``end_rate``."""
 
     name: str
     duration_s: float
@@ -240,7 +240,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Users:
-    """A stretch of a closed load: users come or go evenly until their number is reached."""
+    """A stretch of a closed load: the number of users changes evenly to ``concurrency``."""
 
     duration_s: float
     concurrency: int
@@ -253,18 +253,18 @@ class OpenLoad:
     Attributes:
         stages: At least one; a constant rate is one stage.
         arrivals: "constant": evenly spaced. "poisson": independent, exponential gaps.
-        trace: The recorded arrivals that copies follow, in one stage; None: the stages say when.
-        max_in_flight: Copies that may be under way; one that falls due beyond is skipped, counted.
-        events_per_copy: Events that each copy sends of its user.
-        copies_per_request: Copies whose events go into one request; they fall due together.
-        think_time: How long a copy waits between its steps, seconds; None: not at all.
-        preconnect: Connections that are open before the first copy is due; None: as many as the
-            rates let expect, and more ahead of a stage whose rate rises.
-        copies: The load ends with so many, even before its time; None: with its last stage.
+        trace: The recorded arrivals that copies follow, in one stage; None: the stages decide.
+        max_in_flight: Most copies in flight; a copy that falls due beyond that is skipped.
+        events_per_copy: Events that each copy sends for its user.
+        copies_per_request: Copies whose events share one request; they fall due together.
+        think_time: Wait of a copy between its steps, in seconds; None: none.
+        preconnect: Connections to open before the first copy is due; None: as many as the rates
+            require, and more ahead of a stage whose rate rises.
+        copies: The load ends after this many, even before its time; None: with its last stage.
         workers: Processes that share the load; 0: as many as this machine has cores to spare;
             None: this process sends it, unless there are prefixes.
-        prefixes: Commands that run another command elsewhere, such as ``ssh host``; the workers
-            are started behind them in turn, one each unless ``workers`` says otherwise.
+        prefixes: Commands that run another command elsewhere, such as ``ssh host``; each starts
+            one worker, or they take turns if ``workers`` is given.
     """
 
     stages: tuple[Stage, ...]
@@ -282,20 +282,20 @@ class OpenLoad:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClosedLoad:
-    """A fixed number of copies is under way; the next starts when one ends.
+    """A fixed number of copies is in flight; the next starts when one ends.
 
     Attributes:
-        concurrency: Copies in flight, at the most.
-        ramp: How users come and go, from none; empty: all are there from the start.
-        copies: How many in all; None if the duration decides.
-        duration_s: How long copies are started; None if the number decides.
-        events_per_copy: Events that each copy sends of its user.
-        copies_per_request: Copies whose events go into one request.
-        think_time: How long a copy waits between its steps, seconds; None: not at all.
-        preconnect: Connections that are open before the first copy starts; None: as many as there
-            are requests in flight.
-        workers: Processes that share the load, as of an open one.
-        prefixes: Commands behind which they are started.
+        concurrency: Most copies in flight.
+        ramp: How the number of users changes, from 0; empty: all start at once.
+        copies: How many copies in all; None if only the duration limits them.
+        duration_s: For how long copies are started; None if only their number is limited.
+        events_per_copy: Events that each copy sends for its user.
+        copies_per_request: Copies whose events share one request.
+        think_time: Wait of a copy between its steps, in seconds; None: none.
+        preconnect: Connections to open before the first copy starts; None: as many as there are
+            requests in flight.
+        workers: As in :class:`OpenLoad`.
+        prefixes: As in :class:`OpenLoad`.
     """
 
     concurrency: int
@@ -312,14 +312,14 @@ class ClosedLoad:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """What to do with an attempt that failed, where the workflow document itself does not say.
+    """How failed attempts are retried, where the workflow document itself does not say.
 
     Attributes:
-        attempts: Attempts in all, the first included; 1 switches retries off.
+        attempts: Attempts in all, the first included; 1 disables retries.
         backoff_s: Wait before the second attempt; doubled for each further one.
-        max_backoff_s: The longest wait. A ``Retry-After`` of the answer overrules the backoff.
+        max_backoff_s: The longest wait. A ``Retry-After`` of the answer overrides the backoff.
         on: What is retried: "timeout", "connection", and status codes or classes ("429", "5xx").
-        stale: Whether a request that met an idle connection being closed is sent once more without
+        stale: Whether a request whose idle connection was being closed is sent once more without
             counting as an attempt, if it carries ``$copy.insertId``.
     """
 
@@ -332,17 +332,17 @@ class Retry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
-    """Deadlines of one attempt and of the end of the load.
+    """Time limits of one attempt and of the end of the load.
 
     Attributes:
         connect_s: To open a connection.
         request_s: From the first byte written to the last byte read.
-        write_s: Until the system has taken all of the request; None: as long as ``request_s``.
-        read_s: Between two pieces of an answer, and before the first; None: likewise.
-        max_idle_s: How long a connection may have been idle to be used again; less, where the
-            server's ``Keep-Alive`` says so.
-        drain_s: For copies under way when the last one has started; what is still out then is
-            indeterminate.
+        write_s: Until the system has accepted the whole request; None: as long as ``request_s``.
+        read_s: Before the first piece of an answer and between two; None: as ``request_s``.
+        max_idle_s: How long a connection may be idle and still be reused; less, where the server's
+            ``Keep-Alive`` says so.
+        drain_s: For copies in flight after the last one has started; requests still unanswered then
+            are indeterminate.
     """
 
     connect_s: float = 5.0
@@ -355,13 +355,13 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """What one step may ask of the service, over all copies.
+    """Limits on the requests of one step, over all copies.
 
     Attributes:
-        concurrency: Requests under way at once; None for as many as come.
-        rate: Requests per second; None for as many as come.
-        phase_s: How much later than at once the first is sent, at the earliest: several generators
-            that share a rate take turns.
+        concurrency: Most requests in flight; None: unlimited.
+        rate: Most requests per second; None: unlimited.
+        phase_s: Minimum delay of the first request, so that generators which share a rate take
+            turns.
     """
 
     concurrency: int | None = None
@@ -371,13 +371,13 @@ class Limit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Threshold:
-    """One thing that must hold.
+    """A condition that must hold.
 
     Attributes:
         check: The expression, as written.
         abort: Whether the load is stopped when it does not hold.
-        grace_s: So long after the beginning of the load, or of the stage that it is about, it is
-            not looked at for that.
+        grace_s: For this long after the start of the load, or of the stage it is about, it does
+            not stop the load.
     """
 
     check: str
@@ -387,20 +387,20 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capacity:
-    """How the highest rate at which everything holds is searched for.
+    """How to search for the highest rate at which everything holds.
 
     Attributes:
-        lowest: The rate to begin with, copies per second; None: the lowest of the load's stages.
-        highest: The highest rate to try; None: as high as it goes.
-        precision: Width of the answer's interval, as a share of it.
-        climb: Each rate over the one before it, as long as all hold.
-        probe_s: How long a rate is measured, at least.
-        warmup_s: How long it is held before that.
+        lowest: The first rate, copies per second; None: the lowest of the load's stages.
+        highest: The highest rate to try; None: unlimited.
+        precision: Width of the result's interval, relative to the result.
+        climb: Factor between successive rates, as long as they hold.
+        probe_s: Minimum time for which a rate is measured.
+        warmup_s: Time for which a rate is held before it is measured.
         recovery_s: Pause after a rate that held; twice as long after one that did not.
-        samples: Copies to measure at each rate, at least: at a low rate it is held for longer.
-        probes: The most rates to try, repetitions included.
-        budget_s: The most time that all may take; None: as long as it takes.
-        budget_events: The most events that all may send; None: as many as it takes.
+        samples: Minimum number of copies measured at each rate; low rates are held for longer.
+        probes: Most rates to try, repetitions included.
+        budget_s: Most time for the whole search; None: unlimited.
+        budget_events: Most events for the whole search; None: unlimited.
     """
 
     lowest: float | None = None
@@ -418,13 +418,13 @@ class Capacity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Count:
-    """How a number is read off the observer step.
+    """How a count is read from the answer of the observer step.
 
     Attributes:
-        value: Runtime expression that gives it, e.g. ``$response.body#/data/seriesCollapsed/0/0``.
-        overlay: Edits of the observer step's request that this count needs and others do not.
-        select: What ``{$count}`` stands for where counts are made by bucket; None: uniques or
-            totals, as the count is called.
+        value: Runtime expression for it, e.g. ``$response.body#/data/seriesCollapsed/0/0``.
+        overlay: Edits of the observer step's request that only this count needs.
+        select: Replaces ``{$count}`` in counts by bucket; None: the name of the count, "uniques" or
+            "totals".
     """
 
     value: str
@@ -434,10 +434,10 @@ class Count:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What an answer of the observer step says about itself; read where it is there.
+    """Expressions for what an answer of the observer step states about itself; None: nothing.
 
     Attributes:
-        pruned: Expression that is true if groups were left out.
+        pruned: True if groups were left out.
         sample_rate: The share of events that was counted, 1 if all.
         cached: Whether the answer was served from a cache.
         age_ms: How long ago it was computed, in milliseconds.
@@ -453,15 +453,15 @@ class Evidence:
 class Split:
     """How events are marked with the buckets of their copy, and counted by bucket.
 
-    In every string ``{$partition}`` stands for the name of a partition, and in the query and the
-    place of its counts ``{$count}`` for what is counted, as :attr:`Count.select` says.
+    In every string ``{$partition}`` stands for the name of a partition; in the query and in
+    ``values``, ``{$count}`` stands for :attr:`Count.select`.
 
     Attributes:
         labels: Expression for the labels of the rows.
         values: Expression for their counts, in the same order.
         limit: The most rows that the service returns.
-        tag: Edits of the ingest step that mark its events, made for every partition; the place
-            ``$inputs.name`` adds text to an input.
+        tag: Edits of the ingest step that mark its events, applied for every partition; the place
+            ``$inputs.name`` appends text to an input.
         overlay: Edits of the observer step that group its answer by one partition.
     """
 
@@ -474,14 +474,14 @@ class Split:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """What the service lets its users ask.
+    """The query budget of the service.
 
     Attributes:
-        cost: The sum of the costs of all queries in a window.
-        window_s: Its length.
-        plain: What a query costs.
-        split: What one costs that is grouped by a bucket.
-        per_day: Whether both are for each day of the range that is asked about.
+        cost: Most that all queries within a window may cost together.
+        window_s: Length of the window.
+        plain: Cost of a plain query.
+        split: Cost of a query grouped by bucket.
+        per_day: Whether both costs are per day of the range queried.
     """
 
     cost: int
@@ -493,13 +493,13 @@ class Budget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Following:
-    """How the page of an export is asked for that follows another, by what the other says.
+    """How the next page of an export is requested, if each answer names the next one.
 
     Attributes:
-        token: Member of an answer that names the next page, as a JSON Pointer: ``{$token}``.
-        ends: What the last page has not: a token, or rows.
-        path: Path and query, where they differ from the first page's.
-        body: The body, where it differs.
+        token: JSON Pointer to the member of an answer that names the next page: ``{$token}``.
+        ends: What the last page lacks: a token, or rows.
+        path: Path and query, if they differ from the first page's; None: the same.
+        body: The body, if it differs from the first page's; None: the same.
     """
 
     token: str
@@ -510,37 +510,37 @@ class Following:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Export:
-    """Where the service hands out the events themselves.
+    """How the service exports the events themselves.
 
-    In ``path``, ``body`` and ``headers`` ``{$run.id}`` and ``{$inputs.NAME}`` stand for what they
-    are in the observer step, ``{$start}`` and ``{$end}`` for the first and the last hour,
-    YYYYMMDDTHH in UTC, ``{$startTime}`` and ``{$endTime}`` for the same in ISO 8601, ``{$startMs}``
-    and ``{$endMs}`` in milliseconds since 1970; of the pages before, ``{$last}`` for ``after`` of
-    the last event, "" for the first page, ``{$offset}`` for the number of events, ``{$token}`` for
-    what names the next page.
+    In ``path``, ``body`` and ``headers``, ``{$run.id}`` and ``{$inputs.NAME}`` have their values in
+    the observer step; ``{$start}`` and ``{$end}`` are the first and the last hour, YYYYMMDDTHH in
+    UTC, ``{$startTime}`` and ``{$endTime}`` the same in ISO 8601, ``{$startMs}`` and ``{$endMs}``
+    in milliseconds since 1970. Of the pages read so far, ``{$last}`` is the member ``after`` of the
+    last event ("" on the first page), ``{$offset}`` the number of events, ``{$token}`` the name of
+    the next page.
 
     Attributes:
         path: Path and query on the observer step's server.
-        event: Place of the event in the ingest step's request: ``body#/json/pointer``; None where
+        event: Place of the event in the ingest step's request: ``body#/json/pointer``; None if
             every field is compared with an input.
-        method: The request's.
-        body: Its body: a text as it stands, all else as JSON; None: it has none.
-        headers: Its header fields, besides and instead of those of the observer step.
-        format: JSON lines, a JSON array or answers that have ``rows``; or CSV with a header.
-        rows: JSONPath to the arrays of events in an answer, of which there may be one a line;
-            None: each line, or member of an array, is an event.
-        empty: JSONPath to what an answer has that has no such array because there is no event.
-        errors: JSONPaths to what an answer has in which something is missing.
-        after: Member that events are ordered by, as a JSON Pointer: there are pages, and the last
-            has no events.
-        next: How further pages are asked for, where an answer says it.
-        pages: The most pages that are read.
-        servers: Server that queries go to → the one that exports, where that is another.
-        deduplicated: Whether the export, as the count does, holds an event once that was taken
-            twice by its deduplication key.
-        run: Member that tells events of this run from others, as a JSON Pointer.
+        method: The request method.
+        body: The request body: a string as it is, other values as JSON; None without one.
+        headers: Header fields, added to those of the observer step or replacing them.
+        format: "json": JSON lines, a JSON array or answers with ``rows``; "csv": with a header.
+        rows: JSONPath to the arrays of events in an answer, or in each of its lines; None: each
+            line, or member of an array, is an event.
+        empty: JSONPath to what an answer has if it lacks that array because there are no events.
+        errors: JSONPaths that find something in an answer that is incomplete.
+        after: JSON Pointer to the member by which events are ordered: there are pages, and the last
+            one is empty.
+        next: How further pages are requested, if each answer names the next; None if it does not.
+        pages: Most pages to read.
+        servers: Server of the queries → the server that exports, if it is a different one.
+        deduplicated: Whether the export, like the count, holds only one of several events with the
+            same deduplication key.
+        run: JSON Pointer to the member that distinguishes this run's events from others.
         fields: JSON Pointer into the exported event → pointer into the event sent, or
-            ``$inputs.name``, for whatever must come out as it went in.
+            ``$inputs.name``, for every value that must be exported unchanged.
     """
 
     path: str
@@ -561,27 +561,27 @@ class Export:
     deduplicated: bool = True
 
     def server(self, queries: str, base: str = "") -> str:
-        """Return the base URL that exports, by the server and the base path of queries."""
+        """Return the base URL of the export, given the server and the base path of queries."""
         return self.servers.get(queries, f"{queries}{base}")
 
     @property
     def paged(self) -> bool:
-        """Whether there may be more pages than one."""
+        """Whether there may be more than one page."""
         asked = f"{self.path} {self.body}"
         return self.after is not None or self.next is not None or "{$offset}" in asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Jobs:
-    """How the service tells how far deletions are that it does in its own time.
+    """How to query the progress of deletions that the service runs asynchronously.
 
     Attributes:
-        job: JSONPath to the day of the job in the answer to a request to delete.
-        path: Where jobs are listed; ``{$start}`` and ``{$end}`` stand for the first and the last
-            day of those wanted.
+        job: JSONPath to the day of the job, in the answer to a deletion request.
+        path: Path that lists the jobs; ``{$start}`` and ``{$end}`` are the first and the last day
+            to list.
         days: JSONPath to the days of the jobs listed.
         states: JSONPath to their states, in the same order.
-        done: The state that is the last.
+        done: The final state.
     """
 
     job: str
@@ -595,17 +595,17 @@ class Jobs:
 class Deletion:
     """How the users of a run are deleted: a request to the query's server, with its headers.
 
-    In ``endpoint`` and ``body`` ``{$users}`` stands for the ids of a batch, ``{$run.id}`` for the
+    In ``endpoint`` and ``body``, ``{$users}`` stands for the ids of a batch, ``{$run.id}`` for the
     mark of the run, ``{$inputs.NAME}`` for a run-wide input.
 
     Attributes:
-        method: The request's.
+        method: The request method.
         endpoint: Its path and query.
-        body: Its body: a text as it stands, all else as JSON; None: it has none.
-        batch: Ids in a request, at the most.
-        every_s: Pause between two requests.
-        quote: What stands around an id in a text.
-        jobs: Where its progress is asked for; None: with the answer it is done, or soon.
+        body: The request body: a string as it is, other values as JSON; None without one.
+        batch: Most ids in one request.
+        every_s: Pause between two requests, in seconds.
+        quote: Quotation mark around each id in a string.
+        jobs: How progress is queried; None: the deletion is done when answered, or soon after.
         impossible: Why users cannot be deleted; "" if they can.
     """
 
@@ -620,12 +620,12 @@ class Deletion:
 
     @property
     def by_user(self) -> bool:
-        """Whether ids are named."""
+        """Whether the request names users by id."""
         return self._names("{$users}")
 
     @property
     def by_run(self) -> bool:
-        """Whether the mark of the run is, so that nobody else's events are hit."""
+        """Whether the request names the mark of the run, so that only its events are deleted."""
         return self._names("{$run.id}")
 
     def _names(self, placeholder: str) -> bool:
@@ -639,11 +639,11 @@ class Repeat:
     In every string ``{$event}`` stands for the number of the event, from 1.
 
     Attributes:
-        event: Place of the first event in the ingest step's request; edits of the overlay beneath
-            it are made to the further ones as well.
-        at: Place of a further one.
+        event: Place of the first event in the ingest step's request; edits of the overlay within it
+            are applied to the further ones as well.
+        at: Place of a further event.
         value: The event as the workflow has it.
-        overlay: Edits of a further event after all others, their pointers beginning at it.
+        overlay: Edits of a further event, applied last, with pointers relative to that event.
     """
 
     event: str
@@ -657,12 +657,12 @@ class Batch:
     """How copies share a request, for ``load.copies_per_request`` above 1.
 
     Attributes:
-        events: The array of events in the ingest step's request: ``body#/json/pointer``; ``body``
-            if the bodies of copies are lines that follow each other.
-        refused: Expressions for the indexes in it that an answer refuses: numbers, in arrays and
-            objects of any depth.
-        statuses: Expression for the HTTP statuses of all events, in their order, in an answer that
-            may have taken only some of them; None if it has none.
+        events: Place of the array of events in the ingest step's request: ``body#/json/pointer``;
+            ``body`` if the bodies of the copies are joined as lines.
+        refused: Expressions for the indexes that an answer refuses: numbers, in arrays and objects
+            of any depth.
+        statuses: Expression for the HTTP statuses of all events, in order, in an answer that may
+            have accepted only some of them; None if there are none.
     """
 
     events: str
@@ -672,38 +672,38 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verify:
-    """How the service is asked what arrived.
+    """How the service is queried for what has arrived.
 
     Attributes:
-        enabled: False sends load only: no query is sent, and thresholds alone decide.
-        query: "after": the observer step is asked by loadcheck alone, for all copies. "each": every
-            copy runs it too, as the workflow literally says.
+        enabled: False: only send load, query nothing, and let the thresholds alone decide.
+        query: "after": only loadcheck runs the observer step, for all copies. "each": every copy
+            runs it too, as the workflow literally says.
         ingest: The per-copy step whose outcome is the copy's; None: the workflow's only one.
         step: The observer step; None: the workflow's only one.
-        acknowledged: A condition beyond the step's own success criteria without which an answer
-            of the ingest step does not count as an acknowledgement; None if there is none.
-        user: Where the user id stands that is counted: in the ingest step's request,
-            ``body#/json/pointer``, or an input, ``$inputs.name``; None: it is ``$copy.userId``.
-        uniques: Where the unique-user count stands.
-        totals: Where the event count stands; None if the service has none.
-        evidence: What makes an answer no evidence.
-        localize: Whether events carry buckets, so that the missing can be named and no sum hides
-            them; None: if the workflow's profile knows how, and no error is declared.
+        acknowledged: A condition that an answer of the ingest step must meet, beyond the step's own
+            success criteria, to count as an acknowledgement; None if there is none.
+        user: Place of the user id that the service counts: ``body#/json/pointer`` in the ingest
+            step's request, or an input, ``$inputs.name``; None: it is ``$copy.userId``.
+        uniques: The count of unique users.
+        totals: The count of events; None if the service has none.
+        evidence: What an answer states about itself that makes it no evidence.
+        localize: Whether events carry buckets, so that missing users can be named and no sum hides
+            them; None: if the workflow's profile has buckets and counts are exact.
         approximate: The error that the service's counts may have, as a share; None: they are exact.
-        absent: What an answer without the count means; None: it is no evidence.
+        absent: The count that an answer without one stands for; None: it is no evidence.
         partitions: How many hashed buckets each event carries.
         split: How buckets are put on events and counted; None if that is not possible.
-        budget: What the service lets its users ask; None if there is no limit.
-        export: Where the events themselves can be had; None if nowhere.
+        budget: The query budget of the service; None if there is no limit.
+        export: How the service exports events; None if it does not.
         repeat: How a copy sends several events; None if it cannot.
         batch: How copies share a request; None if they cannot.
-        bypass: Edits that get a query past the service's result cache.
-        cache: Whether ``bypass`` is used.
+        bypass: Edits that make a query bypass the service's result cache.
+        cache: Whether ``bypass`` is applied.
         every_s: Pause between two observations.
-        quiet_s: The count has settled when it has not moved for this long.
-        deadline_s: After the last acknowledgement, how long to wait for the count to settle, and
-            for users that are missing.
-        timeout_s: Deadline of one query.
+        quiet_s: The count has settled when it has not changed for this long.
+        deadline_s: How long after the last acknowledgement to wait for the count to settle and for
+            missing users.
+        timeout_s: Time limit of one query.
     """
 
     enabled: bool = True
@@ -746,12 +746,12 @@ class FlowOfMix:
     Copy *n* of the flow is copy ``n × len(flows) + place`` of the mix.
 
     Attributes:
-        mix: What the mix is called.
-        flow: What the flow is called.
-        place: Its place among the flows, from 0.
-        flows: What all of them are called.
-        limits: What must hold of all of them together, as written.
-        id: Which run of the mix it is of; "" before there is one.
+        mix: Name of the mix.
+        flow: Name of the flow.
+        place: Its index among the flows, from 0.
+        flows: Names of all flows.
+        limits: Thresholds on all flows together, as written.
+        id: Id of the mix's run; "" before there is one.
     """
 
     mix: str
@@ -770,28 +770,28 @@ class Scenario:
         name: Short name, part of the results file's name: letters, digits, "-" and "_".
         description: One line for people.
         file: The file as the user named it.
-        profile: The one of its profiles that it was read with; "" for none.
-        seed: Seed of everything random; None: drawn at the start and recorded.
+        profile: The one of its own profiles that was applied; "" for none.
+        seed: Random seed; None: drawn at the start and recorded.
         overlay: Edits of the workflow's requests, the profile's first.
         thresholds: What must hold.
-        limits: Step → what it may ask of the service.
+        limits: Step → limits on its requests.
         capacity: How its capacity is searched for.
         files: The data files, by name.
-        user_ids: What users are called.
-        sessions: How often they come; None: once.
-        flows: The flows, if this is a mix of several: it cannot be run as one scenario then.
-        together: What must hold of all flows of a mix together.
-        part: Which flow of a mix it is; None: of none.
-        setup: What is run once before the load; None: nothing.
-        teardown: What is run once behind it; None: nothing.
-        labels: What identifies the run later.
-        guard: What it may not do, whatever else is said.
-        service: What the service is known for: its regions, its limits.
-        deletion: How its users are deleted; None: nobody said.
-        values: What ``$values.NAME`` gives: tables that are drawn for each copy, or plain JSON.
+        user_ids: How users are named.
+        sessions: Uploads per copy and returning users; None: one upload each, no user returns.
+        flows: The flows, if this is a mix, which cannot be run as one scenario.
+        together: Thresholds on all flows of a mix together.
+        part: Which flow of a mix this is; None if it is not part of one.
+        setup: The workflow to run once before the load; None for none.
+        teardown: The workflow to run once after the load; None for none.
+        labels: Labels that distinguish the run later.
+        guard: What it may not do, whatever else is set.
+        service: Facts about the service, such as its regions and limits.
+        deletion: How its users are deleted; None if unknown.
+        values: The values of ``$values.NAME``: tables drawn for each copy, or plain JSON.
         document: The scenario as run, profile and overrides merged in, as JSON; secrets are
             ``{"env": NAME}``, never values.
-        places: Dotted key → where it was written, be it ``file``, the profile or an override.
+        places: Dotted key → where it was written: ``file``, the profile or an override.
     """
 
     name: str
@@ -840,10 +840,10 @@ class Scenario:
         )
 
     def problem(self, key: str, message: str, remedy: str = "") -> Problem:
-        """Return a problem with the value at ``key``, telling where that value was written.
+        """Return a problem with the value at ``key``, located where that value was written.
 
-        List entries are numbered from 0 (``thresholds.2``). Where nothing was written at ``key``,
-        the nearest table above it is named.
+        List entries are numbered from 0 (``thresholds.2``). If nothing was written at ``key``, the
+        location is that of the nearest table above it.
         """
         above, rest = key, ""
         while above and above not in self.places:

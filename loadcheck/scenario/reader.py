@@ -1,4 +1,4 @@
-"""Typed reading of a table: every misfit is reported, none stops the reading."""
+"""Typed reading of a table: every mistake is reported, and none stops the reading."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 class Report:
-    """The problems found so far, each once however often its value is read."""
+    """The problems found so far, each once however often it is reported."""
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
@@ -45,9 +45,9 @@ class Report:
         self.add(node, f"found {describe(node)}", expected)
 
     def unknown(self, node: Node, name: str, valid: Collection[str]) -> None:
-        """Report that the key of ``node``, the last part of which is ``name``, means nothing."""
+        """Report that the key of ``node``, which ends in ``name``, is unknown."""
         homes = [table for table, keys in grammar.TABLES.items() if name in keys]
-        if node.place.key.count(".") > 1:  # who is that deep in a table is in the right one
+        if node.place.key.count(".") > 1:  # this deep, the top-level table is the right one
             homes = [table for table in homes if node.place.key.startswith(f"{table}.")]
         if name in grammar.TOP and valid is not grammar.TOP:
             remedy = "it belongs at the top, above the first [table]"
@@ -58,7 +58,7 @@ class Report:
         self.add(node, "unknown key", remedy)
 
     def contradiction(self, node: Node, other: Node, remedy: str) -> None:
-        """Report that ``node`` cannot stand beside ``other``."""
+        """Report that ``node`` contradicts ``other``."""
         place = other.place
         where = f" (line {place.line})" if place.line and place.file == node.place.file else ""
         if place.file != node.place.file:
@@ -67,7 +67,7 @@ class Report:
 
 
 class Table:
-    """A table of which each key is read once, by its type.
+    """A table whose keys are read by type.
 
     Every getter returns None for a key that is absent or was reported.
     """
@@ -75,14 +75,13 @@ class Table:
     def __init__(
         self, node: Node, report: Report, *, known: Keys | None, free: bool = False
     ) -> None:
-        """Report unknown keys, unless others are allowed, and a value of no table.
+        """Report unknown keys, and a value that is not a table.
 
         Args:
             node: The table.
-            report: Takes the problems.
-            known: The keys that mean something here, and what each takes; None: those that the
-                user has named.
-            free: Whether there may be others.
+            report: Receives the problems.
+            known: The valid keys and their shapes; None if the user names the keys.
+            free: Whether other keys are allowed, too.
         """
         self.node = node
         self.known = known or {}
@@ -103,7 +102,7 @@ class Table:
         return self.entries[name]
 
     def get(self, name: str) -> Node | None:
-        """Return the value of ``name`` unread."""
+        """Return the node of ``name``, unread."""
         return self.entries.get(name)
 
     def require(self, name: str, expected: str) -> bool:
@@ -113,13 +112,13 @@ class Table:
         return name in self.entries
 
     def shape(self, name: str) -> Shape:
-        """Return what ``name`` takes."""
+        """Return the shape of ``name``."""
         return self.known[name]
 
     def fields(self, *names: str) -> dict[str, Any]:
-        """Return what keys hold, each read by its shape and called as the model calls it.
+        """Return the values of some keys, read by their shapes, under the model's field names.
 
-        A field in seconds ends in ``_s``. Keys that are absent or were reported are left out: the
+        Durations get the suffix ``_s``. Keys that are absent or were reported are left out: the
         model has a default.
         """
         read = {}
@@ -135,12 +134,12 @@ class Table:
         return drop_none(**read)
 
     def value(self, name: str, convert: Callable[[Any], T | None], expected: str) -> T | None:
-        """Return what is made of a plain value; report one of which nothing is made.
+        """Return a value as converted by ``convert``; report one that cannot be converted.
 
         Args:
             name: The key.
-            convert: Returns what a value means; None if it means nothing.
-            expected: What could stand there, in words.
+            convert: Converts the plain value; returns None if it is invalid.
+            expected: The valid values in words, for the report.
         """
         node = self.get(name)
         if node is None:
@@ -153,7 +152,7 @@ class Table:
     def text(
         self, name: str, pattern: re.Pattern[str] | None = None, expected: str = ""
     ) -> str | None:
-        """Return a string that is not empty, and what was expected if there is a pattern."""
+        """Return a non-empty string; report one that does not match ``pattern`` as a whole."""
         node = self.get(name)
         found = None if node is None else text(node, self.report)
         if node is not None and found is not None and pattern and not pattern.fullmatch(found):
@@ -161,7 +160,7 @@ class Table:
         return found
 
     def texts(self, name: str, of: str) -> tuple[str, ...]:
-        """Return the strings of an array."""
+        """Return the strings of an array; ``of`` names them in the plural, for messages."""
         return tuple(text(node, self.report) or "" for node in self.array(name, of) or ())
 
     def choice(self, name: str) -> Any:
@@ -177,7 +176,7 @@ class Table:
         return None
 
     def flag(self, name: str) -> bool | None:
-        """Return true or false."""
+        """Return a boolean."""
         return self.value(
             name, lambda value: value if isinstance(value, bool) else None, "expected true or false"
         )
@@ -213,7 +212,7 @@ class Table:
         return self.value(name, convert, f"expected a whole number from {least:,} to {most:,}")
 
     def duration(self, name: str) -> float | None:
-        """Return seconds, from a duration ("1h30m") or a number of seconds."""
+        """Return a duration in seconds, written as text ("1h30m") or as a number of seconds."""
         node = self.get(name)
         if node is None:
             return None
@@ -230,9 +229,9 @@ class Table:
     def ascending(
         self, names: tuple[str, str], defaults: tuple[float, float], remedy: str
     ) -> dict[str, Any]:
-        """Return two durations, as :meth:`fields` does, of which the first is not the longer.
+        """Return two durations, as :meth:`fields` does; report it if the first is longer.
 
-        If one of them is absent, its default makes room for the other.
+        If one is absent, its default is adjusted so that the first is not longer.
         """
         first_s, second_s = (self.duration(name) for name in names)
         if first_s is not None and second_s is not None and first_s > second_s:
@@ -244,7 +243,7 @@ class Table:
         return drop_none(**{f"{names[0]}_s": first_s, f"{names[1]}_s": second_s})
 
     def array(self, name: str, of: str) -> list[Node] | None:
-        """Return the entries of an array; ``of`` says in the plural what they are."""
+        """Return the entries of an array; ``of`` names them in the plural, for messages."""
         return self.value(
             name,
             lambda value: value if isinstance(value, list) else None,
@@ -252,20 +251,20 @@ class Table:
         )
 
     def exclude(self, name: str, others: Collection[str], remedy: str) -> None:
-        """Report each of ``others`` that stands beside ``name``."""
+        """Report each of ``others`` that is given together with ``name``."""
         for other in others:
             if name in self and other in self:
                 self.report.contradiction(self[other], self[name], remedy)
 
     def refuse_beside(self, name: str, other: str, remedy: str, usual: str) -> None:
-        """Report ``name`` because of ``other``; ``usual`` is said if ``other`` is the default."""
+        """Report that ``name`` contradicts ``other``, or ``usual`` if that key is absent."""
         if other in self:
             self.report.contradiction(self[name], self[other], remedy)
         else:
             self.report.add(self[name], usual, remedy)
 
     def file(self, name: str, folder: Path) -> Path | None:
-        """Return the path of the file, inside ``folder``, that is named at ``name``."""
+        """Return the path of the file that ``name`` gives; report one outside ``folder``."""
         node = self[name]
         try:
             path = path_within(folder, node.plain())
@@ -288,7 +287,7 @@ class Table:
         return None if node is None else Table(node, self.report, known=known)
 
     def section(self, name: str, known: Keys | None) -> Table:
-        """Return the table at ``name``; one that is absent has no keys."""
+        """Return the table at ``name``, or an empty one if it is absent."""
         node = self.get(name)
         empty = Node({}, self.node.place)
         return Table(empty if node is None else node, self.report, known=known)
@@ -302,7 +301,7 @@ class Table:
 
 
 def text(node: Node, report: Report) -> str | None:
-    """Return the string that ``node`` is; report one that is empty, and all else."""
+    """Return a non-empty string; report any other value and return None."""
     if isinstance(node.value, str) and node.value.strip():
         return node.value
     report.found(node, "expected a string that is not empty")
@@ -310,7 +309,7 @@ def text(node: Node, report: Report) -> str | None:
 
 
 def json(node: Node, report: Report) -> Any:
-    """Return the plain value of ``node``; report what JSON cannot carry."""
+    """Return the plain value of ``node``; report parts that JSON cannot represent."""
     for _, part in node.walk():
         match part.value:
             case datetime() | date() | time():
@@ -323,12 +322,12 @@ def json(node: Node, report: Report) -> Any:
 
 
 def drop_none(**values: Any) -> dict[str, Any]:
-    """Return the values that were written and are right; the model has a default for the rest."""
+    """Return the values that are not None, so that the model's defaults apply to the others."""
     return {name: value for name, value in values.items() if value is not None}
 
 
 def describe(node: Node) -> str:
-    """Return in words what ``node`` is, for "found …"."""
+    """Return in words what ``node`` is, to follow "found" in a message."""
     match node.value:
         case bool() as flag:
             words = f"the boolean {str(flag).lower()}"
@@ -355,7 +354,7 @@ def _shortened(word: str) -> str:
 
 
 def number_of(value: Any) -> int | float | None:
-    """Return a finite number; None if the value is none, or a boolean."""
+    """Return a finite number; None if the value is a boolean or not a number."""
     match value:
         case bool():
             return None
@@ -368,7 +367,7 @@ def number_of(value: Any) -> int | float | None:
 
 
 def seconds_of(value: Any) -> float | None:
-    """Return the seconds that a duration or a number has; None if the value is neither."""
+    """Return a duration, or a number, as seconds; None if the value is neither."""
     if not isinstance(value, str):
         return number_of(value)
     try:
@@ -378,7 +377,7 @@ def seconds_of(value: Any) -> float | None:
 
 
 def share_of(value: Any) -> float | None:
-    """Return the share that a percentage stands for; None if the value is not a percentage."""
+    """Return a percentage as a share: 0.2 for "20%"; None if the value is not a percentage."""
     if not isinstance(value, str) or not _PERCENT.fullmatch(value):
         return None
     return float(Decimal(value.strip().rstrip("%")) / 100)
@@ -390,4 +389,4 @@ _GETTERS: Mapping[str, Callable[[Table, str], Any]] = {
     "number per second": Table.rate,
     "string": Table.text,
 }
-"""What reads a key, by the title or the type of its shape."""
+"""Title, or else type, of a shape → the method that reads a key of this shape."""

@@ -1,7 +1,7 @@
 """The JSON Schema of a scenario, for editors; its keys one by one, and samples, for the reference.
 
-The samples, of the tables that tell how a service of one's own is asked, are all of one service. It
-takes ``POST /v1/events`` with ``{"events": [{"user", "id", "run", "labels"}]}``, and answers
+The samples of the tables that describe a user's own service are all for one service. It takes
+``POST /v1/events`` with ``{"events": [{"user", "id", "run", "labels"}]}``, and answers
 ``{"accepted": 2, "rejected": [1]}``. ``GET /v1/count?run=…`` gives ``{"users": 9, "events": 9}``,
 and with ``&by=LABEL`` also ``{"rows": [{"label", "users", "events"}], "truncated": false}``. ``POST
 /v1/export`` with ``{"run", "cursor"}`` gives ``{"events": [{"user", "id", "run"}], "next": "…"}``.
@@ -132,8 +132,8 @@ _OPEN, _CLOSED = {"const": "open"}, {"const": "closed"}
 def json_schema(emulator: Keys) -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of scenario files.
 
-    It refuses what the reader refuses, key by key; what several keys or files together make wrong
-    is for the reader alone.
+    It refuses what the reader refuses in a single key; only the reader checks rules between keys or
+    files.
 
     Args:
         emulator: The embedded emulator's own keys, as the emulator describes them.
@@ -152,7 +152,7 @@ def json_schema(emulator: Keys) -> dict[str, Any]:
         "properties": {**emulator, **grammar.TARGET},
         "if": {"properties": live, "required": ["kind"]},
         "then": {"properties": dict.fromkeys(emulator, False)},
-        # a kind that is beneath, in what the scenario extends, is not known here
+        # without kind, it may be set in the scenario that this one extends
         "else": {"if": {"required": ["kind"]}, "then": {"properties": embedded}},
     }
     profile = {name: top[name] for name in grammar.PROFILE}
@@ -169,7 +169,7 @@ def json_schema(emulator: Keys) -> dict[str, Any]:
         "type": "object",
         "properties": top,
         "additionalProperties": False,
-        # what is beneath may have them
+        # a lower layer or the flows may set the required keys
         "if": {
             "anyOf": [
                 {"required": ["extends"]},
@@ -196,10 +196,10 @@ def _if(condition: Mapping[str, Any], *, then: Mapping[str, Any]) -> dict[str, A
 
 
 def keys(emulator: Keys | None = None) -> dict[str, Shape]:
-    """Return every key by its path, in the order of the grammar, those of its tables after it.
+    """Return the shape of every key by its path, in the order of the grammar, tables depth first.
 
-    ``load.stages[].rate`` is of each table of an array, ``limits.<STEP>.rate`` of each table that
-    the user names. What a profile or a flow repeats is left out.
+    ``load.stages[].rate`` is a key of each table in an array, ``limits.<STEP>.rate`` of each table
+    that the user names. Keys that a profile or a flow repeats are left out.
     """
     found = {}
     for name, shape in grammar.TOP.items():

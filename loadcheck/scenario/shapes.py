@@ -1,7 +1,8 @@
-"""What a key of a scenario takes: fragments of JSON Schema, which the reader reads by as well.
+"""Shapes: fragments of JSON Schema that define what a key of a scenario takes.
 
-Each is plain JSON: ``description`` gives the meaning, ``title`` the kind of value in words where
-its JSON type does not tell, ``default`` and ``examples`` are values as a scenario has them.
+The reader uses them as well. Each is plain JSON: ``description`` gives the meaning, ``title`` the
+kind of value in words where the JSON type is not specific enough, ``default`` and ``examples`` are
+values as written in a scenario.
 """
 
 from __future__ import annotations
@@ -24,32 +25,32 @@ _DURATION = rf"^({_AMOUNT}h)?({_AMOUNT}m)?({_AMOUNT}s)?({_AMOUNT}ms)?$"
 
 
 def text(says: str, *, pattern: str = r"\S", **more: Any) -> Shape:
-    """Return a string that is not empty, and has ``pattern`` in it."""
+    """Return the shape of a string in which ``pattern`` is found; by default, not a blank one."""
     return _described(says, {"type": "string", "pattern": pattern}, more)
 
 
 def flag(says: str, **more: Any) -> Shape:
-    """Return true or false."""
+    """Return the shape of a boolean."""
     return _described(says, {"type": "boolean"}, more)
 
 
 def choice(says: str, *words: str, **more: Any) -> Shape:
-    """Return one of ``words``."""
+    """Return the shape of one of ``words``."""
     return _described(says, {"enum": list(words)}, more)
 
 
 def whole(says: str, least: int, most: int, **more: Any) -> Shape:
-    """Return an integer from ``least`` to ``most``."""
+    """Return the shape of an integer from ``least`` to ``most``."""
     return _described(says, {"type": "integer", "minimum": least, "maximum": most}, more)
 
 
 def rate(says: str, *, zero: bool = False, **more: Any) -> Shape:
-    """Return a number per second."""
+    """Return the shape of a number per second, above 0 unless ``zero`` is set."""
     return _described(says, {"title": "number per second", **_number(MAX_RATE, zero=zero)}, more)
 
 
 def duration(says: str, *, zero: bool = False, **more: Any) -> Shape:
-    """Return a duration; a default given in seconds is shown as people write it."""
+    """Return the shape of a duration; a default in seconds is shown as a duration ("30s")."""
     if isinstance(more.get("default"), float):
         more["default"] = format_duration(more["default"])
     least = r"^(?=.)" if zero else r"^(?=.*[1-9])"
@@ -59,31 +60,31 @@ def duration(says: str, *, zero: bool = False, **more: Any) -> Shape:
 
 
 def anything(says: str, **more: Any) -> Shape:
-    """Return any value."""
+    """Return the shape of any value."""
     return _described(says, {"title": "any value"}, more)
 
 
 def either(says: str, *shapes: Shape, **more: Any) -> Shape:
-    """Return a value of one of several shapes."""
+    """Return the shape of a value that has one of several shapes."""
     return _described(says, {"anyOf": list(shapes)}, more)
 
 
 def table(says: str, keys: Keys, *, required: Sequence[str] = (), **more: Any) -> Shape:
-    """Return a table of these keys.
+    """Return the shape of a table with these keys.
 
-    Only what stands in an array may require keys: other tables merge with those beneath them.
+    Only tables in arrays may require keys: other tables are merged with those of lower layers.
     """
     shape = {"type": "object", "properties": dict(keys), "additionalProperties": False}
     return _described(says, shape | ({"required": list(required)} if required else {}), more)
 
 
 def named(says: str, name: str, shape: Shape, **more: Any) -> Shape:
-    """Return a table whose keys the user names; ``name`` is what they are: "STEP"."""
+    """Return the shape of a table whose keys the user names; ``name`` stands for one: "STEP"."""
     return _described(says, {"type": "object", "title": name, "additionalProperties": shape}, more)
 
 
 def array(says: str, shape: Shape, **more: Any) -> Shape:
-    """Return an array."""
+    """Return the shape of an array whose entries have ``shape``."""
     return _described(says, {"type": "array", "items": shape}, more)
 
 
@@ -94,7 +95,7 @@ def properties(shape: Shape) -> Keys:
 
 
 def bounds(shape: Shape) -> tuple[int, int]:
-    """Return the least and the most of a whole number, be it one of several things taken."""
+    """Return minimum and maximum of a whole number, which may be one of several alternatives."""
     parts = (shape, *shape.get("anyOf", ()))
     return next((part["minimum"], part["maximum"]) for part in parts if "minimum" in part)
 
@@ -109,7 +110,7 @@ def _number(most: float, *, zero: bool) -> dict[str, Any]:
 
 
 def _described(says: str, shape: Mapping[str, Any], more: Mapping[str, Any]) -> Shape:
-    """Return ``shape`` with its meaning, and its example as JSON Schema has one."""
+    """Return ``shape`` with its meaning, and with ``example`` as JSON Schema's ``examples``."""
     rest = {name: value for name, value in more.items() if name != "example" and value is not None}
     if "example" in more:
         rest["examples"] = [more["example"]]

@@ -1,6 +1,6 @@
-"""``[target]``, who receives the load; ``[inputs]``; and ``[setup]`` and ``[teardown]``.
+"""``[target]``, which receives the load; ``[inputs]``; and ``[setup]`` and ``[teardown]``.
 
-Inputs are values of the scenario, and credentials from the environment.
+Inputs are values from the scenario, and credentials from the environment.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from loadcheck.secrets import HIDDEN, SHORTEST, keep, too_short
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CONVENTIONAL = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|[A-Z]{1,12}[0-9]{0,2}")
-"""Names that are certainly names: what does not look so may be the secret itself."""
+"""Conventional variable names; anything else may be the secret itself, written by mistake."""
 
 
 _MAX_ENV_BYTES = 1_000_000
@@ -41,16 +41,16 @@ _ESCAPED = {"n": "\n", "r": "\r", "t": "\t"}
 
 
 def environment(path: str | os.PathLike[str] | None) -> Mapping[str, str]:
-    """Return the environment, over the variables of a file of NAME=VALUE lines (``.env``).
+    """Return the process environment merged over a file of NAME=VALUE lines (``.env``).
 
-    Blank lines and comments are skipped, as is ``export`` before a name. A value may stand in
-    quotes; in double ones a backslash escapes. Nothing is expanded.
+    Blank lines and comments are skipped, as is ``export`` before a name. A value may be quoted; in
+    double quotes a backslash escapes. Nothing is expanded.
 
     Args:
         path: The file; None: the environment alone.
 
     Raises:
-        ScenarioError: It cannot be read, or a line is not of that form; nothing in it is repeated.
+        ScenarioError: It cannot be read, or a line has another form; the message quotes no line.
     """
     if path is None:
         return os.environ
@@ -90,14 +90,14 @@ def read_inputs(top: Table, environment: Mapping[str, str]) -> dict[str, Input]:
     A table with the key ``env`` is the value of that environment variable, or its ``default``; the
     variable's value is a secret unless ``secret = false`` says otherwise. A table with the key
     ``basic`` is ``base64(username:password)``, the credentials of HTTP Basic authentication
-    (RFC 7617 section 2). Any other value is taken as it stands.
+    (RFC 7617 section 2). Any other value is used as written.
     """
     entries = top.section("inputs", None).entries
     return {name: _input(node, environment, top.report) for name, node in entries.items()}
 
 
 def read_once(top: Table, name: str, environment: Mapping[str, str]) -> Once | None:
-    """Read ``[setup]`` or ``[teardown]``; None where there is none, or it was reported."""
+    """Read ``[setup]`` or ``[teardown]``; None if it names no workflow."""
     table = top.table(name, grammar.SETUP if name == "setup" else grammar.TEARDOWN)
     if table is None:
         return None
@@ -133,7 +133,7 @@ def _input(node: Node, environment: Mapping[str, str], report: Report) -> Input:
 def _variable(node: Node, environment: Mapping[str, str], report: Report) -> Input:
     table = Table(node, report, known=grammar.FROM_ENVIRONMENT)
     default: Any = json(table["default"], report) if "default" in table else HIDDEN
-    unknown = default == HIDDEN  # as a results file has it, too
+    unknown = default == HIDDEN  # a results file has this in place of the default, too
     name = table.text("env")
     if name is None:
         return Input(value=None)
@@ -143,7 +143,7 @@ def _variable(node: Node, environment: Mapping[str, str], report: Report) -> Inp
         return Input(value=None)
     value = environment.get(name, "")
     said = table.flag("secret")
-    # a default is written in the file, and is a secret only if that is said
+    # a default is readable in the file, so it is a secret only with an explicit secret = true
     secret = value if said is not False else ""
     if said and not value and isinstance(default, str) and not unknown:
         secret = default
@@ -159,7 +159,7 @@ def _variable(node: Node, environment: Mapping[str, str], report: Report) -> Inp
     hidden: frozenset[str] = frozenset()
     shown = name
     if name not in environment and not _CONVENTIONAL.fullmatch(name):
-        # somebody may have written the secret where its variable's name belongs
+        # the user may have written the secret itself instead of its variable's name
         hidden, shown = frozenset({name}), "named here"
         keep(hidden)
     if unknown:
@@ -198,11 +198,11 @@ _EXPECTED_URL = "expected an http:// or https:// URL with a host, and no more th
 def read_target(top: Table, folder: Path) -> Target:
     """Read ``[target]``; without it the embedded emulator is the target.
 
-    What configures the emulator is handed on as it stands: the emulator knows its own keys.
+    Keys of the emulator are passed on unread: the emulator checks them itself.
 
     Args:
         top: The scenario.
-        folder: The scenario's own, which relative paths start from.
+        folder: The scenario's folder, which paths are relative to.
     """
     if "target" not in top:
         return Target(kind="emulator")
@@ -241,7 +241,7 @@ def read_target(top: Table, folder: Path) -> Target:
 
 
 def _of_region(target: Table, kind: str | None) -> dict[str, str]:
-    """Return the servers of the region that is chosen."""
+    """Return the servers of the chosen region."""
     known = {
         name: _servers(Table(node, target.report, known=None), target.report)
         for name, node in target.section("regions", None).entries.items()
@@ -256,7 +256,7 @@ def _of_region(target: Table, kind: str | None) -> dict[str, str]:
 
 
 def _refuse_misplaced(table: Table, kind: str | None) -> None:
-    """Report what the emulator has no use for, and what the wire transport cannot do."""
+    """Report keys that have no effect with the emulator, or that the wire transport lacks."""
     if kind != "live":
         for name in sorted({"tls", *_HTTPX_ONLY} & table.entries.keys()):
             remedy = 'it belongs to kind = "live": the embedded emulator is plain HTTP/1.1'

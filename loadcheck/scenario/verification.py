@@ -1,7 +1,7 @@
-"""``[verify]``, ``[[overlay]]``, ``[service]`` and ``[guard]``.
+"""``[verify]``, ``[[overlay]]``, ``[delete]``, ``[service]`` and ``[guard]``.
 
-How the service is asked, what requests carry besides, what the service is known for, and what a run
-may not do.
+How the service is queried, additions to requests, how users are deleted, known facts about the
+service, and what a run may not do.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def _body(table: Table) -> Any:
 
 
 def _check_placeholders(table: Table, names: tuple[str, ...], known: tuple[str, ...]) -> None:
-    """Report what looks like a placeholder and is none: it would be sent as it stands."""
+    """Report unknown placeholders: they would be sent literally."""
     for name in names:
         node = table.get(name)
         for _, part in () if node is None else node.walk():
@@ -150,7 +150,7 @@ def _user(verify: Table) -> str | None:
 
 
 def _count(verify: Table, name: str, step: str) -> Count | None:
-    """Read an expression, or a table of an expression and the edits that it needs."""
+    """Read a count: an expression, or a table with an expression and the edits that it needs."""
     node = verify.get(name)
     if node is None:
         return None
@@ -295,7 +295,7 @@ def _following(export: Table) -> Following | None:
 
 
 def _check_export(table: Table, export: Export) -> None:
-    """Report what could not be asked for, or not be read."""
+    """Report exports that could not be requested or read."""
     _check_pages(table, export)
     of_answers = ("empty", "errors", "next")
     for name in ("rows", *of_answers):
@@ -318,7 +318,7 @@ def _check_export(table: Table, export: Export) -> None:
 
 
 def _check_pages(table: Table, export: Export) -> None:
-    """Report placeholders that mean nothing here, and pages that would not follow each other."""
+    """Report unknown placeholders, and paging that would never get past the first page."""
     words = ("run.id", *_WINDOW_WORDS, "last", "offset", "token")
     following = _inner(table, "next")
     inner = ("path", "body") if following is not None else ()
@@ -346,7 +346,7 @@ def _check_pages(table: Table, export: Export) -> None:
 
 
 def _inner(table: Table, name: str) -> Table | None:
-    """Return a table that was read before."""
+    """Return a table that was already read, its keys unchecked; None if it is not a table."""
     node = table.get(name)
     return table.table(name, None) if node and isinstance(node.value, dict) else None
 
@@ -468,7 +468,7 @@ def _allowed(value: Any) -> float | None:
 
 
 def _window(value: Any) -> tuple[int, int] | None:
-    """Return two times of the day as minutes."""
+    """Return the two times of day of a window, in minutes; None if it is not a window."""
     match = _WINDOW.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         return None

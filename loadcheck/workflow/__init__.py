@@ -1,1 +1,1 @@
-"""Arazzo documents compiled to plans that need no network to run."""
+"""Arazzo documents compiled to plans, which do no I/O themselves."""

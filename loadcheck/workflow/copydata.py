@@ -1,6 +1,6 @@
-"""Rows and drawn values among a copy's values: ``$data.NAME.column``, ``$values.NAME``.
+"""Rows and drawn values as expressions: ``$data.NAME.column``, ``$values.NAME``.
 
-In the inputs and the overlay of a scenario a table may also be drawn where it stands, see
+Tables in the inputs and the overlay of a scenario may also be drawn from in place, see
 :mod:`loadcheck.data.values`.
 """
 
@@ -18,18 +18,18 @@ from loadcheck.workflow.expressions import Dynamic, Frame, Slot, UnsendableError
 from loadcheck.workflow.expressions.grammar import ExpressionError
 
 PER_COPY: Final = ("$copy.", "$data.", "$values.")
-"""What the expressions begin with whose values differ from copy to copy."""
+"""Prefixes of the expressions whose values differ from copy to copy."""
 MANY: Final = "many:"
 UNIQUE: Final = "unique:"
-"""What stands before the text of a drawn value, among what depends on it: it is a list of varying
-length; no two copies ever have the same."""
+"""Prefixes that mark a drawn value among the dependencies of an expression: ``MANY`` a list of
+varying length, ``UNIQUE`` a value that no two copies share."""
 
 _ROWS_AT_ONCE: Final = 32
 _CHOSEN_AT_ONCE: Final = 256
 
 
 class _Source(NamedTuple):
-    """An open file, and what gives the rows of copies: their numbers, and what stands in them."""
+    """An open data file, and functions from copies' numbers to row numbers and to rows."""
 
     file: DataFile
     table: Table
@@ -38,10 +38,10 @@ class _Source(NamedTuple):
 
 
 class CopyData:
-    """Gives rows and drawn values by the copy's number.
+    """Resolves expressions for rows and drawn values.
 
     Args:
-        variety: What there is.
+        variety: The data files and values of the run.
     """
 
     def __init__(self, variety: Variety) -> None:
@@ -51,10 +51,10 @@ class CopyData:
         self._values: dict[str, Any] = {}
 
     def column(self, name: str, column: str) -> Dynamic:
-        """Return ``$data.NAME.column``.
+        """Return the value of ``$data.NAME.COLUMN``.
 
         Raises:
-            ExpressionError: There is no such file or column, or it cannot be read.
+            ExpressionError: There is no such file or column, or the file cannot be read.
         """
         if (name, column) not in self._columns:
             source = self._source(name)
@@ -66,10 +66,10 @@ class CopyData:
         return self._columns[name, column]
 
     def value(self, name: str) -> Any:
-        """Return ``$values.NAME``.
+        """Return the value of ``$values.NAME``.
 
         Raises:
-            ExpressionError: There is none.
+            ExpressionError: There is no such value, or it cannot be drawn from.
         """
         specs = self._variety.values
         if name not in specs:
@@ -83,12 +83,12 @@ class CopyData:
         return self._values[name]
 
     def inline(self, value: Any, key: str, text: str | None = None) -> Any:
-        """Return a JSON value with every table that is drawn in its place.
+        """Return a JSON value with every table to draw from replaced by a dynamic value.
 
         Args:
-            value: The value, as the scenario has it.
-            key: Where it stands in the scenario.
-            text: What a table that is drawn is called; None: by where it stands.
+            value: The value as written in the scenario.
+            key: Its key in the scenario.
+            text: The expression for the drawn value; None: made from the key.
 
         Raises:
             SpecError: A table cannot be drawn from.
@@ -126,7 +126,7 @@ class CopyData:
 def _taker(
     file: DataFile, table: Table, choose: Callable[[Bits], Sequence[int]]
 ) -> Callable[[Bits], Sequence[int | UnsendableError]]:
-    """Return what gives the number of each copy's row; an error for a copy that has none."""
+    """Return a function that gives each copy's row number, or an error for a copy without a row."""
     if file.end == "cycle" or file.order == "random":
         return choose
 
@@ -144,7 +144,7 @@ def _taker(
 def _reader(
     file: DataFile, table: Table, indexes: Callable[[Bits], Sequence[int | UnsendableError]]
 ) -> Callable[[Bits], Sequence[Any]]:
-    """Return what reads the rows of some copies; an error stands for one that cannot be had."""
+    """Return a function that reads the rows of copies, with an error in place of a missing row."""
     last: tuple[int, Sequence[Any]] = (-1, ())
 
     def read(numbers: Bits) -> Sequence[Any]:
@@ -165,7 +165,7 @@ def _reader(
 
 
 def _read(source: _Source, column: Column, text: str) -> Dynamic:
-    """Return a column of the rows that copies take."""
+    """Return the value of a column in each copy's row."""
     value, json, held = column.value, column.json, column.held
 
     def values(numbers: Bits) -> list[Any]:

@@ -1,8 +1,8 @@
-"""What crosses the border between a plan and the transport that carries it.
+"""The interface between a plan and the transport that carries its requests.
 
-A plan is sans-IO: its copy is a generator that yields :class:`Request` and :class:`Pause` and is
-sent the :class:`Exchange` that came of the request. Any driver can run it: callbacks on a socket,
-an ``httpx`` client, or a test with a virtual clock.
+A plan is sans-IO: a copy is a generator that yields :class:`Request` and :class:`Pause` and is sent
+the :class:`Exchange` that the request led to. Any driver can run it: callbacks on a socket, an
+``httpx`` client, or a test with a virtual clock.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import orjson
 
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 ACCEPTED_CODINGS: Final = "gzip, deflate"
-"""What the transports understand of an answer: ``Accept-Encoding``, unless a workflow says it."""
+"""Content codings that the transports decode: ``Accept-Encoding``, unless a workflow sets it."""
 _BOM: Final = b"\xef\xbb\xbf"
 UNREAD: Final = object()
 MALFORMED: Final = object()
@@ -34,7 +34,7 @@ class Origin(NamedTuple):
 
     @property
     def authority(self) -> str:
-        """Host and port as ``Host`` has them, without the scheme's own port.
+        """Host and port as in the ``Host`` header, without the scheme's default port.
 
         RFC 9110 section 7.2, RFC 3986 section 6.2.3.
         """
@@ -42,7 +42,7 @@ class Origin(NamedTuple):
         return host if self.port == DEFAULT_PORTS.get(self.scheme) else f"{host}:{self.port}"
 
     def __str__(self) -> str:
-        """Return it as a URL."""
+        """Return the origin as a URL."""
         return f"{self.scheme}://{self.authority}"
 
 
@@ -86,13 +86,13 @@ class Request(NamedTuple):
 
 
 class Pause(NamedTuple):
-    """The plan waits before its next request, after a failure or as a retry action says."""
+    """A wait before the next request: backoff after a failure, or as a retry action says."""
 
     seconds: float
 
 
 class Gap(Pause):
-    """The copy waits before its next upload, which has a time of its own: nothing is wrong."""
+    """A wait before the copy's next upload, which has a due time of its own; not a backoff."""
 
     __slots__ = ()
 
@@ -107,11 +107,11 @@ class Failure(enum.Enum):
     LOCAL = "local"
     """This machine had no port, file descriptor or memory left for it: nothing was sent."""
     TIMEOUT = "timeout"
-    """The request was written, the answer did not come in time."""
+    """The request was written, but the answer did not arrive in time."""
     LOST = "lost"
     """The connection ended after the request was written and before the answer was complete."""
     UNREADABLE = "unreadable"
-    """What came back is not HTTP, or larger than allowed."""
+    """The answer is not HTTP, or larger than allowed."""
 
 
 NEVER_SENT: Final = frozenset({Failure.CONNECT, Failure.UNTRUSTED, Failure.LOCAL})
@@ -119,7 +119,7 @@ NEVER_SENT: Final = frozenset({Failure.CONNECT, Failure.UNTRUSTED, Failure.LOCAL
 
 
 class Exchange:
-    """One attempt of one step: the request and what came of it.
+    """One attempt of one step: the request and its result.
 
     The transport fills in everything but :attr:`success` and :attr:`reason`, which the plan sets
     when it judges the answer by the step's success criteria.
@@ -132,9 +132,9 @@ class Exchange:
         headers: Header fields of the answer, names in lower case.
         body: Payload of the answer, content coding removed.
         failure: Why there is no answer; None if there is one.
-        detail: The failure in words, for a person.
-        parsed: The body read as JSON; :data:`UNREAD` before :meth:`json` has, :data:`MALFORMED` if
-            it could not.
+        detail: The failure in words, for people.
+        parsed: The body parsed as JSON by :meth:`json`; :data:`UNREAD` before that,
+            :data:`MALFORMED` if it is not JSON.
         success: Whether all success criteria of the step held.
         reason: The first criterion that did not hold, or the failure; "" on success.
     """
@@ -154,7 +154,7 @@ class Exchange:
     )
 
     repeated = False
-    """Whether the transport sent it a second time, so that the first may have taken effect."""
+    """Whether the transport sent it twice, so that the first sending may have taken effect."""
 
     def __init__(
         self,
@@ -180,12 +180,12 @@ class Exchange:
     def answered(
         self, status: int, headers: Iterable[tuple[bytes, bytes]] = (), body: bytes = b""
     ) -> Self:
-        """Take an answer; return the exchange with it."""
+        """Set the answer, and return this exchange."""
         self.status, self.headers, self.body = status, list(headers), body
         return self
 
     def json(self) -> Any:
-        """Return the body read as JSON, parsed once; a UTF-8 byte order mark before it is skipped.
+        """Return the body as JSON, parsed only once; a leading UTF-8 byte order mark is skipped.
 
         Raises:
             ValueError: The body is not JSON.
@@ -221,7 +221,7 @@ class Exchange:
 class SentExchange(Exchange):
     """An attempt that has been written.
 
-    Each copy makes one: without the general constructor's keyword arguments it costs a third.
+    Every copy creates one: without the general constructor's keyword arguments it costs a third.
     """
 
     __slots__ = ()
@@ -241,7 +241,7 @@ class SentExchange(Exchange):
 
 
 class RetriedExchange(Exchange):
-    """An attempt whose request met a connection that was being closed, and was sent once more.
+    """An attempt whose connection was being closed, so that its request was sent again.
 
     Its :attr:`sent_ns` is the instant of the first sending.
     """
@@ -252,11 +252,11 @@ class RetriedExchange(Exchange):
 
 
 _MOST_S: Final = 300.0
-"""Nobody waits longer because a service says so: a day's wait would be a run that hangs."""
+"""Longest ``Retry-After`` that is honoured: waiting for a day would look like a hang."""
 
 
 def retry_after_s(exchange: Exchange) -> float | None:
-    """Return how long the answer asks to wait, up to five minutes; None if it does not.
+    """Return the answer's ``Retry-After`` in seconds, up to five minutes; None without one.
 
     RFC 9110 section 10.2.3.
     """

@@ -1,19 +1,16 @@
-"""Who a copy is: pure functions of the run and the copy's number, so nothing is stored.
+"""The identity of a copy: pure functions of the run and the copy's number, so nothing is stored.
 
-A scenario refers to these by expressions of their own, next to Arazzo's: ``$copy.userId``,
-``$copy.insertId``, ``$copy.number``, ``$copy.time`` and the buckets of
-:class:`Buckets` differ per copy (``$copy.userUuid``, ``$copy.insertUuid`` and
-``$copy.isoTime`` are the same things as services that insist on UUIDs and RFC 3339 want them);
-``$run.id``, ``$run.startDay`` and ``$run.endDay`` (YYYYMMDD; ``$run.startDate`` and
-``$run.endDate``: YYYY-MM-DD) are the same for a whole run; ``$query.number`` differs per
-query of the observer. ``$target.<name>`` is what the target itself supplies (the embedded
+A scenario refers to it by expressions beyond Arazzo's: ``$copy.userId``, ``$copy.insertId``,
+``$copy.number``, ``$copy.time`` and the labels of :class:`Buckets` differ per copy
+(``$copy.userUuid``, ``$copy.insertUuid`` and ``$copy.isoTime`` are the same for services that
+require UUIDs and RFC 3339); ``$run.id``, ``$run.startDay`` and ``$run.endDay`` (YYYYMMDD;
+``$run.startDate`` and ``$run.endDate``: YYYY-MM-DD) are the same for a whole run; ``$query.number``
+differs per query of the observer. ``$target.<name>`` is supplied by the target itself (the embedded
 emulator: ``apiKey`` and ``secretKey``).
 
-Which buckets a copy is in, so that counts by bucket tell who is missing.
-
-Every copy is in one bucket of each *partition*: one by send order, the others by independent keyed
-hashes of its number. All of it is a pure function of the run and the number. A scenario refers to
-the labels as ``$copy.sequence`` and ``$copy.bucket1`` … ``$copy.bucket15``.
+Buckets show which copies are missing, by counting per bucket. Every copy is in one bucket of each
+*partition*: one partition is by send order, the others by independent keyed hashes of the number. A
+scenario refers to the labels as ``$copy.sequence`` and ``$copy.bucket1`` … ``$copy.bucket15``.
 
 There are fewer buckets than the 1,000 rows to which services limit a group-by, so that a full
 answer proves that no group was left out.
@@ -38,18 +35,18 @@ from loadcheck.documents.document import MISSING
 
 
 class SharedOutputs:
-    """What the workflow of ``[setup]`` gave to all copies and queries: ``$setup.outputs.NAME``.
+    """Outputs of the workflow of ``[setup]``, for all copies and queries: ``$setup.outputs.NAME``.
 
-    The values are replaced as a whole, so that nobody ever reads old ones beside new ones.
+    The values are replaced as a whole, so that old and new ones are never mixed.
 
     Args:
         workflow: The workflow; "" if there is none.
-        names: Its outputs.
-        public: Those that are not secret.
+        names: The names of its outputs.
+        public: The names of those that are not secret.
 
     Attributes:
-        values: The outputs; empty before it has run.
-        hidden: Every text among them that may be shown nowhere, also those that were replaced.
+        values: The outputs by name; empty before the workflow has run.
+        hidden: All secret texts among them, including those that were replaced.
     """
 
     def __init__(
@@ -62,21 +59,21 @@ class SharedOutputs:
         self.hidden: frozenset[str] = frozenset()
 
     def reader(self, name: str) -> Callable[[Any], Any]:
-        """Return what gives an output, in whichever frame."""
+        """Return a function that returns an output, ignoring the frame it is given."""
         return lambda _: self.values.get(name, MISSING)
 
     def take(self, values: Mapping[str, Any], passed: Iterable[Any] = ()) -> None:
-        """Take new values over.
+        """Replace the values.
 
         Args:
             values: The outputs by name.
-            passed: Further values that are secret: what single steps gave to each other.
+            passed: Further secret values: those that its steps passed to each other.
         """
         self.hide(values, passed)
         self.values = dict(values)
 
     def hide(self, values: Mapping[str, Any], passed: Iterable[Any] = ()) -> None:
-        """Let values be shown nowhere, those of public outputs aside."""
+        """Register values as secrets, except those of public outputs."""
         shown = {word for name in self._public for word in texts_in(values.get(name))}
         secret = [values[name] for name in values if name not in self._public]
         self.hidden |= {word for value in (*secret, *passed) for word in texts_in(value)} - shown
@@ -84,7 +81,7 @@ class SharedOutputs:
 
     @contextlib.contextmanager
     def assumed(self) -> Iterator[None]:
-        """Let every output be its own name for the length of a block: to show a request."""
+        """Replace every output by its expression within a ``with`` block, to show a request."""
         before = self.values
         self.values = {name: f"$setup.outputs.{name}" for name in self.names}
         try:
@@ -97,7 +94,7 @@ _LONG_NUMBER: Final = 10**7
 
 
 def texts_in(value: Any) -> Iterator[str]:
-    """Yield the texts in a JSON value that can be kept out of others, long numbers among them."""
+    """Yield the texts in a JSON value that are long enough to redact, long numbers included."""
     if isinstance(value, Mapping):
         for each in value.values():
             yield from texts_in(each)
@@ -112,19 +109,19 @@ def texts_in(value: Any) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What is the same for every copy of one run.
+    """Everything that is the same for all copies of one run.
 
     Attributes:
         id: 12 characters of a-z and 0-9, unique to the run.
         start_day: First day of the query window, YYYYMMDD.
         end_day: Last day of the query window, YYYYMMDD.
-        target: What the target supplies, by name. Its values are secrets.
+        target: Values that the target supplies, by name. They are secrets.
         copies: How many copies there will be; None if that is not known beforehand.
-        users: Id of the run whose users ``$copy.userId`` gives; None: its own.
+        users: Id of the run whose users ``$copy.userId`` gives; None: this run.
         variety: Data files and drawn values.
-        user_ids: What users are called.
-        visits: Whose copies are; None: each has a user of its own.
-        shared: What ``[setup]`` gave.
+        user_ids: How users are named.
+        visits: Uploads and their users; None: each copy makes one upload for a user of its own.
+        shared: Outputs of ``[setup]``.
     """
 
     id: str
@@ -140,7 +137,7 @@ class Run:
 
     @property
     def most_uploads(self) -> int | None:
-        """How many numbers of uploads there are; None if that is not known beforehand."""
+        """The size of the range of upload numbers; None if it is not known beforehand."""
         each = 1 if self.visits is None else self.visits.most
         return self.copies and self.copies * each
 
@@ -149,7 +146,7 @@ class Run:
         return self.user_ids.of(self.users or self.id, number)
 
     def user_number(self, text: str) -> int | None:
-        """Return the number of the copy whose user, or whose UUID, a text is; None if none's."""
+        """Return the number of the copy that has a user id or UUID; None if no copy has it."""
         run_id = self.users or self.id
         number = self.user_ids.number(run_id, text)
         for purpose in ("user", "insert") if number is None else ():
@@ -167,13 +164,13 @@ def insert_id(run_id: str, number: int) -> str:
 BUCKETS: Final = 990
 """Buckets of a hashed partition."""
 SEQUENCES: Final = 900
-"""The most buckets in send order."""
+"""Most buckets in send order."""
 MOST_PARTITIONS: Final = 15
 SEQUENCE: Final = "sequence"
 NAMES: Final = (SEQUENCE, *(f"bucket{index}" for index in range(1, MOST_PARTITIONS + 1)))
 
 _DIGITS: Final = 5
-"""Base-990 digits taken from one 64-bit hash: a sixth would be visibly uneven."""
+"""Base-990 digits taken from one 64-bit hash: a sixth would be noticeably uneven."""
 _MASK: Final = 2**64 - 1
 _STEP: Final = 0x9E3779B97F4A7C15
 _MIX_1: Final = 0xBF58476D1CE4E5B9
@@ -188,9 +185,9 @@ class Buckets:
     """The partitions of one run.
 
     Attributes:
-        run_id: The run's; keys the hashes.
+        run_id: The run's id, the key of the hashes.
         copies: How many copies there will be; None if that is not known beforehand: then buckets
-            in send order grow with the number, each about a 32nd of what came before it.
+            in send order grow, each to about 1/32 of the copies before it.
     """
 
     run_id: str
@@ -198,7 +195,7 @@ class Buckets:
 
     @property
     def width(self) -> int | None:
-        """Copies in a bucket in send order; None where it grows."""
+        """Copies in a bucket in send order; None if buckets grow."""
         return None if self.copies is None else max(1, -(-self.copies // SEQUENCES))
 
     def sequence(self, number: int) -> int:
@@ -212,7 +209,7 @@ class Buckets:
         return min(octave * _STEPS_PER_OCTAVE + (number >> octave), SEQUENCES - 1)
 
     def hashed(self, number: int, word: int) -> list[int]:
-        """Return the buckets of a copy in the five partitions of one hash, ``word`` from 0."""
+        """Return the buckets of a copy in the five partitions of hash number ``word``, from 0."""
         mixed = (number * _STEP + _key(self.run_id, word)) & _MASK
         mixed = ((mixed ^ (mixed >> 30)) * _MIX_1) & _MASK
         mixed = ((mixed ^ (mixed >> 27)) * _MIX_2) & _MASK
@@ -257,7 +254,7 @@ class Buckets:
         return np.minimum(found, SEQUENCES - 1)
 
     def first(self, sequence: int) -> int:
-        """Return the first copy of a bucket in send order; of the one behind the last: the end."""
+        """Return the first copy of a bucket in send order: the end of the bucket before it."""
         width = self.width
         if width is not None:
             return sequence * width
@@ -268,12 +265,12 @@ class Buckets:
 def bucket_writer(
     buckets: Buckets, names: Collection[str], number: int, start: int
 ) -> Callable[[list[Any]], None]:
-    """Return what puts a copy's buckets into a list, in the order of :data:`NAMES`.
+    """Return a function that puts a copy's buckets into a frame, in the order of :data:`NAMES`.
 
     Args:
         buckets: The run's partitions.
-        names: Those that are needed.
-        number: Index of the copy's number in the list.
+        names: The partitions that are needed.
+        number: Index of the copy's number in the frame.
         start: Index of the first bucket.
     """
     ordered = SEQUENCE in names
@@ -294,12 +291,12 @@ def bucket_writer(
 
 
 def place(name: str) -> tuple[int, int]:
-    """Return which hash a partition belongs to and which of its digits it is."""
+    """Return the number of the hash that a partition belongs to, and of its digit, from 0."""
     return divmod(int(name.removeprefix("bucket")) - 1, _DIGITS)
 
 
 def label(name: str, bucket: int) -> str:
-    """Return what stands on an event: a letter first, so that no service takes it for a number."""
+    """Return the label of a bucket; its first letter keeps services from taking it for a number."""
     return prefix(name) + str(bucket)
 
 
@@ -309,7 +306,7 @@ def prefix(name: str) -> str:
 
 
 def read_label(name: str, text: str) -> int | None:
-    """Return the bucket that a label stands for; None if it is not a label of this partition."""
+    """Return the bucket of a label; None if it is not a label of this partition."""
     digits = text[1:]
     if text[:1] != prefix(name) or not (digits.isascii() and digits.isdigit()):
         return None
@@ -319,12 +316,12 @@ def read_label(name: str, text: str) -> int | None:
 
 
 def size(name: str) -> int:
-    """Return how many buckets a partition has at most."""
+    """Return the most buckets that a partition may have."""
     return SEQUENCES if name == SEQUENCE else BUCKETS
 
 
 def partitions(count: int) -> tuple[str, ...]:
-    """Return the names of the partition in send order and of a number of hashed ones."""
+    """Return the names of the partition in send order and of ``count`` hashed ones."""
     return NAMES[: count + 1]
 
 

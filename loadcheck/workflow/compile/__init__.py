@@ -1,4 +1,4 @@
-"""From an Arazzo document and a scenario's settings to a plan; a document checked without one."""
+"""Compile an Arazzo document with a scenario's settings to a plan, or lint it without one."""
 
 from __future__ import annotations
 
@@ -46,17 +46,17 @@ def lint(
     strict: bool = False,
     fetch: Fetch | None = None,
 ) -> tuple[Problem, ...]:
-    """Return everything that is wrong with a document, each with line, path and section.
+    """Return all problems of a document, each with line, path and section.
 
-    Every workflow of the document is compiled, whether or not a scenario would reach it. What is
-    accepted although the specification has it otherwise is a warning.
+    Every workflow of the document is compiled, whether or not a scenario would reach it. Accepted
+    deviations from the specification are warnings.
 
     Args:
         document: Path of the Arazzo document.
         name: The document as the user named it; its path if "".
-        sources: Source description name → file or URL that stands in for its ``url``.
-        strict: Make warnings errors.
-        fetch: Reads source descriptions that are URLs.
+        sources: Source description name → file or URL that replaces its ``url``.
+        strict: Treat warnings as errors.
+        fetch: Reads source descriptions that are URLs; None refuses them.
     """
     report = Report(strict=strict)
     try:
@@ -81,30 +81,30 @@ EXAMPLE_TIME_MS: Final = 1_700_000_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What a plan is compiled from.
+    """Everything that a plan is compiled from.
 
     Attributes:
         document: Path of the Arazzo document.
         name: The document as the user named it, for messages.
-        run: What is the same for every copy.
+        run: Everything that is the same for all copies.
         workflow_id: Which of its workflows; None if it has only one.
-        sources: Source description name → file or URL that stands in for its ``url``.
-        servers: Source description name → base URL that stands in for the described servers; the
-            key "*" is for every source without its own.
-        strict: Refuse what is accepted with a warning otherwise.
+        sources: Source description name → file or URL that replaces its ``url``.
+        servers: Source description name → base URL that replaces the described servers; the key "*"
+            applies to every source without its own.
+        strict: Treat warnings as errors.
         inputs: Values of the workflow's inputs; strings may hold expressions of our own.
         overlay: Edits of the steps' requests.
-        criteria: Step → conditions that must hold beside its success criteria.
-        secrets: Values that must appear in no problem.
-        query: "after": observer steps are run by the reconciliation alone. "each": by every copy
-            as well.
-        ingest: The step that copies share, where they share requests.
-        together: How they do; None if each has its own.
+        criteria: Step → conditions that must hold in addition to its success criteria.
+        secrets: Values to redact in problems.
+        query: "after": only the reconciliation runs observer steps. "each": every copy runs them,
+            too.
+        ingest: The step whose requests copies share, if they share any.
+        together: How copies share requests; None if each sends its own.
         fetch: Reads source descriptions that are URLs; None refuses them.
-        cookies: Whether a copy keeps the cookies that it is given.
-        once: Given where the workflow is run as a whole, for all copies, and all of its outputs are
-            wanted: further inputs, taken where it declares them.
-        folder: Where files are that the scenario puts into requests; None: the document's folder.
+        cookies: Whether a copy keeps the cookies it is given.
+        once: Further inputs, used if declared, of a workflow that is run once for all copies, with
+            all of its outputs compiled; None if copies run it.
+        folder: Folder of the files that the scenario puts into requests; None: the document's.
     """
 
     document: Path
@@ -205,7 +205,7 @@ def _inputs(
             raw if secret else resolver.value(_with_files(raw, settings, f"inputs.{name}"), path)
         )
         if len(arazzo.reporter.report.errors) > before:
-            late[name] = value  # reported already
+            late[name] = value  # already reported: do not also report it as missing
         if value is not MISSING:
             values[name] = value
             noted[name] = frozenset(scope.noted)
@@ -224,7 +224,7 @@ def _inputs(
                 Problem(message=message, key=f"inputs.{name}", remedy=remedy)
             )
     example = _example(settings.run)
-    # what the set-up will give has no value yet
+    # outputs of [setup] have no value yet
     late |= {name: value for name, value in values.items() if _is_shared(value)}
     check_inputs(
         schema, {**schema.defaults, **late, **sample(values, example)}, arazzo.reporter, path
@@ -247,7 +247,7 @@ def _with_files(value: Any, settings: Settings, key: str) -> Any:
 
 
 def _example(run: Run) -> Frame:
-    """Return the frame of copy 0, without anything that an answer would have to bring."""
+    """Return the frame of copy 0, without values that come from answers."""
     frame: Frame = [MISSING] * Slot.FREE
     frame[Slot.NUMBER] = frame[Slot.USER] = 0
     frame[Slot.TIME] = EXAMPLE_TIME_MS
@@ -259,7 +259,7 @@ def _example(run: Run) -> Frame:
 
 
 def _filler(run: Run, steps: Sequence[StepPlan]) -> Callable[[Frame], None] | None:
-    """Return what puts the buckets of a copy into its frame; None if no step uses any."""
+    """Return a function that puts a copy's user and buckets into its frame; None if not needed."""
     used = frozenset().union(*(step.uses for step in steps))
     names = [name for name in NAMES if f"$copy.{name}" in used]
     buckets = Buckets(run_id=run.id, copies=run.most_uploads)
@@ -357,7 +357,7 @@ def _uses_at(
 ) -> frozenset[str]:
     """Return what the value at a place in the request of a step depends on.
 
-    The place may lead into a value that is known only when a copy runs: it is that one then.
+    If the place leads into a dynamic value, that value's dependencies are returned.
     """
     step_id, place = at
     if place.startswith("$inputs."):
@@ -369,7 +369,7 @@ def _uses_at(
             value = look_up(value, (token,)) if isinstance(value, dict | list) else value
     uses = frozenset() if value is MISSING else uses_of(value)
     known = uses.union(*(words.get(word, frozenset()) for word in uses))
-    if isinstance(value, dict | list):  # lists of any length within it are not what it is
+    if isinstance(value, dict | list):  # it only contains such lists, and is not one itself
         known = frozenset(word for word in known if not word.startswith(MANY))
     return known
 
@@ -377,7 +377,7 @@ def _uses_at(
 def _batch(
     settings: Settings, main: WorkflowCompiler, end: int, words: Mapping[str, frozenset[str]]
 ) -> CompiledBatch | None:
-    """Compile the request that copies share; None if what is wrong was reported."""
+    """Compile the request that copies share; None if there is none or a problem was reported."""
     report = main.arazzo.reporter.report
     steps, ingest, together = main.steps[:end], settings.ingest, settings.together
     if together is None:

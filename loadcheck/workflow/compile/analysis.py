@@ -1,4 +1,4 @@
-"""Which steps each copy runs, what a step depends on, and which workflows could never end."""
+"""Analyse which steps each copy runs, what steps depend on, and which workflows can never end."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from loadcheck.workflow.runtime import Action
 
 
 def transitive_dependencies(units: Iterable[WorkflowCompiler]) -> dict[str, frozenset[str]]:
-    """Return what each step depends on, through inputs and outputs of others.
+    """Return what steps, inputs and workflows depend on, directly and through others.
 
     Returns:
-        ``step:KEY/STEP``, ``input:KEY/NAME`` and ``workflow:KEY`` → every word that it depends on.
+        ``step:KEY/STEP``, ``input:KEY/NAME`` and ``workflow:KEY`` → everything it depends on: words
+        of the same kinds, and expressions of our own.
     """
     words: dict[str, frozenset[str]] = {}
     for unit in units:
@@ -36,15 +37,12 @@ def transitive_dependencies(units: Iterable[WorkflowCompiler]) -> dict[str, froz
 
 
 def dependency_key(unit: WorkflowCompiler, step: StepDraft) -> str:
-    """Return the word that stands for a step in what others depend on."""
+    """Return the word for a step in :func:`transitive_dependencies`."""
     return f"step:{unit.key}/{step.step.step_id}"
 
 
 def end_of_copy(main: WorkflowCompiler, words: Mapping[str, frozenset[str]]) -> int | None:
-    """Return the index behind the last step of a workflow that depends on the copy.
-
-    None if no step does.
-    """
+    """Return the index after the last step that depends on the copy; None if no step does."""
     per_copy = [
         place
         for place, step in enumerate(main.steps)
@@ -54,7 +52,7 @@ def end_of_copy(main: WorkflowCompiler, words: Mapping[str, frozenset[str]]) -> 
 
 
 def reached(steps: Iterable[StepDraft], main: WorkflowCompiler) -> set[int]:
-    """Return the plan indexes of steps, and of all that they call or go to."""
+    """Return the plan indexes of steps and of all steps in the workflows that these reach."""
     indexes: set[int] = set()
     for step in steps:
         indexes.add(step.index)
@@ -76,7 +74,7 @@ def _reached_words(
 
 
 def _called(unit: WorkflowCompiler, step: StepDraft) -> list[WorkflowCompiler]:
-    """Return the workflows that a step calls or its actions go to, and theirs in turn."""
+    """Return the workflows that a step calls or its actions go to, transitively."""
     found: dict[str, WorkflowCompiler] = {}
     waiting = _targets(unit, step)
     while waiting:
@@ -101,13 +99,13 @@ WORKFLOW: Final = "Workflow Object"
 
 
 def check_dependencies(arazzo: ArazzoDescription) -> bool:
-    """Report circles in ``dependsOn`` within a document; return whether there is one."""
+    """Report cycles in ``dependsOn`` within a document; return whether there is one."""
     finished: set[str] = set()
     return sum(_follow(arazzo, start, finished) for start in arazzo.workflows) > 0
 
 
 def _follow(arazzo: ArazzoDescription, name: str, finished: set[str]) -> bool:
-    """Walk depth first, without recursion: a document may chain thousands of workflows."""
+    """Search depth first for a cycle, iteratively: a document may chain thousands of workflows."""
     waiting, chain = [(name, False)], list[str]()
     found = False
     while waiting:
@@ -129,14 +127,14 @@ def _follow(arazzo: ArazzoDescription, name: str, finished: set[str]) -> bool:
 
 
 def check_exits(units: Iterable[WorkflowCompiler], *, circle: bool) -> None:
-    """Report every step from which, if all goes well, its workflow can never end.
+    """Report, for each workflow, the first step from which it can never end if all steps succeed.
 
-    A path that only a failure opens does not count as an exit: it would be taken by none of the
-    copies of a healthy target.
+    A path that is taken only after a failure does not count as an exit: with a healthy target no
+    copy would take it.
 
     Args:
         units: All workflows.
-        circle: Whether a circle in ``dependsOn`` was reported: it is not reported again.
+        circle: Whether a cycle in ``dependsOn`` was reported, which is not reported again.
     """
     listed = list(units)
     ending: set[str] = set()
@@ -163,7 +161,7 @@ def check_exits(units: Iterable[WorkflowCompiler], *, circle: bool) -> None:
 
 
 def _endless(unit: WorkflowCompiler, ending: set[str]) -> Iterator[StepDraft]:
-    """Yield the steps from which no path leads to the end, given the workflows that can end."""
+    """Yield the steps from which no path leads to the end; ``ending`` workflows can end."""
     count = len(unit.steps)
     machines = {target.machine.key: target.key for target in unit.targets.values()}
     exits = {count}

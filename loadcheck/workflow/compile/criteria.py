@@ -1,4 +1,4 @@
-"""Criteria: what an answer must be (Arazzo 1.0.1, "Criterion Object")."""
+"""Compile criteria: conditions on an answer (Arazzo 1.0.1, "Criterion Object")."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _LENGTH_OF = re.compile(r"(\$[^\s=!<>&|()]*)\.length(?![\w(])")
 
 
 def compile_criterion(raw: description.Criterion, resolver: Resolver) -> Criterion | None:
-    """Compile a criterion; None if what is wrong with it was reported."""
+    """Compile a criterion; None if a problem with it was reported."""
     try:
         if raw.type == "simple":
             if "{$" in raw.condition:
@@ -85,7 +85,7 @@ def _in_context(raw: description.Criterion, resolver: Resolver) -> Criterion:
 
 
 def _test(raw: description.Criterion, context: str, resolver: Resolver) -> Callable[[Any], bool]:
-    """Return the test of a value that a criterion asks for in its language."""
+    """Return the test that a criterion, by its type, makes of the value of its context."""
     if raw.type == "regex":
         return _regex(raw.condition)
     if raw.type == "jsonpath":
@@ -128,11 +128,11 @@ def _jsonpath(
 
 
 def _comparisons(condition: str) -> list[str] | None:
-    """Split a condition that compares what JSONPath queries find, as other tools take it.
+    """Split a condition that compares results of JSONPath queries, which other tools accept.
 
     Returns:
-        Singular queries, and between them operators and literals as a simple condition has them;
-        None if it is not of that kind.
+        Singular queries, and the operators and literals between them in the syntax of a simple
+        condition; None if the condition has another form.
     """
     pieces: list[str] = []
     position = 0
@@ -153,7 +153,7 @@ def _comparisons(condition: str) -> list[str] | None:
 def _test_of(
     pieces: list[str], reach: Callable[[tuple[str, ...], Any], Any]
 ) -> Callable[[Any], bool]:
-    """Return the test that the pieces make, what the queries find being given by ``reach``."""
+    """Return the test that the pieces form; ``reach`` evaluates a query on the value tested."""
     queries = [tokens_of_query(piece) for piece in pieces if piece.startswith("$")]
     numbers = iter(range(len(queries)))
     text = "".join(
@@ -169,7 +169,7 @@ def _test_of(
 
 
 def _with_lengths(pieces: list[str]) -> Callable[[Any], bool]:
-    """Return a test in which ``.length`` behind an array or a text is its length."""
+    """Return the test that the pieces form; ``.length`` of an array or string is its length."""
 
     def reach(tokens: tuple[str, ...], value: Any) -> Any:
         if tokens and tokens[-1] == "length":

@@ -1,4 +1,4 @@
-"""Byte templates: what is known is encoded once, the rest by closures over a frame."""
+"""Byte templates: known parts are encoded once, the rest by closures over a frame."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from loadcheck.workflow.expressions import (
 
 
 class Formatted(NamedTuple):
-    """A piece that a number in the frame decides: a printf-style format, and where it stands."""
+    """A piece made from one number in the frame: a printf-style format, and the number's slot."""
 
     format: bytes
     slot: int
@@ -51,7 +51,7 @@ def utf8(text: str) -> bytes:
 
 
 def join(segments: Iterable[Segment]) -> bytes | Render:
-    """Return the bytes that the segments make, or what renders them in a frame."""
+    """Join segments to bytes, or to a function that renders them in a frame."""
     pieces: list[bytes | Render] = []
     run: list[bytes | Formatted | Series] = []
     for segment in _merged(segments):
@@ -70,7 +70,7 @@ def join(segments: Iterable[Segment]) -> bytes | Render:
 
 
 def _merged(segments: Iterable[Segment]) -> Iterator[Segment]:
-    """Make one series of those that have nothing but bytes in between."""
+    """Merge series that have only bytes between them into one series."""
     held: list[bytes | Series] = []
     for segment in segments:
         if isinstance(segment, Series) or (held and isinstance(segment, bytes)):
@@ -96,7 +96,7 @@ def _one_series(held: list[bytes | Series]) -> list[bytes | Series]:
         rows = list(zip(*[make(numbers) for make in makers], strict=True))
         try:
             return [template % row for row in rows]
-        except TypeError:  # an error stands among them
+        except TypeError:  # one of the values is an error
             return [
                 next((each for each in row if not isinstance(each, bytes)), None) or template % row
                 for row in rows
@@ -117,7 +117,7 @@ def _template(pieces: Iterable[bytes | Formatted | Series]) -> bytes:
 
 
 def _format(run: list[bytes | Formatted | Series]) -> bytes | Render:
-    """Join what needs no more than numbers of the frame and a series: one formatting makes it."""
+    """Join bytes, numbers of the frame and at most one series by a single formatting operation."""
     late = [piece for piece in run if not isinstance(piece, bytes)]
     if not late:
         return b"".join(piece for piece in run if isinstance(piece, bytes))
@@ -201,8 +201,8 @@ def text_segments(value: Any, encode: Callable[[str], bytes]) -> list[Segment]:
     """Return the segments of a value written as text.
 
     Args:
-        value: A scalar, a text or a dynamic value; objects and arrays are written as JSON.
-        encode: Applied to every piece of text; must give the same in pieces as in one.
+        value: A scalar, a template or a dynamic value; objects and arrays are written as JSON.
+        encode: Applied to each piece of text; must give the same result as for the whole text.
     """
     if isinstance(value, Dynamic):
         return [_text(value, encode)]

@@ -1,4 +1,4 @@
-"""All workflows that a plan is made of, found, compiled and linked."""
+"""Find, compile and link all workflows of a plan."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from loadcheck.workflow.identity import Run
 from loadcheck.workflow.runtime import MAX_DEPTH, Inputs, Step
 
 MAX_STEPS: Final = 20_000
-"""Steps of all workflows of a plan together."""
+"""Most steps of all workflows of a plan together."""
 
 
 _OTHER_STEP: Final = re.compile(
@@ -30,7 +30,7 @@ _OTHER_STEP: Final = re.compile(
 
 
 def _is_of(operation_id: str | None, content: description.Arazzo, kind: str) -> bool:
-    """Return whether an operation is said to be of a source description of a kind."""
+    """Return whether an ``operationId`` names a source description of a type."""
     names = [entry.name for entry in content.sources if entry.type == kind]
     return any(f"$sourceDescriptions.{name}." in f"{operation_id}." for name in names)
 
@@ -38,9 +38,9 @@ def _is_of(operation_id: str | None, content: description.Arazzo, kind: str) -> 
 def ordered(
     workflow: description.Workflow, reporter: DocumentReporter
 ) -> tuple[description.Step, ...]:
-    """Return the steps of a workflow, each behind those that it depends on (Arazzo 1.1.0).
+    """Return the steps of a workflow, each after those that it depends on (Arazzo 1.1.0).
 
-    They stay in the order of the document wherever that may be.
+    Otherwise they keep the order of the document.
     """
     if not any(step.depends_on for step in workflow.steps):
         return workflow.steps
@@ -79,15 +79,15 @@ def ordered(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScenarioBindings:
-    """What a scenario gives to a program.
+    """The settings of a scenario that workflows are compiled with.
 
     Attributes:
-        run: What is the same for every copy.
-        servers: Source name → base URL.
-        inputs: Input name → value, resolved; None if nothing is known of them, as in a linter.
-        noted: Input name → run-wide expressions of our own that its value was made of.
+        run: Everything that is the same for all copies.
+        servers: Source description name → base URL.
+        inputs: Input name → resolved value; None if there is no scenario, as in a linter.
+        noted: Input name → run-wide expressions of our own that its value was made from.
         overlay: Step name → edits of its request.
-        criteria: Step name → further conditions.
+        criteria: Step name → further success conditions.
     """
 
     run: Run
@@ -99,11 +99,11 @@ class ScenarioBindings:
 
 
 class Linker:
-    """Compiles workflows, each once, and what they call.
+    """Compiles workflows and those that they call, each once.
 
     Attributes:
         units: The workflows by key, in the order in which they are reached.
-        steps: Those that send requests, in that order.
+        steps: The steps that send requests, in the same order.
     """
 
     def __init__(self, given: ScenarioBindings) -> None:
@@ -115,12 +115,15 @@ class Linker:
     def add(
         self, arazzo: ArazzoDescription, workflow: description.Workflow, *, main: bool = False
     ) -> WorkflowCompiler:
-        """Find a workflow and all that it calls; its steps come in the order in which they run.
+        """Add a workflow and all that it calls, with steps in the order in which they run.
 
         Args:
             arazzo: Its document.
             workflow: The workflow.
-            main: Its inputs are those that the scenario gives.
+            main: Whether its inputs are those of the scenario.
+
+        Raises:
+            WorkflowError: Workflows call each other too deeply, or have too many steps.
         """
         signature = arazzo.signatures[workflow.workflow_id]
         if signature.key in self.units:
@@ -173,7 +176,7 @@ class Linker:
         return unit
 
     def compile(self) -> None:
-        """Compile everything that was added."""
+        """Compile all workflows that were added."""
         given = self._given
         self._name_steps()
         self._check_names()
@@ -187,7 +190,7 @@ class Linker:
         check_exits(self.units.values(), circle=circles > 0)
 
     def fill(self) -> None:
-        """Compile the outputs that are read by now; to be called while nothing runs."""
+        """Compile the outputs that are read so far; to be called only while no copy runs."""
         filled = True
         while filled:
             filled = sum(unit.fill() for unit in self.units.values()) > 0
@@ -229,7 +232,7 @@ class Linker:
         return added
 
     def _check_prerequisites(self, arazzo: ArazzoDescription, step: description.Step) -> None:
-        """Report what a step depends on in other workflows and is not there."""
+        """Report steps of other workflows that a step depends on and that do not exist."""
         for index, text in enumerate(step.depends_on):
             match = _OTHER_STEP.fullmatch(text)
             if not text.startswith("$"):
@@ -257,7 +260,7 @@ class Linker:
                     unit.targets[name] = self.add(*found)
 
     def warn_of_cookies(self) -> None:
-        """Warn where the description says that cookies are set, which are not kept."""
+        """Warn of operations described to set cookies, which would not be kept."""
         for unit in self.units.values():
             for step in unit.steps:
                 draft = step.draft
@@ -268,7 +271,7 @@ class Linker:
                 unit.arazzo.reporter.warn(step.path, message, remedy, "Step Object")
 
     def _name_steps(self) -> None:
-        """Name steps of the same name by their workflow, too; the first workflow's keep theirs."""
+        """Make step names unique: prefix repeated ones, except the first, by their workflow."""
         taken: dict[str, StepDraft] = {}
         for unit in self.units.values():
             for step in unit.steps:
@@ -282,12 +285,12 @@ class Linker:
             if name not in names:
                 unit = next(iter(self.units.values()))
                 message = f'there is no step "{name}" that sends a request'
-                # not the document's fault: who gave the name knows where it stands
+                # a fault of the scenario, not of the document: the caller knows file and line
                 problem = Problem(message=message, key=name, remedy=did_you_mean(name, names))
                 unit.arazzo.reporter.report.add(problem)
 
     def entry(self, target: WorkflowCompiler, path: Path) -> Inputs:
-        """Return the inputs of a workflow that is given none: the scenario's, by name."""
+        """Return the inputs of a workflow that is entered without any: the scenario's, by name."""
         if self._given.inputs is None:
             return lambda _: {}
         declared = target.schema.declared

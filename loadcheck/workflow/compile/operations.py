@@ -1,4 +1,4 @@
-"""Which operation a step means: ``operationId`` or ``operationPath`` (Arazzo, "Step Object")."""
+"""Find a step's operation, by ``operationId`` or ``operationPath`` (Arazzo, "Step Object")."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def find_operation(
     servers: Mapping[str, str],
     reporter: DocumentReporter,
 ) -> tuple[Operation, Origin, str] | None:
-    """Return the operation of a step, where it is served and below which path prefix.
+    """Return the operation of a step, the origin that serves it, and the path prefix there.
 
-    None if the step has no operation, or if what is wrong with it was reported.
+    None if the step has no operation, or if a problem with it was reported.
     """
     try:
         found = None
@@ -83,7 +83,7 @@ def _by_id(
 def _source(
     name: str, sources: Mapping[str, Source | None], path: Path, reporter: DocumentReporter
 ) -> tuple[Source, Description] | None:
-    """Return a source description; None if there is none, or it could not be read: reported."""
+    """Return an OpenAPI source description by its name; None if a problem with it was reported."""
     if name not in sources:
         message, remedy = f'there is no source description "{name}"', did_you_mean(name, sources)
         reporter.error(path, message, remedy, SECTION)
@@ -135,7 +135,7 @@ def _prefixed(
     described: Mapping[str, Source | None],
     reporter: DocumentReporter,
 ) -> tuple[Source, Operation] | None:
-    """Find ``NAME.operationId``, which published documents write for the qualified form."""
+    """Find ``NAME.operationId``, which some published documents use as the qualified form."""
     qualified = f"$sourceDescriptions.{name}.{operation_id}"
     found = _by_id(qualified, path, described, reporter)
     if found is not None:

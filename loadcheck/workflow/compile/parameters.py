@@ -1,4 +1,4 @@
-"""Parameters in path, query, header and cookie, and bodies of ``multipart/form-data`` (RFC 7578).
+"""Serialize parameters in path, query, header and cookie, forms, and multipart bodies (RFC 7578).
 
 Styles are those of OpenAPI's "Parameter Object" and "Encoding Object".
 """
@@ -33,7 +33,7 @@ _ESCAPED: Final = {'"': "%22", "\r": "%0D", "\n": "%0A"}
 
 
 def boundary_of(content_type: str, seed: str) -> str:
-    """Return the boundary that a content type names, or one that no content can foresee."""
+    """Return the boundary that a content type gives, or one derived from ``seed`` by a hash."""
     match = _BOUNDARY.search(content_type)
     return match[1] if match else f"loadcheck-{hashlib.sha256(seed.encode()).hexdigest()[:32]}"
 
@@ -44,10 +44,10 @@ def multipart_segments(
     """Return the segments of a multipart body.
 
     Args:
-        value: An object, one part for each member and for each item of an array; or what will be
-            one when a copy runs.
+        value: An object, which has one part for each member or each item of an array member; or a
+            dynamic value that will be one.
         encoding: Member → how it is written.
-        boundary: What stands between the parts.
+        boundary: The delimiter between the parts.
     """
     end = f"--{boundary}--\r\n".encode()
     if isinstance(value, dict):
@@ -91,7 +91,7 @@ def _escaped(text: str) -> str:
 
 
 def file_bytes(value: Dynamic) -> Segment:
-    """Return the bytes of a body that is a file or text when a copy runs."""
+    """Return the segment of a body whose dynamic value is a file or text."""
 
     def render(frame: Any) -> bytes:
         found = value.require(frame)
@@ -106,7 +106,7 @@ _UNFIT: Final = ("\r", "\n", "\0")
 
 
 def query_segments(parameter: Parameter, value: Any) -> list[Segment]:
-    """Return ``name=value``, or more pairs, percent-encoded."""
+    """Return the segments of a query parameter: one or more ``name=value``, percent-encoded."""
     name = percent(parameter.name) + b"="
     encode = reserved if parameter.allow_reserved else percent
     if parameter.content_type and not isinstance(value, str | Template | JsonTemplate | Json):
@@ -117,9 +117,10 @@ def query_segments(parameter: Parameter, value: Any) -> list[Segment]:
 
 
 def querystring_segments(parameter: Parameter, value: Any) -> list[Segment]:
-    """Return a whole query string (OpenAPI 3.2, ``in: querystring``).
+    """Return the segments of a whole query string (OpenAPI 3.2, ``in: querystring``).
 
-    A string is one as it stands, an object a form or what the parameter's media type says.
+    A string is used as it is; an object is written as a form, or as JSON if that is the parameter's
+    media type.
     """
     if "json" in parameter.content_type and not isinstance(value, str | Template):
         return _json_text(value, percent)
@@ -132,12 +133,12 @@ def form_text(value: Any, encoding: Mapping[str, Encoding]) -> str:
     """Return a value as a form (``application/x-www-form-urlencoded``).
 
     Args:
-        value: An object; a string is a form already.
-        encoding: Property → how it is written; by default an array is repeated, and an object is
-            one pair for each member.
+        value: An object; a string is taken to be a form already.
+        encoding: Property → how it is written; by default an array gives one pair for each item,
+            and an object one for each member.
 
     Raises:
-        UnsendableError: It is neither.
+        UnsendableError: The value is neither.
     """
     if isinstance(value, str):
         return value
@@ -148,7 +149,7 @@ def form_text(value: Any, encoding: Mapping[str, Encoding]) -> str:
 
 
 def form_pair(name: str, member: Any, encoding: Encoding | None) -> str:
-    """Return one property of a form."""
+    """Return the pairs of one property of a form."""
     if encoding is not None and encoding.style is not None:
         return query_text(encoding.style, member)
     if encoding is not None and "json" in encoding.content_type:
@@ -157,7 +158,7 @@ def form_pair(name: str, member: Any, encoding: Encoding | None) -> str:
 
 
 def query_text(parameter: Parameter, value: Any) -> str:
-    """Return the percent-encoded pairs of a value that is known."""
+    """Return the percent-encoded pairs of a known value."""
     name = _percent(parameter.name)
     write = _reserved if parameter.allow_reserved else _percent
     if isinstance(value, dict):
@@ -177,14 +178,14 @@ def query_text(parameter: Parameter, value: Any) -> str:
 
 
 def path_segments(parameter: Parameter, value: Any) -> list[Segment]:
-    """Return what stands in place of ``{name}``, percent-encoded."""
+    """Return the segments that replace ``{name}`` in a path, percent-encoded."""
     if parameter.style == "simple" and _is_scalar(value):
         return text_segments(value, percent)
     return whole(value, lambda found: path_text(parameter, found).encode("ascii"))
 
 
 def path_text(parameter: Parameter, value: Any) -> str:
-    """Return a value that is known in the style of a path parameter, percent-encoded."""
+    """Return a known value in the style of a path parameter, percent-encoded."""
     if parameter.style == "label":
         return "." + _joined(
             value, explode=parameter.explode, between="." if parameter.explode else ","
@@ -200,7 +201,7 @@ def path_text(parameter: Parameter, value: Any) -> str:
 
 
 def header_segments(parameter: Parameter, value: Any) -> list[Segment]:
-    """Return the value of a header field."""
+    """Return the segments of a header field's value."""
     if parameter.content_type and not isinstance(value, str | Template | JsonTemplate | Json):
         return _json_text(value, _field)
     if _is_scalar(value):
@@ -209,7 +210,7 @@ def header_segments(parameter: Parameter, value: Any) -> list[Segment]:
 
 
 def cookie_segments(parameter: Parameter, value: Any) -> list[Segment]:
-    """Return ``name=value`` of one cookie."""
+    """Return the segments of one cookie: ``name=value``."""
     name = percent(parameter.name) + b"="
     if _is_scalar(value):
         return [name, *text_segments(value, percent)]
@@ -217,14 +218,14 @@ def cookie_segments(parameter: Parameter, value: Any) -> list[Segment]:
 
 
 def _is_scalar(value: Any) -> bool:
-    """Return whether a value is text or a number, now or when a copy runs."""
+    """Return whether a value is certain to be a scalar, now or when a copy runs."""
     return isinstance(value, Template | JsonTemplate | Json) or not isinstance(
         value, Dynamic | dict | list
     )
 
 
 def whole(value: Any, write: Any) -> list[Segment]:
-    """Return a value that may turn out to be an object or an array."""
+    """Return the segments of a value that is written as a whole, now or when a copy runs."""
     if next(dynamics(value), None) is None:
         return [write(value)]
 
@@ -251,9 +252,9 @@ def _field(text: str) -> bytes:
 
 
 def reserved(text: str) -> bytes:
-    """Percent-encode what may not stand in a query; reserved characters and triplets stay.
+    """Percent-encode what a query may not contain; keep reserved characters and triplets.
 
-    RFC 6570 section 3.2.3, less what RFC 3986 section 3.4 does not allow there.
+    RFC 6570 section 3.2.3, except for characters that RFC 3986 section 3.4 does not allow there.
     """
     return _TRIPLET.sub(rb"%\1", quote(text, safe="!$&'()*+,/:;=?@").encode("ascii"))
 
@@ -265,7 +266,7 @@ def _reserved(text: str) -> str:
 def _joined(
     value: Any, *, explode: bool, between: str = ",", encode: Callable[[str], str] = _percent
 ) -> str:
-    """Return a value that is known in the style "simple"."""
+    """Return a known value in the style "simple"."""
     if isinstance(value, dict):
         sign = "=" if explode else ","
         members = ((encode(key), encode(as_text(item))) for key, item in value.items())

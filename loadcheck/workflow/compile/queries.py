@@ -1,4 +1,4 @@
-"""Compiling queries: an observer step on its own, with edits and values of the reconciliation."""
+"""Compile queries: an observer step on its own, with edits, and values to read from its answer."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class QueryCompiler:
         program: The compiled workflows.
         main: The workflow of the plan.
         words: What each step depends on.
-        secrets: Values that must appear in no problem.
+        secrets: Values to redact in problems.
 
     Attributes:
-        warnings: What the descriptions of answers do not have; grows with each query.
+        warnings: Values that the description of an answer lacks; grows with each query.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class QueryCompiler:
         """Compile a query.
 
         Raises:
-            WorkflowError: It cannot be asked; holds every problem.
+            WorkflowError: It cannot be compiled; holds every problem.
         """
         report = Report(secrets=self._secrets)
         chain = self._chain(step_id)
@@ -85,7 +85,7 @@ class QueryCompiler:
     def _template(
         self, unit: WorkflowCompiler, step: StepDraft, edits: Sequence[Edit], report: Report
     ) -> RequestTemplate | None:
-        """Compile the step's request with edits; None if what is wrong was reported."""
+        """Compile the step's request with edits; None if a problem was reported."""
         if step.draft is None:
             return None
         reporter = unit.arazzo.reporter
@@ -101,7 +101,11 @@ class QueryCompiler:
             unit.arazzo.reporter = reporter
 
     def _chain(self, step_id: str) -> list[tuple[WorkflowCompiler, StepDraft]]:
-        """Return the calls that lead from the plan's workflow to a step, and the step."""
+        """Return the steps that lead by calls from the plan's workflow to a step, and the step.
+
+        Raises:
+            WorkflowError: There is no such step that sends a request.
+        """
         waiting: list[list[tuple[WorkflowCompiler, StepDraft]]] = [
             [(self._main, step)] for step in self._main.steps
         ]
@@ -140,7 +144,7 @@ class QueryCompiler:
     def _check_described(
         self, unit: WorkflowCompiler, step: StepDraft, name: str, text: str
     ) -> None:
-        """Warn of a value that the description of the answer has no place for."""
+        """Warn of a count that the description of the answer lacks."""
         try:
             expression = parse_expression(text)
         except ExpressionError:
@@ -198,7 +202,7 @@ class QueryCompiler:
 
 
 def _value(unit: WorkflowCompiler, text: str) -> Evaluate:
-    """Return what reads a value off an answer: a runtime expression, or JSONPath on the body."""
+    """Return a function that reads a value from an answer by runtime expression or JSONPath."""
     if is_jsonpath(text):
         return find_in_answer(text)
     value = unit.scope.resolve(parse_expression(text))

@@ -1,6 +1,6 @@
-"""A step's request: gathered from the document, edited by the overlay, compiled to bytes.
+"""Compile a step's request to byte templates.
 
-A batch is one request whose array of events, or lines, are those of several copies.
+A batch is one request whose array of events, or whose lines, come from several copies.
 """
 
 from __future__ import annotations
@@ -78,15 +78,15 @@ def compile_batch(
     """Compile the request of several copies.
 
     Args:
-        draft: The request of one.
-        events: The place of its array of events.
+        draft: The request of one copy.
+        events: Place of its array of events, or "body" if bodies are joined as lines.
         machine: The workflow.
         step: The step.
-        refused: Give what an answer says of refused indexes.
-        statuses: Gives the status of each event; None if answers have none.
+        refused: Return the indexes of events that an answer refuses.
+        statuses: Returns the status of each event; None if answers have none.
 
     Raises:
-        RequestError: There is no such array in it.
+        RequestError: It has no such array, or cannot be compiled.
     """
     batch = partial(
         CompiledBatch, machine=machine, step=step, refused=tuple(refused), statuses=statuses
@@ -118,7 +118,7 @@ def compile_batch(
 
 
 def _lines(draft: RequestSpec, batch: partial[CompiledBatch]) -> CompiledBatch:
-    """Compile a request whose body is those of the copies, one under the other."""
+    """Compile a request whose body is the bodies of the copies, joined as lines."""
     if draft.body is MISSING:
         raise RequestError("the request has no body that could hold the lines of several copies")
     if media_type(draft.content_type) in (FORM, MULTIPART):
@@ -144,7 +144,7 @@ def _events_listed(items: Sequence[Any]) -> list[Segment]:
 
 
 def _around(segments: list[Segment]) -> tuple[bytes | Render, bytes | Render]:
-    """Return what stands before the mark and behind it."""
+    """Return the parts of a body before and after the mark of the events."""
     mark = b'"' + _MARK.encode() + b'"'
     for place, segment in enumerate(segments):
         if isinstance(segment, bytes) and mark in segment:
@@ -199,7 +199,7 @@ def _renderer(
         request = Request(index, origin, head, body)
         return lambda _: request
     if isinstance(head, bytes) and not isinstance(body, bytes):
-        # as Request() makes it, without a call of Python's own
+        # equivalent to Request(…), without the overhead of a Python-level __new__
         make = tuple.__new__
         return lambda frame: make(Request, (index, origin, head, body(frame)))
     if isinstance(body, bytes) and not isinstance(head, bytes):
@@ -314,7 +314,7 @@ def _target(draft: RequestSpec) -> list[Segment]:
 
 
 def _listed(pairs: list[tuple[Any, bytes | Render]], between: bytes) -> bytes | Render:
-    """Join what is present and not empty."""
+    """Join the pieces whose value is present and that are not empty."""
     if all(isinstance(written, bytes) for _, written in pairs):
         return between.join(
             written for _, written in pairs if isinstance(written, bytes) and written
@@ -403,5 +403,5 @@ def _form_pair(name: str, member: Any, encoding: Encoding | None) -> list[Segmen
 
 
 def _literal_path(text: str) -> bytes:
-    """Percent-encode what may not stand in a path, and nothing that is encoded already."""
+    """Percent-encode what a path may not contain; keep what is already encoded."""
     return quote(text, safe="/%:@!$&'()*+,;=-._~").encode("ascii")

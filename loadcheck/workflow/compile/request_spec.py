@@ -1,4 +1,4 @@
-"""A step's request before it is compiled: what the document says, changed by the overlay.
+"""A step's request before it is compiled: from the document, edited by the overlay.
 
 Payload and replacements of its body are those of Arazzo 1.0.1, "Request Body Object".
 """
@@ -40,7 +40,7 @@ from loadcheck.workflow.expressions.selectors import locate_jsonpath, replace_xp
 BODY: Final = "Request Body Object"
 
 _ALWAYS: Final = {"header": frozenset({"accept", "content-type", "authorization", "user-agent"})}
-"""What no description needs to mention, or is ignored where one does."""
+"""Parameters that no description needs to list, or whose description is ignored."""
 
 
 class RequestError(ValueError):
@@ -53,13 +53,13 @@ class RequestSpec:
 
     Attributes:
         index: Index of the step in the plan.
-        operation: What the description says.
-        origin: Where it goes.
+        operation: The operation in the description.
+        origin: The server that it is sent to.
         base: Path prefix of the server.
         values: Place and name of a parameter → its value.
-        body: The payload, ``MISSING`` if there is none.
-        content_type: Its media type.
-        noted: Run-wide expressions of our own whose values it holds.
+        body: The payload; ``MISSING`` if there is none.
+        content_type: Media type of the body; "" if it is not given.
+        noted: Run-wide expressions of our own whose values it contains.
     """
 
     index: int
@@ -89,7 +89,7 @@ class RequestSpec:
         return draft
 
     def lacking(self) -> Iterator[str]:
-        """Name what the description requires and the request does not have."""
+        """Yield, in words, what the description requires and the request lacks."""
         headers = {name.lower() for where, name in self.values if where == "header"}
         for (where, name), parameter in self.operation.parameters.items():
             given = name.lower() in headers if where == "header" else (where, name) in self.values
@@ -119,7 +119,11 @@ def _edited(draft: RequestSpec, edit: Edit, value: Any) -> RequestSpec:
 
 
 def _tree(value: Any) -> Any:
-    """Return a parameter or a payload that is JSON text as the value that it stands for."""
+    """Return the value of a parameter or payload, parsed if it is JSON text.
+
+    Raises:
+        RequestError: It is text, but not JSON.
+    """
     if isinstance(value, Json):
         return value.tree
     if isinstance(value, str | JsonTemplate):
@@ -149,12 +153,12 @@ def media_type(field: str) -> str:
 
 
 def gather_body(body: description.Body, content_type: str, resolver: Resolver) -> Any:
-    """Return the payload with its replacements, ``MISSING`` if there is none.
+    """Return the payload with its replacements; ``MISSING`` if there is none.
 
     Args:
-        body: What the document says. Problems with it are reported.
-        content_type: The content type of the request; what is put into the string of a form is
-            percent-encoded.
+        body: The body in the document. Problems with it are reported.
+        content_type: The content type of the request; values inserted into a form that is a string
+            are percent-encoded.
         resolver: Resolves its strings.
     """
     payload = MISSING
@@ -244,15 +248,15 @@ def gather_draft(
     servers: Mapping[str, str],
     resolver: Resolver,
 ) -> RequestSpec | None:
-    """Return the request of a step; None if its operation is not known, which was reported.
+    """Return the request of a step; None if its operation is unknown, which was reported.
 
     Args:
         step: The step.
-        shared: Parameters of its workflow, which those of the step overrule.
-        index: Its place in the plan.
+        shared: Parameters of its workflow, which those of the step override.
+        index: Its index in the plan.
         sources: Source descriptions by name.
-        servers: Source description name → base URL that stands in for the described one.
-        resolver: Of the document's own expressions.
+        servers: Source description name → base URL that replaces the described one.
+        resolver: Resolves the document's expressions.
     """
     found = find_operation(step, sources, servers, resolver.reporter)
     resolver.scope.noted.clear()
@@ -296,10 +300,10 @@ def gather_draft(
 def _check_offered(
     step: description.Step, operation: Operation, reporter: DocumentReporter
 ) -> None:
-    """Report parameters, a body and a content type that the operation does not have.
+    """Report parameters, a body or a content type of a step that the operation does not have.
 
-    Parameters of the whole workflow need not be those of every step, and an operation that
-    describes no parameter at all says nothing of them.
+    Parameters of the whole workflow need not apply to every step, and nothing is concluded from an
+    operation that describes no parameters at all.
     """
     name = f"{operation.method} {operation.path}"
     for parameter in step.parameters:
@@ -341,14 +345,14 @@ def _is_offered(kind: str, operation: Operation) -> bool:
 def edit_draft(
     draft: RequestSpec, edits: Iterable[Edit], *, resolver: Resolver, path: Path, name: str
 ) -> RequestSpec:
-    """Return a request with edits applied; what is wrong with them is reported.
+    """Return a request with edits applied; problems with them are reported.
 
     Args:
         draft: The request.
-        edits: The edits, in their order.
-        resolver: Of expressions, our own included.
-        path: Where its workflow stands.
-        name: The step, for messages.
+        edits: The edits, in order.
+        resolver: Resolves expressions, our own included.
+        path: Path of its workflow in the document.
+        name: Name of the step, for messages.
     """
     scope = resolver.scope
     scope.answered = False

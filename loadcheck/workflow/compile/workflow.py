@@ -1,6 +1,6 @@
-"""Compiles one workflow of a document to a machine.
+"""Compile one workflow of a document.
 
-A step's success and failure actions are its own and its workflow's (Arazzo 1.0.1).
+A step has its own success and failure actions and those of its workflow (Arazzo 1.0.1).
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ FAILURE: Final = "Failure Action Object"
 def effective(
     own: Sequence[description.Action], general: Sequence[description.Action]
 ) -> tuple[description.Action, ...]:
-    """Return the actions of a step: its own, then those of its workflow of other names."""
+    """Return the actions of a step: its own, then its workflow's, except those of the same name."""
     named = {action.name for action in own}
     return (*own, *(action for action in general if action.name not in named))
 
@@ -57,15 +57,15 @@ def effective(
 def warn_ineffective_goto(
     actions: Sequence[description.Action], behind: str, reporter: DocumentReporter
 ) -> None:
-    """Warn of a goto that is meant as a gate and holds nothing back.
+    """Warn of a goto with criteria that leads to the next step, so that the criteria do nothing.
 
     Args:
         actions: The success actions of a step.
-        behind: The step that follows it.
-        reporter: Takes the warning.
+        behind: The id of the step that follows it.
+        reporter: Receives the warning.
     """
     if any(action.type != "goto" or action.step_id != behind for action in actions):
-        return  # another may be taken instead: criteria choose between them
+        return  # another action may be taken instead, so the criteria matter
     for action in actions:
         if action.criteria:
             reporter.warn(
@@ -80,10 +80,10 @@ def warn_ineffective_goto(
 
 STEP: Final = "Step Object"
 HAS_RUN: Final = "\0has run"
-"""Stands for the output that says that a step has run; no name can be it."""
+"""Name of the pseudo-output that says that a step has run; no real output can have it."""
 
 Entry: TypeAlias = "Callable[[WorkflowCompiler, Path], Inputs]"
-"""Gives the inputs of a workflow that is reached without any: by goto or dependsOn."""
+"""Returns the inputs of a workflow that is entered without any: by goto or dependsOn."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -91,15 +91,15 @@ class StepDraft:
     """A step while its workflow is compiled.
 
     Attributes:
-        name: Its name among the steps of all workflows.
-        model: What the document says; None for a workflow that another depends on.
-        path: Where it stands in the document.
-        target: The workflow that it calls.
-        index: Its place in the plan; -1 if it sends no request.
-        draft: Its request with the overlay applied.
+        name: Its name, unique among the steps of all workflows.
+        model: The step in the document; None for the call of a workflow that this one depends on.
+        path: Its path in the document.
+        target: The workflow that it calls; None if it calls none.
+        index: Its index in the plan; -1 if it sends no request.
+        draft: Its request with the overlay applied; None if it has none.
         uses: What its request, or the inputs of its call, depend on.
-        requires: Steps that must have run before it, each with the slot that says so.
-        step: What runs.
+        requires: Steps that must have run before it, each with the slot that records that.
+        step: The compiled step.
     """
 
     name: str
@@ -119,16 +119,17 @@ class WorkflowCompiler:
 
     Attributes:
         arazzo: Its document.
-        model: What the document says.
-        scope: What its expressions refer to.
-        machine: What runs.
-        steps: The workflows that it depends on, then its steps.
+        model: The workflow in the document.
+        schema: The schema of its inputs.
+        scope: Resolves its expressions.
+        sent: Whether its requests will be sent, so that one that must fail is an error.
+        machine: The compiled workflow.
+        steps: Calls of the workflows that it depends on, then its steps.
         targets: ``workflowId`` as written in an action → the workflow.
-        input_uses: Input name → what the values depend on that it is called with.
+        input_uses: Input name → what the values that callers give it depend on.
         result_uses: What its outputs depend on.
-        events: Events of a copy that has its request for itself, where copies may share one.
-        sent: Whether its requests are to be sent: one that must fail is an error then.
-        cookies: Whether a copy keeps the cookies that it is given.
+        events: Number of events of a copy that sends its own request; None if copies share none.
+        cookies: Whether a copy keeps the cookies it is given.
     """
 
     arazzo: ArazzoDescription
@@ -151,12 +152,12 @@ class WorkflowCompiler:
 
     @property
     def key(self) -> str:
-        """Its name among all workflows of the plan."""
+        """Its name, unique among all workflows of the plan."""
         return self.scope.signature.key
 
     @property
     def _positions(self) -> dict[str, int]:
-        """Step id → place among the steps; built when first asked for, all steps being there."""
+        """Step id → index in :attr:`steps`; cached on first use, when all steps have been added."""
         if not self._places:
             places = enumerate(self.steps)
             self._places = {unit.step.step_id: place for place, unit in places if unit.model}
@@ -164,13 +165,13 @@ class WorkflowCompiler:
 
     @property
     def path_of_inputs(self) -> Path:
-        """Where its inputs are declared."""
+        """Path of the declaration of its inputs."""
         return (*self.model.path, "inputs")
 
     def gather(
         self, servers: Mapping[str, str], overlay: Mapping[str, Sequence[Edit]], entry: Entry
     ) -> None:
-        """Gather and compile the requests and calls of all steps."""
+        """Compile the requests and calls of all steps."""
         for unit in self.steps:
             step = unit.model
             if step is None:
@@ -198,7 +199,7 @@ class WorkflowCompiler:
         self.scope.here = None
 
     def link(self, criteria: Mapping[str, Sequence[str]], entry: Entry) -> None:
-        """Compile criteria and actions."""
+        """Compile the criteria and actions of all steps."""
         for unit in self.steps:
             step = unit.model
             if step is None:
@@ -217,7 +218,7 @@ class WorkflowCompiler:
         self.scope.here = None
 
     def fill(self) -> bool:
-        """Compile the outputs that somebody reads by now; return whether there were new ones."""
+        """Compile the outputs that are read so far; return whether there were new ones."""
         new = [wanted for wanted in self.scope.wanted if wanted not in self._filled]
         for step_id, name in new:
             self._filled.add((step_id, name))
@@ -233,7 +234,7 @@ class WorkflowCompiler:
             slot = self.scope.wanted[step_id, name]
             unit.uses |= uses_of(value)
             stored = (slot, _evaluate(value))
-            if f"step:{self.key}/{step_id}" in uses_of(value):  # needs another one of the step
+            if f"step:{self.key}/{step_id}" in uses_of(value):  # after other outputs of the step
                 unit.step.outputs = (*unit.step.outputs, stored)
             else:
                 unit.step.outputs = (stored, *unit.step.outputs)
@@ -248,7 +249,7 @@ class WorkflowCompiler:
         return bool(new or more)
 
     def finish(self) -> None:
-        """Make the machine ready to run."""
+        """Complete the compiled workflow, so that it can run."""
         for unit in self.steps:
             if unit.requires:
                 self._only_behind(unit)
@@ -261,7 +262,7 @@ class WorkflowCompiler:
             self.machine.empty_frame[Slot.EVENTS] = self.events
 
     def keep_cookies(self) -> None:
-        """Let a copy send the cookies that its answers have set."""
+        """Make copies send the cookies that their answers have set."""
         self.cookies = True
         self.machine.empty_frame[Slot.COOKIES] = None
         for unit in self.steps:
@@ -274,7 +275,7 @@ class WorkflowCompiler:
             step.render = _sending_cookies(render)
 
     def compile_batch(self, unit: StepDraft, together: Batch) -> CompiledBatch | None:
-        """Compile the request in which copies share a step; None if what is wrong was reported."""
+        """Compile the request of a step that copies share; None if a problem was reported."""
         if unit.draft is None:
             return None
         self._at(unit, answered=True)
@@ -294,13 +295,13 @@ class WorkflowCompiler:
         return batch
 
     def _reading(self, text: str, unit: StepDraft) -> Evaluate:
-        """Return what reads a value off the answer to a batch."""
+        """Return a function that reads a value from the answer to a batch."""
         if is_jsonpath(text):
             return find_in_answer(text)
         return _evaluate(self._resolver.value(text, unit.path))
 
     def check_outputs(self) -> None:
-        """Report what is wrong with outputs that nobody reads."""
+        """Report problems with all outputs, including those that are never read."""
         resolver = self._resolver
         for unit in self.steps:
             self._at(unit, answered=True)
@@ -311,7 +312,7 @@ class WorkflowCompiler:
             resolver.value(text, (*self.model.path, "outputs", name))
 
     def edited(self, draft: RequestSpec, edits: Iterable[Edit], name: str) -> RequestSpec:
-        """Return a request with edits applied; what is wrong with them is reported."""
+        """Return a request with edits applied; problems with them are reported."""
         resolver = Resolver(self.scope, self.arazzo.reporter, own=True)
         return edit_draft(draft, edits, resolver=resolver, path=self.model.path, name=name)
 
@@ -320,9 +321,9 @@ class WorkflowCompiler:
         return Resolver(self.scope, self.arazzo.reporter)
 
     def _require(self, unit: StepDraft, step: description.Step) -> None:
-        """Let a step be run only behind those that it depends on: a jump may have left them out.
+        """Note the steps that must have run before a step: a jump may have skipped them.
 
-        It triggers none of them (Arazzo 1.1.0, ``dependsOn``).
+        ``dependsOn`` does not run them (Arazzo 1.1.0).
         """
         slots = [
             (
@@ -336,7 +337,7 @@ class WorkflowCompiler:
             unit.requires = tuple(slots)
 
     def _only_behind(self, unit: StepDraft) -> None:
-        """Make the request, or the inputs of the call, refuse what :meth:`_require` noted."""
+        """Make a step fail unless the steps noted by :meth:`_require` have run."""
         slots, step = unit.requires, unit.step
 
         def check(frame: Frame) -> None:
@@ -361,7 +362,7 @@ class WorkflowCompiler:
             step.inputs = checked_inputs
 
     def _not_yet(self, unit: StepDraft) -> Collection[str]:
-        """Return the steps that cannot have run before one: no path leads from them to it."""
+        """Return the ids of steps from which no path leads to one: they cannot run before it."""
         here = self.steps.index(unit)
         later = {step.step.step_id for step in self.steps[here:] if step.model is not None}
         if not later or not any(self._jumps):
@@ -378,7 +379,7 @@ class WorkflowCompiler:
 
     @property
     def _jumps(self) -> list[tuple[int, int]]:
-        """Places of steps, each with that of a step that it may go to, or repeat behind itself."""
+        """Pairs of step indexes: a step, and one that an action may run right after it."""
         found = []
         for place, unit in enumerate(self.steps):
             if unit.model is None:
@@ -422,13 +423,13 @@ class WorkflowCompiler:
         reporter: DocumentReporter,
         path: Path,
     ) -> Inputs:
-        """Return what gives the workflow its inputs, where it is called with some values.
+        """Return a function that makes the workflow's inputs for a call with some values.
 
         Args:
-            values: By name, resolved; those that do not fit are reported.
-            noted: Run-wide expressions of our own that values hold.
-            reporter: Of the document that calls it.
-            path: Where that stands in it.
+            values: Input name → resolved value; those that violate the schema are reported.
+            noted: Input name → run-wide expressions of our own that its value was made from.
+            reporter: Receives problems of the document that calls it.
+            path: Path of the call in that document.
         """
         check_inputs(self.schema, {**self.schema.defaults, **values}, reporter, path)
         for name, value in values.items():

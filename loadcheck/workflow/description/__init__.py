@@ -1,4 +1,4 @@
-"""An Arazzo document as frozen values, each knowing its place in the document.
+"""An Arazzo document as frozen values, each with its path in the document.
 
 References to components are resolved: a step holds the parameters and actions themselves.
 """
@@ -14,13 +14,13 @@ from loadcheck.documents.reader import Path
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class WorkflowSignature:
-    """What other workflows may refer to of a workflow.
+    """The part of a workflow that other workflows may refer to.
 
     Attributes:
-        key: Names it among all workflows of the plan.
+        key: Its name, unique among all workflows of the plan.
         inputs: Input name → whether it is required.
         outputs: Output name → its expression.
-        wanted: Names of the outputs that somebody reads.
+        wanted: Names of the outputs that are read.
     """
 
     key: str
@@ -31,7 +31,7 @@ class WorkflowSignature:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class StepSignature:
-    """What expressions may refer to of a step: its outputs, those of the workflow it calls."""
+    """The part of a step that expressions may refer to: its outputs and its workflow call."""
 
     outputs: Mapping[str, Any]
     call: WorkflowSignature | None = None
@@ -65,7 +65,10 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replacement:
-    """A Payload Replacement Object; ``selector`` is its type, "" for what the body asks for."""
+    """A Payload Replacement Object.
+
+    ``selector`` is its selector type; "" if not given: XPath in an XML body, else a JSON Pointer.
+    """
 
     path: Path
     target: str
@@ -113,7 +116,7 @@ class Action:
 class Step:
     """A Step Object.
 
-    ``asynchronous`` is whether it is one of AsyncAPI; ``timeout_s`` is None without a time-out.
+    ``asynchronous`` is whether it is an AsyncAPI step; ``timeout_s`` is None without a timeout.
     """
 
     path: Path

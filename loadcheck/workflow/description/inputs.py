@@ -17,15 +17,15 @@ SECTION: Final = "Workflow Object"
 
 _MAX_DEPTH: Final = 20
 _MAX_NODES: Final = 50_000
-"""Values of a schema with its references written out: they can multiply with each level."""
+"""Most values of a schema once its references are inlined: they can multiply at each level."""
 
 
 class DeclaredInputs(dict[str, bool]):
-    """The inputs that a workflow declares by name, each with whether it is required.
+    """The inputs that a workflow declares: name → whether it is required.
 
     Args:
-        names: Those inputs.
-        patterns: What the names of further ones may match.
+        names: The inputs declared by name.
+        patterns: Patterns that the names of further inputs may match.
     """
 
     def __init__(self, names: Mapping[str, bool], patterns: Iterable[re.Pattern[str]] = ()) -> None:
@@ -45,7 +45,7 @@ class InputSchema:
 
     Args:
         raw: The schema; anything but an object declares nothing.
-        root: The document that its references lead into.
+        root: The root of the document, in which its references are resolved.
     """
 
     def __init__(self, raw: Any, root: Any) -> None:
@@ -60,9 +60,9 @@ class InputSchema:
         self._collect(self._schema, binding=True)
 
     def _collect(self, schema: Any, *, binding: bool, depth: int = 0) -> None:
-        """Take what a schema says of properties, and what those say that it is composed of.
+        """Collect the properties of a schema and of the schemas that it is composed of.
 
-        What stands in only one of several branches names inputs and binds none of them.
+        A branch (``anyOf``, ``if``, …) only contributes names: its rules are not ``binding``.
         """
         if not isinstance(schema, Mapping) or depth > _MAX_DEPTH:
             return
@@ -92,7 +92,7 @@ class InputSchema:
             self._collect(inner, binding=False, depth=depth + 1)
 
     def _collect_open(self, schema: Mapping[str, Any]) -> None:
-        """Take which inputs a schema allows beside those that it names."""
+        """Collect patterns for the inputs that a schema allows besides those it names."""
         if schema.get("additionalProperties", False) is not False:
             self._open.append(re.compile(""))
         patterns = schema.get("patternProperties")
@@ -115,12 +115,12 @@ class InputSchema:
 
     @property
     def defaults(self) -> dict[str, Any]:
-        """The inputs that have a default, with it."""
+        """The defaults of inputs: name → value, for those that have one."""
         found = {name: _default(entry) for name, entry in self._properties.items()}
         return {name: value for name, value in found.items() if value is not MISSING}
 
     def misfits(self, name: str, value: Any) -> list[str]:
-        """Return in what an input does not fit its schema."""
+        """Return how an input violates its schema; empty if it does not."""
         validator = self._validators.get(name)
         return (
             [] if validator is None else [error.message for error in validator.iter_errors(value)]
@@ -132,7 +132,7 @@ class InputSchema:
         return validator is None or bool(validator.is_valid(value))
 
     def misfits_together(self, values: Mapping[str, Any]) -> list[str]:
-        """Return in what all inputs together do not fit a schema that is composed of others."""
+        """Return how all inputs together violate a composed schema; empty if they do not."""
         if not self._composed or self._fault is not None:
             return []
         from jsonschema import Draft202012Validator  # noqa: PLC0415 -- slow
@@ -153,7 +153,7 @@ class InputSchema:
 
     @cached_property
     def _fault(self) -> tuple[Path, str] | None:
-        """Where the schema itself is wrong, and in what."""
+        """Path and message of an error in the schema itself; None if it is valid."""
         from jsonschema import Draft202012Validator, SchemaError  # noqa: PLC0415 -- slow
 
         try:
@@ -199,14 +199,14 @@ def _is_password(entry: Any) -> bool:
 
 
 class _Inliner:
-    """Replaces references by what they mean.
+    """Replaces references by the schemas that they refer to.
 
     Args:
-        root: The document.
-        schema: The schema as it stands there: some expect references to start from it.
+        root: The root of the document.
+        schema: The schema, as a second root: some documents have references relative to it.
 
     Attributes:
-        lost: References that lead nowhere within the document, each with its place in the schema.
+        lost: References that do not resolve within the document, each after its path in the schema.
     """
 
     def __init__(self, root: Any, schema: Any) -> None:
@@ -249,7 +249,7 @@ class _Inliner:
 
 
 def _anchored(value: Any, name: str) -> Iterator[Any]:
-    """Yield the schemas that are named by ``$anchor`` (JSON Schema 2020-12, section 8.2.2)."""
+    """Yield the schemas with a given ``$anchor`` (JSON Schema 2020-12, section 8.2.2)."""
     if isinstance(value, Mapping):
         if value.get("$anchor") == name:
             yield value

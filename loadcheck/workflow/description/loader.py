@@ -1,4 +1,4 @@
-"""Arazzo documents with everything that they refer to, found and read."""
+"""Read Arazzo documents and everything that they refer to."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _A_KIND: Final = "expected an Arazzo or OpenAPI document"
 SECTION: Final = "Source Description Object"
 
 Fetch: TypeAlias = Callable[[str], bytes]
-"""Reads a URL; raises OSError if it cannot be had."""
+"""Reads a URL; raises OSError if that fails."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -34,8 +34,8 @@ class Source:
     Attributes:
         name: Its name in the Arazzo document.
         fields: Its fields there.
-        document: What it describes.
-        description: The OpenAPI description, None if it is an Arazzo document.
+        document: The document that it refers to.
+        description: The OpenAPI description; None if it is an Arazzo document.
     """
 
     name: str
@@ -51,21 +51,21 @@ def load_sources(
     fetch: Fetch | None,
     known: dict[str, Document],
 ) -> dict[str, Source | None]:
-    """Read every source description of a document; None stands for one that was reported.
+    """Read every source description of a document; None stands for one that cannot be read.
 
-    One that no step uses need not be there: that is a warning. Those of AsyncAPI are left out.
+    That is an error, or a warning if no step uses it. AsyncAPI descriptions are left out.
 
     Args:
-        content: What the document says.
-        reporter: Of the Arazzo document; takes problems.
-        overrides: Source name → file or URL that stands in for its ``url``.
-        fetch: Reads URLs.
+        content: The Arazzo document.
+        reporter: Receives problems of the Arazzo document.
+        overrides: Source description name → file or URL that replaces its ``url``.
+        fetch: Reads URLs; None refuses them.
         known: Documents that were read, by their ``$self``; more are added.
     """
     references = [entry for entry in content.sources if entry.type != "asyncapi"]
     sources: dict[str, Source | None] = {entry.name: None for entry in references}
     failed: list[tuple[SourceReference, WorkflowError]] = []
-    # those at hand first: one of them may be what a URL identifies
+    # local files first: one of them may have the $self that another's URL names
     for entry in sorted(
         references, key=lambda entry: "://" in overrides.get(entry.name, entry.url)
     ):
@@ -89,7 +89,7 @@ def load_sources(
 
 
 def _is_used(content: Arazzo, name: str, sources: Mapping[str, Source | None]) -> bool:
-    """Return whether a step may mean something that a source description holds."""
+    """Return whether a step may refer to something in a source description."""
     described = {
         operation
         for source in sources.values()
@@ -137,7 +137,7 @@ class SourceReader:
     Args:
         fetch: Reads URLs; None refuses them.
         known: Documents that were read, by their ``$self``; more are added.
-        mapped: Whether the first is where the user says, and not where the document says.
+        mapped: Whether the location of the first one was given by the user, not by the document.
     """
 
     def __init__(self, fetch: Fetch | None, known: dict[str, Document], *, mapped: bool) -> None:
@@ -195,7 +195,7 @@ class SourceReader:
 
 
 def base_of(document: Document) -> str:
-    """Return what relative references in a document start from: its ``$self``, or its place.
+    """Return the base of relative references in a document: its ``$self``, or its location.
 
     Arazzo 1.1.0 and OpenAPI 3.2.0, ``$self``; RFC 3986 section 5.1.
     """
@@ -209,15 +209,15 @@ def base_of(document: Document) -> str:
 
 
 def open_source(reference: SourceReference, document: Document, reader: SourceReader) -> Source:
-    """Return what a document describes.
+    """Return the source description in a document.
 
     Args:
-        reference: How it is referred to.
-        document: It.
+        reference: The Source Description Object that refers to it.
+        document: The document.
         reader: Reads the files that it refers to.
 
     Raises:
-        WorkflowError: It is neither an Arazzo nor an OpenAPI document, or of another version.
+        WorkflowError: It is not an Arazzo or OpenAPI document of a supported version.
     """
     root = document.root
     if not isinstance(root, dict):
@@ -251,7 +251,7 @@ def open_source(reference: SourceReference, document: Document, reader: SourceRe
 
 
 MAX_BOOKS: Final = 50
-"""Arazzo documents that may be reached from one."""
+"""Most Arazzo documents that one may lead to, itself included."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -259,13 +259,13 @@ class ArazzoDescription:
     """An Arazzo document with its source descriptions.
 
     Attributes:
-        prefix: Prefix of workflow ids, to tell documents apart.
-        reporter: Takes its problems.
-        content: What it says.
-        sources: Its source descriptions; None stands for one that was reported.
-        arazzo_sources: Those of them that are Arazzo documents themselves.
+        prefix: Prefix of workflow keys, which distinguishes documents.
+        reporter: Receives its problems.
+        content: The parsed document.
+        sources: Its source descriptions; None stands for one that cannot be read.
+        arazzo_sources: The source descriptions that are Arazzo documents themselves.
         workflows: Its workflows by id.
-        signatures: What others may refer to of them.
+        signatures: The signatures of its workflows by id.
     """
 
     prefix: str
@@ -281,9 +281,9 @@ class DescriptionLoader:
     """Reads Arazzo documents, each once.
 
     Args:
-        report: Takes problems.
-        overrides: Source name → file or URL that stands in for its ``url``.
-        fetch: Reads URLs.
+        report: Receives problems.
+        overrides: Source description name → file or URL that replaces its ``url``.
+        fetch: Reads URLs; None refuses them.
     """
 
     def __init__(self, report: Report, overrides: Mapping[str, str], fetch: Fetch | None) -> None:
@@ -294,7 +294,11 @@ class DescriptionLoader:
         self._known: dict[str, Document] = {}
 
     def open(self, document: Document, prefix: str = "") -> ArazzoDescription:
-        """Return a document and all Arazzo documents it is built on, read and parsed."""
+        """Return a document, parsed, with all Arazzo documents that it refers to.
+
+        Raises:
+            WorkflowError: There are too many, or it is an OpenAPI description.
+        """
         known = self._arazzo_sources.get(document.location)
         if known is not None:
             return known
@@ -327,7 +331,7 @@ class DescriptionLoader:
         return arazzo
 
     def check_overrides(self, arazzo: ArazzoDescription) -> None:
-        """Report files that stand in for source descriptions that are nowhere."""
+        """Report overrides of source descriptions that no document has."""
         names = {name for known in self._arazzo_sources.values() for name in known.sources}
         for name in self._overrides:
             if name not in names:
@@ -337,11 +341,11 @@ class DescriptionLoader:
 
 
 def password_inputs(path: Path, workflow_id: str | None) -> frozenset[str]:
-    """Return the inputs of a document's workflows whose values are passwords.
+    """Return the names of inputs whose schema has ``format: password``.
 
     Args:
         path: The document; one that cannot be read has none.
-        workflow_id: Of this workflow alone; None: of all.
+        workflow_id: Only the inputs of this workflow; None: of all workflows.
     """
     try:
         root = read_document(path, str(path)).root
@@ -360,10 +364,10 @@ def password_inputs(path: Path, workflow_id: str | None) -> frozenset[str]:
 def find_workflow(
     arazzo: ArazzoDescription, text: str, place: DocumentPath, section: str
 ) -> tuple[ArazzoDescription, Workflow] | None:
-    """Return the workflow that a ``workflowId`` means; None if it was reported.
+    """Return the workflow that a ``workflowId`` refers to, and its document; None if reported.
 
-    It is one of the same document, or ``$sourceDescriptions.NAME.workflowId`` of another; a bare
-    id may also mean one of another document if there is only one that has it.
+    It is one of the same document, or ``$sourceDescriptions.NAME.workflowId`` of another; a bare id
+    may also refer to another document if only one has it.
     """
     if text.startswith("$sourceDescriptions."):
         name, _, workflow_id = text.removeprefix("$sourceDescriptions.").partition(".")
@@ -390,7 +394,7 @@ def _of_source(
     if other is not None and workflow_id in other.workflows:
         return other, other.workflows[workflow_id]
     rest = workflow_id.removeprefix("workflows.")
-    if other is not None and rest in other.workflows:  # as published documents write it
+    if other is not None and rest in other.workflows:  # a form found in published documents
         message = f'"$sourceDescriptions.{name}.{workflow_id}" has a part too many'
         remedy = f'write "$sourceDescriptions.{name}.{rest}"'
         arazzo.reporter.warn(place, message, remedy, section)

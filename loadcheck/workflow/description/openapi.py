@@ -1,6 +1,6 @@
-"""OpenAPI descriptions (3.0, 3.1 and 3.2), as far as a request is made from them.
+"""OpenAPI descriptions (3.0, 3.1 and 3.2), as far as requests depend on them.
 
-A ``$ref`` may lead within a document and to other files.
+A ``$ref`` may point into the same document or to other files.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from loadcheck.errors import WorkflowError
 from loadcheck.workflow.exchange import DEFAULT_PORTS, Origin
 
 Load: TypeAlias = "Callable[[str, Document], Document]"
-"""Reads the document at a URL that is relative to another document."""
+"""Reads the document at a URL, which may be relative to another document."""
 
 MAX_FILES: Final = 200
 _MAX_STEPS: Final = 20
 
 
 class ReferenceProblemError(ValueError):
-    """A reference leads nowhere."""
+    """A reference cannot be resolved."""
 
 
 class References:
-    """Follows references, reading each file once.
+    """Resolves references, reading each file once.
 
     Args:
         load: Reads a file.
@@ -41,14 +41,14 @@ class References:
         self._files: dict[tuple[str, str], Document] = {}
 
     def resolve(self, value: Any, home: Document) -> tuple[Any, Document]:
-        """Return what a value stands for, and the document that it is in.
+        """Return a value with its reference resolved, and the document that contains it.
 
         Args:
-            value: A Reference Object, or anything else, which stands for itself.
-            home: The document that the value is in.
+            value: A Reference Object, or any other value, which is returned unchanged.
+            home: The document that contains ``value``.
 
         Raises:
-            ReferenceProblemError: A reference leads nowhere, or round in a circle.
+            ReferenceProblemError: A reference leads nowhere, or references form a cycle.
         """
         for _ in range(_MAX_STEPS):
             reference = value.get("$ref") if isinstance(value, dict) else None
@@ -82,14 +82,14 @@ METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "t
 
 _PLACES: Final = ("path", "query", "header", "cookie", "querystring")
 _IGNORED_HEADERS: Final = frozenset({"accept", "content-type", "authorization"})
-"""What a description says of these parameters is ignored (OpenAPI, "Parameter Object")."""
+"""Header parameters whose description is ignored (OpenAPI, "Parameter Object")."""
 _COMPOSED: Final = ("allOf", "anyOf", "oneOf", "patternProperties", "$ref", "if")
 
 _VARIABLE = re.compile(r"\{([^{}]+)\}")
 
 
 class DescriptionError(ValueError):
-    """An OpenAPI description does not say what a request needs."""
+    """An OpenAPI description lacks something that a request needs, or is wrong there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,12 +98,12 @@ class Parameter:
 
     Attributes:
         name: Its name.
-        where: path, query, header or cookie.
+        where: path, query, header, cookie or querystring.
         required: Whether a request must have it.
         style: How arrays and objects are written.
         explode: Whether each item of an array is a parameter of its own.
-        content_type: The media type its value is written in, "" for the style.
-        allow_reserved: Whether reserved characters stand as they are (RFC 6570 section 3.2.3).
+        content_type: The media type in which its value is written; "" if the style decides.
+        allow_reserved: Whether reserved characters are left unencoded (RFC 6570 section 3.2.3).
     """
 
     name: str
@@ -120,8 +120,8 @@ class Encoding:
     """How one property of a form is written (OpenAPI, "Encoding Object").
 
     Attributes:
-        style: The style as of a query parameter; None if the content type decides.
-        content_type: Media type of the property, "" for the one that its value has.
+        style: Its style, as of a query parameter; None if the content type decides.
+        content_type: Media type of the property; "" if its value decides.
         headers: Header fields of its part that have a fixed value.
     """
 
@@ -132,7 +132,7 @@ class Encoding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaType:
-    """What a request body of one media type is.
+    """A request body of one media type.
 
     Attributes:
         required: Properties that it must have.
@@ -148,16 +148,16 @@ class Operation:
     """One operation of a description.
 
     Attributes:
-        method: In upper case.
-        path: Path template below the server's.
-        parameters: By place and name.
-        content: Media type of its request body → what it is.
-        secured: Places and names of parameters that its security schemes take credentials in.
+        method: The method, in upper case.
+        path: Path template, relative to the server's URL.
+        parameters: Place and name → the parameter.
+        content: Media type of its request body → the body.
+        secured: Places and names of parameters in which security schemes send credentials.
         body_required: Whether a request must have a body.
-        lacks: Says what there is instead where pointer tokens lead to no part of its successful
-            JSON answer; None if they may lead to one.
-        sets_cookies: Whether an answer is described to set any.
-        servers: Its servers' URLs, the first first; empty if the description names none.
+        lacks: Returns the members that exist instead, if pointer tokens lead to no part of its
+            successful JSON answer; None if they may lead to one.
+        sets_cookies: Whether an answer is described to set cookies.
+        servers: URLs of its servers, in order; empty if the description has none.
     """
 
     method: str
@@ -185,7 +185,7 @@ class Description:
 
     Attributes:
         operation_ids: ``operationId`` → path and method in lower case.
-        repeated: Those that more than one operation has.
+        repeated: Each ``operationId`` that more than one operation has.
     """
 
     def __init__(self, document: Document, load: Load) -> None:
@@ -201,10 +201,10 @@ class Description:
                 self.operation_ids.setdefault(name, (path, method))
 
     def by_id(self, operation_id: str) -> Operation:
-        """Return the operation with this ``operationId``, which must be there.
+        """Return the operation with this ``operationId``, which must exist.
 
         Raises:
-            DescriptionError: Several have it, or what it says cannot be used.
+            DescriptionError: Several operations have it, or its description cannot be used.
         """
         if operation_id in self.repeated:
             raise DescriptionError(f'several operations have the operationId "{operation_id}"')
@@ -214,7 +214,7 @@ class Description:
         """Return the operation of a path and a method in lower case.
 
         Raises:
-            DescriptionError: There is none, or what it says cannot be used.
+            DescriptionError: There is none, or its description cannot be used.
         """
         item, home = self.resolve(look_up(self.document.root, ("paths", path)), self.document)
         operation = None
@@ -246,12 +246,12 @@ class Description:
         )
 
     def _response_schema(self, path: str, method: str) -> tuple[Any, Document] | None:
-        """Return the schema of an operation's successful JSON answer, and where it stands.
+        """Return the schema of an operation's successful JSON answer, and the document it is in.
 
-        None if the description does not say.
+        None if there is no such operation or no such schema.
 
         Raises:
-            DescriptionError: There is no such operation.
+            DescriptionError: A reference cannot be resolved.
         """
         item, home = self.resolve(look_up(self.document.root, ("paths", path)), self.document)
         operation = item.get(method) if isinstance(item, dict) else None
@@ -282,15 +282,15 @@ class Description:
         return None
 
     def _lacks(self, schema: Any, home: Document, tokens: Sequence[str]) -> list[str] | None:
-        """Return what there is instead where tokens lead to no part of a schema; None if they may.
+        """Return the members that exist instead if tokens lead nowhere; None if they may lead on.
 
         Args:
             schema: The schema.
-            home: The document that it is in.
-            tokens: Names and indexes that lead into a value of it.
+            home: The document that contains it.
+            tokens: Names and indexes that lead into a value of the schema.
 
         Raises:
-            DescriptionError: A reference in it leads nowhere.
+            DescriptionError: A reference in it cannot be resolved.
         """
         for token in tokens:
             schema, home = self.resolve(schema, home)
@@ -357,13 +357,13 @@ class Description:
                 return
 
     def operations(self) -> Iterator[tuple[str, str, Any, Any, Document]]:
-        """Yield every operation: path, method, itself, its path item, the document both are in."""
+        """Yield path, method, operation, path item, and document of the latter, per operation."""
         paths = self.document.root.get("paths") if isinstance(self.document.root, dict) else None
         for path, raw in paths.items() if isinstance(paths, dict) else ():
             try:
                 item, home = self.resolve(raw, self.document)
             except DescriptionError:
-                continue  # reported once a step uses this path
+                continue  # reported if a step uses this path
             more = item.get("additionalOperations") if isinstance(item, dict) else None
             further = tuple(more) if isinstance(more, dict) else ()
             for method in (*METHODS, *further) if isinstance(item, dict) else ():
@@ -374,10 +374,10 @@ class Description:
                     yield path, method, operation, item, home
 
     def resolve(self, value: Any, home: Document) -> tuple[Any, Document]:
-        """Return what a value stands for, and the document that it is in.
+        """Return a value with its reference resolved, and the document that contains it.
 
         Raises:
-            DescriptionError: A reference leads nowhere, or round in a circle.
+            DescriptionError: A reference leads nowhere, or references form a cycle.
         """
         try:
             return self._references.resolve(value, home)
@@ -432,8 +432,8 @@ def split_base(url: str, location: str) -> tuple[Origin, str]:
     """Return origin and path prefix of a base URL.
 
     Args:
-        url: The URL; a relative one starts from ``location``.
-        location: Where the description came from.
+        url: The URL; a relative one is resolved against ``location``.
+        location: The location of the description.
 
     Raises:
         DescriptionError: It is not an http or https URL.

@@ -1,4 +1,4 @@
-"""From the tree of a document to the model, by the tables of the specification."""
+"""Parse the tree of a document into the model, by the tables of the specification."""
 
 from __future__ import annotations
 
@@ -55,20 +55,20 @@ _VERSIONS_1_1: Final = {
 
 
 def _described(section: str, known: tuple[str, ...], *, later: bool) -> ObjectDescription:
-    """Return how an object is described; a field of 1.1 in an earlier document is reported."""
+    """Return the description of an object; ``later``: whether it may have the fields of 1.1."""
     fields = {} if later else dict.fromkeys(_FIELDS_1_1.get(section, ()), _NEEDS_LATER)
     return ObjectDescription(section, known, later=fields)
 
 
 class ComponentParser:
-    """Reads them, from where they stand or from the components that they refer to.
+    """Parses parameters, criteria, actions and outputs, in place or from the components.
 
     Args:
         components: The document's ``components``; anything but an object is reported.
-        reporter: Takes problems.
+        reporter: Receives problems.
 
     Attributes:
-        components: The same as it is.
+        components: The components as written; empty if they are not an object.
     """
 
     def __init__(self, components: Any, reporter: DocumentReporter) -> None:
@@ -82,11 +82,11 @@ class ComponentParser:
         self.components = self._components.raw
 
     def reader(self, raw: Any, path: Path, section: str, known: tuple[str, ...]) -> Reader:
-        """Return one object of the document, which has these fields in its version."""
+        """Return a reader of one object of the document; ``known`` are its fields."""
         return Reader(raw, path, self._reporter, _described(section, known, later=self._later))
 
     def parameters(self, holder: Reader, *, call: bool = False) -> Iterator[Parameter]:
-        """Yield parameters; those of a ``call`` of a workflow are its inputs, without ``in``."""
+        """Yield parameters; those of a workflow ``call`` are its inputs and need no ``in``."""
         seen: set[tuple[str | None, str]] = set()
         for raw, path in holder.items("parameters"):
             parameter = self._parameter(raw, path, call=call)
@@ -122,7 +122,10 @@ class ComponentParser:
         )
 
     def _reused(self, raw: Any, path: Path, kind: str) -> tuple[Any, Path, Any, Path] | None:
-        """Return what a Reusable Object refers to, its path, the value that it sets, own path."""
+        """Return the target of a Reusable Object, its path, the overriding value, and own path.
+
+        None if it is not a Reusable Object; the target is None if a problem was reported.
+        """
         if not isinstance(raw, dict) or "reference" not in raw:
             return None
         entry = Reader(raw, path, self._reporter, _REUSABLE)
@@ -143,7 +146,7 @@ class ComponentParser:
         return None, path, MISSING, path
 
     def criteria(self, holder: Reader, name: str) -> Iterator[Criterion]:
-        """Yield the criteria that can be used."""
+        """Yield the valid criteria; the others are reported."""
         for raw, path in holder.items(name, filled=name == "criteria"):
             entry = self.reader(raw, path, "Criterion Object", ("context", "condition", "type"))
             entry.require("condition")
@@ -163,9 +166,10 @@ class ComponentParser:
         return entry.choice("type", ("simple", "regex", "jsonpath", "xpath"))
 
     def selector_type(self, entry: Reader, name: str) -> str | None:
-        """Return what language a selector is in, "" if the field is not there.
+        """Return the type of a selector: "" if the field is absent, None if it was reported.
 
-        It is a word or an Expression Type Object; an XPath of a version is "xpath-10" and the like.
+        It is written as a word or an Expression Type Object; XPath with a version is returned as
+        "xpath-10" and the like.
         """
         raw = entry.raw.get(name)
         if name not in entry or raw is None:
@@ -184,7 +188,7 @@ class ComponentParser:
         return version if kind == "xpath" and version is not None else kind
 
     def actions(self, holder: Reader, name: str, kind: str) -> Iterator[Action]:
-        """Yield actions of a kind, which is what the components call it."""
+        """Yield actions; ``kind`` is "successActions" or "failureActions"."""
         seen: set[str] = set()
         for raw, path in holder.items(name):
             reused = self._reused(raw, path, kind)
@@ -236,7 +240,7 @@ class ComponentParser:
         )
 
     def outputs(self, holder: Reader) -> Outputs:
-        """Return outputs: name to runtime expression."""
+        """Return outputs: name → runtime expression or Selector Object."""
         outputs: dict[str, Any] = {}
         for name, value, path in holder.members("outputs"):
             if not _KEY.fullmatch(name):
@@ -262,7 +266,7 @@ class ComponentParser:
         self.selector_type(entry, "type")
 
     def _check_output(self, text: str, path: Path, section: str) -> None:
-        """Report an output that is not an expression: it would give its own text."""
+        """Report an output that is not an expression: its value would be its own text."""
         if is_expression(text, own=True) or "{$" in text:
             return
         message = f'the output "{text}" is not a runtime expression'
@@ -270,7 +274,7 @@ class ComponentParser:
         report(path, message, "expected one such as $response.body#/id", section)
 
     def check_components(self) -> None:
-        """Report what is wrong with components that nothing refers to."""
+        """Report problems with all components, including those that nothing refers to."""
         for _, raw, path in self._components.members("parameters"):
             self._parameter(raw, path, call=True)
         for kind in _ACTIONS:
@@ -298,7 +302,7 @@ _CALLS = ("operationId", "operationPath", "workflowId", "channelPath")
 
 
 def _only_calls(workflow: Any) -> bool:
-    """Return whether every step of a workflow calls another: its parameters are inputs then."""
+    """Return whether every step of a workflow calls another one, so that parameters are inputs."""
     steps = workflow.get("steps") if isinstance(workflow, Mapping) else None
     listed = steps if isinstance(steps, list) else []
     return bool(listed) and all(
@@ -307,7 +311,7 @@ def _only_calls(workflow: Any) -> bool:
 
 
 def _body_parameter(parameters: Iterable[Parameter]) -> Body | None:
-    """Return the body that a parameter of Arazzo 1.0.0 stands for: ``in: body``."""
+    """Return the body given by a parameter with ``in: body`` (Arazzo 1.0.0); None without one."""
     for given in parameters:
         if given.where == "body":
             return Body(
@@ -321,10 +325,10 @@ def _body_parameter(parameters: Iterable[Parameter]) -> Body | None:
 
 
 def parse_arazzo(reporter: DocumentReporter) -> Arazzo:
-    """Read a whole document; what is not as it should be is reported and left out.
+    """Parse a whole document; invalid parts are reported and left out.
 
     Raises:
-        WorkflowError: It is another kind of document altogether.
+        WorkflowError: It is an OpenAPI description.
     """
     root = reporter.document.root
     if isinstance(root, dict) and "arazzo" not in root and ("openapi" in root or "swagger" in root):

@@ -1,8 +1,8 @@
 """Values of a request or an input, as far as they are known before a copy runs.
 
-A *value* is plain JSON whose leaves may also be :class:`Dynamic` (an expression whose value a copy
-brings) or :class:`Template` (a string with such expressions embedded). What a copy brings stands in
-its *frame*, a list: :class:`Slot` says where.
+A *value* is plain JSON whose leaves may also be :class:`Dynamic` (an expression evaluated for each
+copy) or :class:`Template` (a string with such expressions embedded). The data of a copy is kept in
+its *frame*, a list indexed by :class:`Slot`.
 """
 
 from __future__ import annotations
@@ -20,35 +20,32 @@ Frame: TypeAlias = list[Any]
 Evaluate: TypeAlias = Callable[[Frame], Any]
 
 
-"""The value of an expression that resolves to nothing; distinct from null, never sent."""
-
-
 class Slot:
-    """Where in a frame a value stands; outputs of steps follow after these."""
+    """Indexes into a frame; outputs of steps start at ``FREE``."""
 
     EXCHANGE: Final = 0
     NUMBER: Final = 1
     TIME: Final = 2
     QUERY: Final = 3
-    BUCKETS: Final = 4  # as many as there are names of partitions
-    COOKIES: Final = 20  # those of the copy, where they are kept
-    USER: Final = 21  # the user's number, where it may differ from the copy's
+    BUCKETS: Final = 4  # the first of one slot for each partition
+    COOKIES: Final = 20  # the copy's cookies, if they are kept
+    USER: Final = 21  # the user's number, if it may differ from the copy's
     INPUTS: Final = 22
     WORKFLOWS: Final = 23
     OUTPUTS: Final = 24
-    EVENTS: Final = 25  # in the request that carries the copy
-    SERIES: Final = 26  # what has been made for many copies, while a request is written
+    EVENTS: Final = 25  # number of events in the copy's request
+    SERIES: Final = 26  # the copy's bytes from a series, while a request is rendered
     FREE: Final = 27
 
 
 class Pattern(NamedTuple):
-    """How a value is written that a number in the frame decides.
+    """How a value is formatted that depends on one number in the frame only.
 
     Attributes:
-        format: A printf-style format with one place for the number; what it makes is letters,
+        format: A printf-style format with one place for the number; its result consists of letters,
             digits and "-", so it needs no escaping anywhere.
-        slot: Where the number stands.
-        string: Whether the value is a string, so that JSON puts it in quotes.
+        slot: Slot of the number.
+        string: Whether the value is a string, which JSON puts in quotes.
     """
 
     format: str
@@ -57,7 +54,7 @@ class Pattern(NamedTuple):
 
 
 class UnsendableError(Exception):
-    """A request cannot be made: a value that it needs is missing or cannot stand there."""
+    """A request cannot be made: a value that it needs is missing or not allowed there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -66,15 +63,15 @@ class Dynamic:
 
     Attributes:
         text: The expression as written.
-        evaluate: Gives its value in a frame, or ``MISSING``.
-        uses: What it depends on: expressions of our own (``$copy.userId``), and the outputs and
-            inputs that lead to more of them.
+        evaluate: Returns its value in a frame, or ``MISSING``.
+        uses: What it depends on: expressions of our own (``$copy.userId``), and steps, inputs and
+            workflows, which in turn depend on more.
         optional: The member or parameter that holds it is left out if it has no value.
-        pattern: How it is written, where the copy's number or time alone decides.
-        json: Gives it written as JSON, where that is quicker than writing the value.
-        series: Gives it written as JSON for many copies at once; an error stands for a copy that
+        pattern: How it is formatted, if it depends on one number in the frame only.
+        json: Returns it as JSON, where that is faster than encoding the value.
+        series: Returns it as JSON for many copies at once, with an error in place of a copy that
             cannot be sent.
-        member: Name of the member of the answer's body that it is, where it is one.
+        member: The name of the member, if it is a top-level member of the answer's body.
     """
 
     text: str
@@ -121,14 +118,14 @@ class FileContent(bytes):
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """A value inside a text that is known already."""
+    """A value inside a string that is already known."""
 
     value: Any
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class JsonStringPart:
-    """An expression inside a string literal of a JSON text: its value is escaped there."""
+    """An expression inside a string literal of a JSON text, where its value must be escaped."""
 
     dynamic: Dynamic
 
@@ -162,7 +159,7 @@ class JsonTemplate:
     """A string that is JSON text, with expressions embedded.
 
     Attributes:
-        parts: Literal text, and values in between; a bare one is written as JSON.
+        parts: Literal text, and values in between; one outside a string literal is encoded as JSON.
     """
 
     parts: tuple[str | JsonStringPart | Dynamic, ...]
@@ -193,7 +190,7 @@ class JsonTemplate:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Json:
-    """A value that is written as JSON text where a string stands: in a parameter.
+    """A value that is written as JSON text in place of a string, in a parameter.
 
     Attributes:
         tree: The value.
@@ -214,7 +211,7 @@ class Json:
 
 
 def as_text(value: Any) -> str:
-    """Return a JSON value as it stands inside a string: strings as they are, the rest as JSON.
+    """Return a JSON value as text inside a string: strings unchanged, other values as JSON.
 
     Raises:
         UnsendableError: It is a file.
@@ -235,12 +232,12 @@ def dump_json(value: Any) -> bytes:
 
 
 def quote_json(value: Any) -> str:
-    """Return a JSON value as it stands inside a string literal of a JSON text."""
+    """Return a JSON value as escaped text for the inside of a JSON string literal."""
     return orjson.dumps(as_text(value)).decode()[1:-1]
 
 
 def dynamics(value: Any) -> Iterator[Dynamic]:
-    """Find every expression in a value that is left to be evaluated."""
+    """Yield every expression in a value that has yet to be evaluated."""
     if isinstance(value, Dynamic):
         yield value
     elif isinstance(value, JsonStringPart):
@@ -288,7 +285,7 @@ def is_absent(value: Any, frame: Frame) -> bool:
 
 
 def as_dynamic(value: Any) -> Dynamic | None:
-    """Return one expression for a value that has some inside; None if all of it is known."""
+    """Return one dynamic value for a value that contains any; None if all of it is known."""
     if isinstance(value, Dynamic):
         return value
     uses = uses_of(value)

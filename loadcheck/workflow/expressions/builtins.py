@@ -1,7 +1,7 @@
-"""The sources of runtime expressions, and the way from one into its value.
+"""Values of runtime expressions, and of the members that expressions select from them.
 
-Arazzo's are read off an exchange (``$url $method $statusCode $request.* $response.*``); our own are
-``$copy.* $run.* $query.* $target.*``. An expression is followed now, or when a copy runs.
+Arazzo's are read from an exchange (``$url $method $statusCode $request.* $response.*``); our own
+are ``$copy.* $run.* $query.* $target.*``. They are resolved now, or when a copy runs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from loadcheck.workflow.identity import NAMES, Run, insert_id, prefix
 
 
 def follow(expression: Expression, value: Any, rest: tuple[str, ...]) -> Any:
-    """Follow the rest of an expression into a value, known or not."""
+    """Return what the rest of an expression selects from a value, known or dynamic."""
     tokens = rest + tokens_of(expression)
     for index, token in enumerate(tokens):
         if isinstance(value, dict | list):
@@ -41,22 +41,22 @@ def follow(expression: Expression, value: Any, rest: tuple[str, ...]) -> Any:
 
 
 def tokens_of(expression: Expression) -> tuple[str, ...]:
-    """Return what the expression's pointer, "." and "[ ]" lead through."""
+    """Return the names and indexes of the expression's pointer, then those of "." and "[ ]"."""
     return (expression.pointer or ()) + tuple(map(str, expression.tail))
 
 
 def longest(
     expression: Expression, declared: Iterable[str], what: str
 ) -> tuple[str, tuple[str, ...]]:
-    """Split a dotted name into the longest declared one, and members of its value.
+    """Split a dotted name into the longest declared name, and members of its value.
 
     Args:
         expression: Its last word is the name.
-        declared: The names that there are.
-        what: Says that there is none, in a message: "the workflow has no input".
+        declared: The declared names.
+        what: Begins the message if there is none: "the workflow has no input".
 
     Raises:
-        ExpressionError: None is declared.
+        ExpressionError: No prefix of the name is declared.
     """
     names = set(declared)
     words = expression.names[-1].split(".")
@@ -83,12 +83,12 @@ def dynamic(
     """Return a dynamic value, with the pointer and the tail of the expression applied.
 
     Args:
-        expression: As written.
-        evaluate: Gives the value that they start from.
-        tokens: Led through before them.
+        expression: The expression.
+        evaluate: Returns the value that they are applied to.
+        tokens: Names and indexes to follow first.
         uses: What the value depends on.
         optional: The containing member is omitted when there is no value.
-        whole: Whether pointer and tail are still to be applied.
+        whole: Whether pointer and tail are applied; False if ``tokens`` contains them.
     """
     path = tokens + tokens_of(expression) if whole else tokens
     if path:
@@ -103,15 +103,15 @@ def dynamic(
 
 
 ROOTS: Final = frozenset({"url", "method", "statusCode", "request", "response"})
-"""The expressions that there is nothing to say of before a step has been answered."""
+"""Roots of the expressions that have no value before a step has been answered."""
 
 
 def read_message(expression: Expression, template: str | None) -> Dynamic:
-    """Return what reads an expression off the exchange in the frame.
+    """Return a dynamic value that is read from the exchange in the frame.
 
     Args:
-        expression: One of :data:`ROOTS`.
-        template: Path template of the request; None if it is not known.
+        expression: An expression with one of :data:`ROOTS`.
+        template: Path template of the request; None if it is unknown.
 
     Raises:
         ExpressionError: The path has no such parameter.
@@ -132,7 +132,7 @@ def _request(expression: Expression, template: str | None) -> Dynamic:
         return _from_exchange(expression, lambda exchange: _header(exchange, name))
     if part == "query":
         return _from_exchange(expression, lambda exchange: _query_value(exchange, name))
-    if template is None:  # the operation is not known, which was reported
+    if template is None:  # an unknown operation, which was reported
         return _from_exchange(expression, lambda _: MISSING)
     variables = re.findall(r"\{([^{}]+)\}", template)
     if name not in variables:
@@ -189,7 +189,7 @@ def _path_reader(template: str, name: str) -> Callable[[Exchange], Any]:
 def _response(expression: Expression) -> Dynamic:
     if expression.names[0] == "header":
         name = expression.names[1]
-        if expression.pointer is not None:  # each of the fields of that name, in order
+        if expression.pointer is not None:  # it selects from all fields of that name
             return _from_exchange(expression, lambda exchange: exchange.header_values(name))
         return _from_exchange(expression, lambda exchange: _or_missing(exchange.header(name)))
     tokens = tokens_of(expression)
@@ -234,11 +234,11 @@ _WHOLE: Final[dict[str, Callable[[str], Evaluate]]] = {
     "isoTime": lambda _: _iso_time,
     "insertUuid": lambda run_id: lambda frame: uuid_of(run_id, frame[Slot.NUMBER], "insert"),
 }
-"""Values of a copy that no pattern of its number gives, made from the run's id."""
+"""Name → function of the run's id, for values of a copy that cannot be formatted from a number."""
 
 
 def copy_value(expression: Expression, run: Run) -> Dynamic:
-    """Return ``$copy.*``."""
+    """Return the value of ``$copy.*``."""
     name, run_id = expression.names[0], run.id
     if name in {"userId", "userUuid"} and run.users is not None:
         run_id = run.users
@@ -280,7 +280,7 @@ def copy_value(expression: Expression, run: Run) -> Dynamic:
 
 
 def _user_id(ids: UserIds, run_id: str, slot: int) -> Dynamic:
-    """Return ``$copy.userId``."""
+    """Return the value of ``$copy.userId``; ``slot`` holds the user's number."""
     text, written = "$copy.userId", ids.written(run_id)
 
     def evaluate(frame: Frame) -> Any:
@@ -301,7 +301,7 @@ def _user_id(ids: UserIds, run_id: str, slot: int) -> Dynamic:
 
 
 def run_value(expression: Expression, run: Run) -> str:
-    """Return ``$run.*``."""
+    """Return the value of ``$run.*``."""
     start, end = run.start_day, run.end_day
     return {
         "id": run.id,
@@ -313,10 +313,10 @@ def run_value(expression: Expression, run: Run) -> str:
 
 
 def target_value(expression: Expression, run: Run) -> str:
-    """Return ``$target.*``.
+    """Return the value of ``$target.*``.
 
     Raises:
-        ExpressionError: The target supplies none of that name.
+        ExpressionError: The target supplies no value of that name.
     """
     name = expression.names[0]
     if name not in run.target:
@@ -326,7 +326,7 @@ def target_value(expression: Expression, run: Run) -> str:
 
 
 def query_number(expression: Expression) -> Dynamic:
-    """Return ``$query.number``."""
+    """Return the value of ``$query.number``."""
     return Dynamic(
         text=expression.text,
         evaluate=itemgetter(Slot.QUERY),

@@ -1,8 +1,8 @@
 """Simple conditions: ``$statusCode == 200 && !$response.body.failed`` (Arazzo, "Criterion Object").
 
-A condition is parsed once and becomes a closure over a frame. Absence counts as null. Strings
-compare without case, as the specification has it. A string that is a number compares with numbers
-as one, so that header values do ("Literals").
+A condition is parsed once into a closure over a frame. An absent value counts as null. Strings
+compare case-insensitively, as the specification requires. A string that looks like a number is
+compared with a number as one, which header values need ("Literals").
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def compile_condition(
 
     Args:
         text: The condition.
-        resolve: Gives the value of an expression in it.
+        resolve: Returns the value of an expression in it.
 
     Returns:
         The test, and what it depends on.
@@ -75,7 +75,7 @@ def compile_condition(
 
 
 def shortened(text: str) -> str:
-    """Return a text short enough for a message, its beginning and its end."""
+    """Shorten a long text for a message to its beginning and its end."""
     return text if len(text) <= _LONG else f"{text[: _LONG - 20]} … {text[-17:]}"
 
 
@@ -96,7 +96,7 @@ def compare(name: str, left: Any, right: Any) -> bool:
 
 
 def same(left: Any, right: Any) -> bool:
-    """Return whether two JSON values are equal; true is not 1, strings compare without case."""
+    """Return whether two JSON values are equal; true is not 1, the case of strings is ignored."""
     if describe(left) != describe(right):
         return False
     if isinstance(left, dict):
@@ -122,7 +122,7 @@ def _alike(left: Any, right: Any) -> tuple[Any, Any]:
 
 
 def _like(text: str, other: Any) -> Any:
-    """Return the text as what ``other`` is, if it reads so."""
+    """Convert a text to the type of ``other``, a boolean or number, if it can be read as one."""
     if isinstance(other, bool):
         return {"true": True, "false": False}.get(text.casefold(), text)
     if isinstance(other, int | float) and _NUMBER.fullmatch(text):
@@ -131,7 +131,10 @@ def _like(text: str, other: Any) -> Any:
 
 
 class _Parser:
-    """Recursive descent; ``(None, value)`` is a constant, ``(evaluate, None)`` is not."""
+    """A recursive-descent parser.
+
+    A node is ``(None, value)`` if constant, else ``(evaluate, hint)``; see :func:`_mark`.
+    """
 
     def __init__(self, text: str, resolve: Callable[[Expression], Any]) -> None:
         self._text = text
@@ -243,7 +246,7 @@ class _Member(NamedTuple):
 
 
 def _mark(expression: Expression, dynamic: Dynamic) -> Any:
-    """Mark the plain status code and members of the body, whose comparisons have short ways."""
+    """Return a hint for a status code or a member of the body, which have faster comparisons."""
     if dynamic.member is not None:
         return _Member(dynamic.member)
     return "status" if expression.root == "statusCode" and not dynamic.uses else None
@@ -307,7 +310,7 @@ def _short(
     fixed: float,
     otherwise: Callable[[Frame], bool],
 ) -> Callable[[Frame], bool]:
-    """Return the comparison of a whole number in the answer's body: every copy makes it."""
+    """Return a fast comparison for an integer member of the body, which every copy evaluates."""
 
     def holds(frame: Frame) -> bool:
         body = frame[0].parsed

@@ -1,8 +1,8 @@
 """Runtime expressions (Arazzo 1.0.1 and 1.1.0, "Runtime Expressions").
 
 The grammar of 1.0.1 ends every name with ``*CHAR``, which swallows the closing brace of an embedded
-expression; names here are made of letters, digits, ``-``, ``_`` and, where a name may be declared
-so, dots, as 1.1.0 has it. Names of inputs and outputs may hold ``$`` besides, as OData's do.
+expression. Names here consist of letters, digits, ``-``, ``_`` and, where declared names may have
+them, dots, as in 1.1.0. Names of inputs and outputs may also contain ``$``, as OData's do.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ _LISTED: Final = "expected one of " + ", ".join(f"${name}" for name in sorted(ST
 
 
 class ExpressionError(ValueError):
-    """A text is not a runtime expression; ``remedy`` says what would be."""
+    """A text is not a valid runtime expression; ``remedy`` says how to fix it, "" if unknown."""
 
     def __init__(self, message: str, remedy: str = "") -> None:
         super().__init__(message)
@@ -74,7 +74,7 @@ class ExpressionError(ValueError):
 
 
 class _Context(NamedTuple):
-    """How far names and pointers reach where the expression stands."""
+    """The characters that names and pointers may have, depending on where an expression is."""
 
     header: re.Pattern[str]
     name: re.Pattern[str]
@@ -93,17 +93,17 @@ BRACED_CONDITION: Final = _Context(
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A runtime expression, taken apart.
+    """A parsed runtime expression.
 
     Attributes:
-        text: As written.
-        root: The word behind the "$".
-        names: The words behind it: ``$steps.a.outputs.b`` has ("a", "outputs", "b"), header names
-            are in lower case, and names that may hold dots are one word.
-        pointer: Reference tokens of the JSON Pointer, None without one.
-        tail: Members and indexes taken by "." and "[ ]", as only conditions may.
+        text: The expression as written.
+        root: The word after the "$".
+        names: The words after the root: ``$steps.a.outputs.b`` has ("a", "outputs", "b"); header
+            names are in lower case, and a name that may contain dots is one word.
+        pointer: Reference tokens of the JSON Pointer; None without one.
+        tail: Members and indexes selected by "." and "[ ]", which only conditions may have.
         stem: The text without the tail.
-        standard: The stem as the present specification spells it; "" if it is spelt so.
+        standard: The stem as the current specification spells it; "" if it is already spelt so.
     """
 
     text: str
@@ -125,7 +125,7 @@ class Expression:
 
 
 def is_expression(text: str, *, own: bool) -> bool:
-    """Return whether a text means to be a runtime expression: "$" and a root that we know.
+    """Return whether a text is meant as a runtime expression: it begins with "$" and a known root.
 
     Args:
         text: Any string.
@@ -150,7 +150,7 @@ LATER: Final = "1.1"
 
 
 def version_of(root: Any) -> str:
-    """Return which rules a document follows: "1.0.0", "1.0" for its corrections, "1.1"."""
+    """Return the rules that a document follows: "1.0.0", "1.0" for later 1.0.x, or "1.1"."""
     version = root.get("arazzo") if isinstance(root, Mapping) else None
     if not isinstance(version, str):
         return "1.0"
@@ -168,9 +168,9 @@ def is_selector(value: object) -> bool:
 
 
 def unknown_root(text: str, *, own: bool) -> tuple[str, str] | None:
-    """Return what a text names as if it were the root of an expression, and what may be meant.
+    """Return the unknown root that a text begins with, and a suggestion ("" if there is none).
 
-    None if it names a root, or nothing: "$5.00", "$.a". What may be meant is "" if that is open.
+    None if the text begins with a known root, or with none at all, as "$5.00" and "$.a".
     """
     match = _ROOTLIKE.match(text)
     if match is None or match[1] in STANDARD or match[1] in OWN:
@@ -179,7 +179,7 @@ def unknown_root(text: str, *, own: bool) -> tuple[str, str] | None:
 
 
 def _meant(root: str, *, own: bool) -> str:
-    """Return the root that a word most likely means, "" if there is none like it."""
+    """Return the expression or root that a word most likely means; "" if none is similar."""
     if root in _SHORTHANDS:
         return _SHORTHANDS[root]
     known = {name.lower(): name for name in (*STANDARD, *(OWN if own else ()))}
@@ -188,10 +188,10 @@ def _meant(root: str, *, own: bool) -> str:
 
 
 def parse_expression(text: str) -> Expression:
-    """Read a text that is a runtime expression as a whole.
+    """Parse a text that is a single runtime expression.
 
     Raises:
-        ExpressionError: It is none.
+        ExpressionError: It is not one.
     """
     expression, end = scan_expression(text, 0, VALUE)
     if end < len(text):
@@ -207,10 +207,10 @@ def parse_expression(text: str) -> Expression:
 
 
 def scan_expression(text: str, start: int, context: _Context) -> tuple[Expression, int]:
-    """Read the expression that starts at ``start``; return it and where it ends.
+    """Parse the expression at ``start``; return it and the position after it.
 
     Raises:
-        ExpressionError: There is none.
+        ExpressionError: There is no valid expression.
     """
     match = _ROOT.match(text, start)
     if match is None:
@@ -235,7 +235,7 @@ def scan_expression(text: str, start: int, context: _Context) -> tuple[Expressio
 
 
 def _names(text: str, root: str, end: int, context: _Context) -> tuple[tuple[str, ...], int]:
-    """Read the words behind a root."""
+    """Parse the words after a root; return them and the position after them."""
     if root in {"url", "method", "statusCode", "self"}:
         return (), end
     if root in _MESSAGE_PARTS:
@@ -293,7 +293,7 @@ def _outputs_of(text: str, root: str, end: int) -> tuple[tuple[str, ...], int]:
     if match is not None:
         return match.groups(), match.end()
     short = _SHORT_OUTPUT.match(text, end) if root == "steps" else None
-    if short is not None and short[2] != "outputs":  # as 1.0.0 has it
+    if short is not None and short[2] != "outputs":  # the form of 1.0.0
         return (short[1], "outputs", short[2]), short.end()
     expected = " or ".join(f"${root}.ID.{kind}.NAME" for kind in kinds)
     raise ExpressionError(f'"{text}" names no output', f"expected {expected}")

@@ -1,8 +1,8 @@
-"""Regular expressions as ECMA-262 means them, which never take long.
+"""Regular expressions of ECMA-262, matched in bounded time.
 
-They are rewritten for an engine that reads a text once (Rust's, as jsonschema-rs brings it).
-Where an expression looks around or back, which no such engine can, it is one with a bounded number
-of steps, for texts of up to 10,000 characters: beyond there is no match.
+They are translated for a linear-time engine (Rust's, from jsonschema-rs). Lookarounds and
+back-references, which such an engine lacks, use one with a limit on backtracking, for texts of up
+to 10,000 characters; longer texts never match.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ _ELSEWHERE: Final = {
 
 @functools.lru_cache(maxsize=1024)
 def compile_pattern(pattern: str) -> Callable[[str], bool]:
-    """Return whether a regular expression matches anywhere in a text.
+    """Return a function that says whether a regular expression matches anywhere in a text.
 
     Args:
-        pattern: As ECMA-262 section 22.2 has it, with the flag ``u``.
+        pattern: A pattern of ECMA-262 section 22.2, with the flag ``u``.
 
     Raises:
-        ExpressionError: It is not one.
+        ExpressionError: The pattern is malformed or too large.
     """
     if len(pattern) > _MAX_LENGTH:
         raise ExpressionError(f"the regular expression is longer than {_MAX_LENGTH:,} characters")
@@ -73,7 +73,7 @@ def _malformed(pattern: str, why: str) -> ExpressionError:
 
 
 class _Translation:
-    """Walks over an expression and writes it for the engine."""
+    """Translates a regular expression for the engine."""
 
     def __init__(self, pattern: str) -> None:
         self._pattern = pattern
@@ -105,7 +105,7 @@ class _Translation:
         return "".join(written)
 
     def _number_groups(self) -> None:
-        """Number the groups, so that a reference may stand before what it refers to."""
+        """Number the groups beforehand: a reference may precede its group."""
         bare = re.sub(r"\\.|\[(?:[^\]\\]|\\.)*\]", "", self._pattern, flags=re.DOTALL)
         for match in re.finditer(r"\((?:\?<(?![=!])([^>]*)>|(?!\?))", bare):
             self._groups += 1
@@ -148,7 +148,7 @@ class _Translation:
         return pattern[match.start() : end]
 
     def _escape(self, *, inside: bool = False) -> str:
-        """Translate what begins with a backslash, in a class or outside."""
+        """Translate an escape sequence, ``inside`` a class or not."""
         pattern, at = self._pattern, self._at
         sign = pattern[at + 1 : at + 2] or " "
         self._at = at + 2
@@ -239,7 +239,7 @@ class _Translation:
 
 
 def _literal(sign: str) -> str:
-    """Return a character as the engine takes it anywhere."""
+    """Return a character as a literal that is valid anywhere in a pattern of the engine."""
     if sign.isalnum() or not sign.isascii():
         return sign
     return f"\\x{ord(sign):02x}"

@@ -1,9 +1,9 @@
-"""From what a document says to values: every string read as expression, template or literal.
+"""Resolve the strings of a document: each is an expression, a template or literal text.
 
 Strings may embed runtime expressions: ``"Basic {$inputs.basicAuth}"``. Only ``{$`` opens an
-expression, so JSON text and other braces stay as they are. A string that is JSON text once its
-expressions have values is recognised: what is put inside one of its string literals is escaped,
-what stands outside is written as JSON.
+expression, so JSON text and other braces are left alone. A string that will be JSON text once its
+expressions have values is recognised: values inside its string literals are escaped, values outside
+are encoded as JSON.
 """
 
 from __future__ import annotations
@@ -55,14 +55,14 @@ _UNBRACED = re.compile(
     r"(?<!\{)\$(?:(?:steps|workflows)(?:\.[A-Za-z0-9_\-]+){3,}"
     r"|(?:request|response)\.(?:body#/[^\s\"'{},;&]*|header\.[A-Za-z0-9_\-]+))"
 )
-"""What can hardly be meant as text: it refers to an output or to a part of a message."""
+"""References to outputs or parts of a message, which are hardly meant as literal text."""
 _PLACEHOLDER: Final = "\ue000{}\ue001"
 _PLACEHOLDERS = re.compile("\ue000([0-9]+)\ue001")
 _TO_NEXT_QUOTE = re.compile(r'[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
 
 class Bare(NamedTuple):
-    """An input inside a longer string without the braces that the specification asks for."""
+    """An input inside a longer string, without the braces that the specification requires."""
 
     text: str
     name: str
@@ -76,7 +76,7 @@ def split_template(text: str, *, own: bool) -> list[str | Expression | Bare]:
         own: Whether expressions of our own (``{$copy.userId}``) are known here.
 
     Raises:
-        ExpressionError: What stands behind ``{$`` is not an expression, or no brace closes it.
+        ExpressionError: What follows ``{$`` is not an expression, or no brace closes it.
     """
     parts: list[str | Expression | Bare] = []
     position = 0
@@ -111,17 +111,17 @@ def _bare(text: str) -> list[str | Expression | Bare]:
 
 
 def is_bare_text(text: str) -> bool:
-    """Return whether a text begins with an input that has no braces and goes on behind it."""
+    """Return whether a text begins with an input without braces and continues after it."""
     return text.startswith("$inputs.") and scan_expression(text, 0, VALUE)[1] < len(text)
 
 
 def unbraced(text: str) -> list[str]:
-    """Return what looks like expressions in literal text, other than inputs."""
+    """Return parts of a literal text that look like expressions, other than inputs."""
     return list(dict.fromkeys(_UNBRACED.findall(text)))
 
 
 def with_braces(text: str) -> str:
-    """Return a string with braces around what lacks them, other than inputs."""
+    """Return a text with braces around the parts found by :func:`unbraced`."""
     return _UNBRACED.sub(r"{\g<0>}", text)
 
 
@@ -133,12 +133,12 @@ def is_broken_json(parts: Sequence[str | Constant | Dynamic]) -> bool:
     whole = "".join(part if isinstance(part, str) else "0" for part in parts)
     lines = [line.strip() for line in whole.splitlines() if line.strip()]
     if len(lines) > 1 and all(line[0] + line[-1] in ("{}", "[]") for line in lines):
-        return False  # JSON lines, a document each: text
+        return False  # JSON lines, one document per line, are treated as text
     return _as_json(parts) is None
 
 
 def join_template(parts: list[str | Constant | Dynamic]) -> str | Template | JsonTemplate:
-    """Return the string that the parts make, as far as it is known."""
+    """Join parts to a string if all are known, else to a template."""
     marked = _as_json(parts)
     if marked is None:
         text = tuple(
@@ -166,7 +166,7 @@ def _known(parts: Iterable[object]) -> str:
 
 
 def json_tree(value: str | JsonTemplate) -> object:
-    """Return the value that a JSON text stands for, expressions in it as dynamic values.
+    """Parse a JSON text; expressions in it become dynamic values.
 
     Raises:
         ValueError: The text is not JSON.
@@ -210,7 +210,7 @@ def _fill(tree: object, slots: list[Dynamic], bare: set[int]) -> object:
 def _as_json(
     parts: Sequence[str | Constant | Dynamic],
 ) -> list[tuple[str | Constant | Dynamic, bool]] | None:
-    """Return of each part whether it is inside a string literal; None if this is not JSON."""
+    """Return each part and whether it is inside a string literal; None if this is not JSON."""
     first = parts[0] if parts else ""
     if not isinstance(first, str) or not first.lstrip().startswith(("{", "[")) or len(parts) < 2:  # noqa: PLR2004 -- a text and a value
         return None
@@ -262,13 +262,13 @@ SELECTOR: Final = "Selector Object"
 
 
 class Resolver:
-    """Resolves the strings of one workflow, reporting what is wrong with them.
+    """Resolves the strings of one workflow and reports problems with them.
 
     Args:
-        scope: What expressions refer to.
-        reporter: Takes problems.
+        scope: Resolves expressions.
+        reporter: Receives problems.
         own: Whether expressions of our own (``$copy.userId``) are known.
-        encode: Applied to values that are known already, where they are put into a string.
+        encode: Applied to known values that are inserted into a string.
     """
 
     def __init__(
@@ -288,8 +288,8 @@ class Resolver:
     def value(self, raw: Any, path: Path) -> Any:
         """Return a JSON value with every string in it resolved.
 
-        Members and items whose expression has no value, now or ever, are left out. The value as a
-        whole may be ``MISSING``.
+        Members and items whose expression can never have a value are left out. The value as a whole
+        may be ``MISSING``.
         """
         if isinstance(raw, str):
             return self.string(raw, path)
@@ -312,10 +312,9 @@ class Resolver:
             return Dynamic(text=str(raw["context"]), evaluate=lambda _: MISSING)
 
     def string(self, raw: str, path: Path) -> Any:
-        """Return what a string means; ``MISSING`` if it has no value.
+        """Return the value of a string; ``MISSING`` if it has none.
 
-        What was reported has a value that is known only when a copy runs, so that nothing else is
-        reported of it.
+        After a reported problem the value is dynamic, so that no further problem is reported.
         """
         if "$" not in raw:
             return raw
@@ -329,10 +328,10 @@ class Resolver:
             return Dynamic(text=raw, evaluate=lambda _: MISSING)
 
     def _check_root(self, raw: str, path: Path) -> None:
-        """Refuse text that begins like an expression whose root is misspelt; warn of the like.
+        """Warn of text that begins with an unknown root.
 
         Raises:
-            ExpressionError: It is most likely meant as an expression.
+            ExpressionError: The root resembles a known one: an expression was most likely meant.
         """
         found = unknown_root(raw, own=self._own)
         if found is None:
@@ -391,7 +390,7 @@ class Resolver:
 
     @property
     def _is_first_version(self) -> bool:
-        """Whether the document is of Arazzo 1.0.0, which had spellings of its own."""
+        """Whether the document follows Arazzo 1.0.0, which had some different spellings."""
         root = self.reporter.document.root
         return isinstance(root, dict) and root.get("arazzo") == "1.0.0"
 

@@ -1,4 +1,4 @@
-"""What the expressions of one workflow refer to."""
+"""Resolve the expressions of one workflow."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from loadcheck.workflow.identity import Run
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declared:
-    """What a document declares for all of its workflows.
+    """The declarations of a document that all of its workflows share.
 
     Attributes:
-        workflows: The workflows.
+        workflows: Workflow id → the workflow's signature.
         sources: Source description name → its fields.
         components: Its ``components``.
         identity: Its ``$self``, "" without one.
@@ -47,26 +47,26 @@ class Declared:
 
 
 class Scope:
-    """Resolves expressions to values, or to what will give their value in a frame.
+    """Resolves expressions to known values, or to dynamic ones that are evaluated in a frame.
 
     Args:
-        signature: The workflow itself.
-        run: What is the same for every copy.
-        inputs: Values of its inputs where they are known at compile time; None if the frame brings
-            them.
-        noted: Input name → run-wide expressions of our own that its value was made of.
-        document: What its document declares.
+        signature: The workflow's signature.
+        run: Everything that is the same for all copies.
+        inputs: Values of its inputs if they are known at compile time; None if they are in the
+            frame.
+        noted: Input name → run-wide expressions of our own that its value was made from.
+        document: The declarations of its document.
 
     Attributes:
-        here: The step whose strings are being resolved, None between steps.
-        answered: Whether they are resolved after the step's answer.
-        template: Path template of that step's request; None if it is not known.
+        here: Id of the step whose strings are being resolved; None outside steps.
+        answered: Whether the step has been answered when its strings are evaluated.
+        template: Path template of that step's request; None if it is unknown.
         noted: Run-wide expressions of our own that were resolved since it was last cleared.
-        not_yet: Gives the steps that cannot have run before the one at hand.
-        wanted: Outputs of steps that somebody reads → their slot in the frame.
+        not_yet: Returns the ids of steps that cannot have run before the current one.
+        wanted: Step id and name of each output that is read → its slot in the frame.
         inputs: As given.
-        steps: Its steps.
-        tokens: What the last expression leads through behind the name that is declared.
+        steps: Step id → the step's signature.
+        tokens: Names and indexes that the last expression follows after its declared name.
     """
 
     def __init__(
@@ -113,11 +113,11 @@ class Scope:
 
     @property
     def frame_size(self) -> int:
-        """How many slots a frame of this workflow has."""
+        """Number of slots in a frame of this workflow."""
         return Slot.FREE + len(self.wanted)
 
     def conforming(self, expression: Expression) -> str:
-        """Return the last expression as the specification spells it: members by a JSON Pointer."""
+        """Return the last resolved expression in standard spelling: members by a JSON Pointer."""
         if not self._declared or self._declared == expression.names[-1]:
             return expression.conforming
         words = (f"${expression.root}", *expression.names[:-1], self._declared)
@@ -134,7 +134,7 @@ class Scope:
         """Return the value of an expression, a :class:`Dynamic`, or ``MISSING``.
 
         Raises:
-            ExpressionError: It refers to something that is not declared, or not known here.
+            ExpressionError: It refers to something that is not declared, or not yet known here.
         """
         self._declared, self.tokens = "", tokens_of(expression)
         if expression.root not in ROOTS:
@@ -210,7 +210,7 @@ class Scope:
         return follow(expression, value, rest)
 
     def _called(self, expression: Expression, call: WorkflowSignature) -> Dynamic:
-        """Return an output of the workflow that the step at hand has just called."""
+        """Return an output of the workflow that the current step has just called."""
         what = f'the workflow "{call.key}" has no output'
         name, rest = self._longest(expression, call.outputs, what)
         call.wanted.add(name)

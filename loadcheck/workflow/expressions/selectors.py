@@ -1,6 +1,6 @@
-"""Selectors: parts of a value, chosen by JSON Pointer, JSONPath or XPath.
+"""Selectors: parts of a value, selected by JSON Pointer, JSONPath or XPath.
 
-JSONPath is that of RFC 9535. XPath needs the extra ``loadcheck[xml]``.
+JSONPath is RFC 9535's. XPath needs the extra ``loadcheck[xml]``.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ _PARSERS: Final = {
 }
 _SELECTOR_TYPES: Final = ("jsonpath", "jsonpointer", "xpath")
 _UNBOUNDED = re.compile(r"(?<![\w.-])(matches|replace|tokenize|analyze-string)\s*\(")
-"""Functions of XPath 2 and later that the library hands to an engine which backtracks."""
+"""Functions of XPath 2 and later that the library evaluates with a backtracking regex engine."""
 _DECLARATION = re.compile(r"\s*<\?xml[^>]*\?>")
 _UNKNOWN_PREFIX = "XPST0081"
 
 
 class _Matching(FilterFunction):
-    """``match`` and ``search`` of RFC 9535 in linear time; only I-Regexps match anything."""
+    """``match`` and ``search`` of RFC 9535 in linear time; only an I-Regexp can match."""
 
     arg_types: ClassVar = [ExpressionType.VALUE, ExpressionType.VALUE]
     return_type = ExpressionType.LOGICAL
@@ -63,12 +63,14 @@ _JSONPATH.function_extensions |= {"match": _Matching("^(?:{})$"), "search": _Mat
 
 
 def is_jsonpath(text: str) -> bool:
-    """Return whether a text that reads a value off an answer is JSONPath on its body."""
+    """Return whether a text that selects a value of an answer is JSONPath (on its body)."""
     return text.startswith(("$.", "$[")) or text == "$"
 
 
 def find_in_answer(text: str) -> Evaluate:
-    """Return what reads off an answer's JSON what a JSONPath finds: one value, or an array.
+    """Return a function that applies a JSONPath to an answer's body.
+
+    It returns the only match, an array of several, or ``MISSING``.
 
     Raises:
         ExpressionError: It is not a JSONPath.
@@ -88,17 +90,17 @@ def find_in_answer(text: str) -> Evaluate:
 
 
 def compile_selector(text: str, kind: str | None) -> Callable[[Any], Any]:
-    """Return what a Selector Object takes out of the value of its context (Arazzo 1.1.0).
+    """Return a function that applies a selector to the value of its context (Arazzo 1.1.0).
 
-    A JSONPath query for one node, and an XPath that finds one, give its value; others give an
-    array of what they find. What finds nothing gives ``MISSING``.
+    A singular JSONPath query, or an XPath that finds one node, gives its value; others give an
+    array of matches. Without a match the result is ``MISSING``.
 
     Args:
         text: The selector.
         kind: jsonpointer, jsonpath, xpath or "xpath-10" to "xpath-31".
 
     Raises:
-        ExpressionError: It is not valid, or the extra that it needs is not installed.
+        ExpressionError: The selector is invalid, or the extra that it needs is not installed.
     """
     if kind == "jsonpointer":
         return compile_pointer(pointer_of(text)) if text else lambda value: value
@@ -123,7 +125,7 @@ def pointer_of(text: str) -> tuple[str, ...]:
     """Return the tokens of a JSON Pointer.
 
     Raises:
-        ExpressionError: It is none.
+        ExpressionError: It is not a JSON Pointer.
     """
     try:
         return parse_pointer(text)
@@ -138,11 +140,11 @@ def _chosen(found: list[Any], *, one: bool) -> Any:
 
 
 def select_value(raw: Mapping[str, Any], context: Any) -> Any:
-    """Return what a Selector Object takes out of its context: a value, or what will give it.
+    """Return what a Selector Object selects from its context, as a known or dynamic value.
 
     Args:
         raw: The Selector Object.
-        context: The value of its context, known or not.
+        context: The value of its context, known or dynamic.
 
     Raises:
         ExpressionError: As :func:`compile_selector`.
@@ -174,11 +176,11 @@ def _library(name: str) -> Any:
 
 
 def compile_xpath(text: str, kind: str) -> Callable[[Any], Any]:
-    """Return what an XPath gives for XML text; prefixes are those of the document's root.
+    """Return a function that applies an XPath to XML text, with the prefixes of its root element.
 
     Args:
         text: The expression.
-        kind: xpath, or "xpath-10" to "xpath-31"; without a version it is 3.1.
+        kind: "xpath", which is 3.1, or "xpath-10" to "xpath-31".
 
     Raises:
         ExpressionError: It is not an XPath, or the extra that it needs is not installed.
@@ -204,7 +206,7 @@ def compile_xpath(text: str, kind: str) -> Callable[[Any], Any]:
     try:
         selector({})
     except elementpath.ElementPathError as error:
-        if _UNKNOWN_PREFIX not in str(error):  # which the documents declare
+        if _UNKNOWN_PREFIX not in str(error):  # prefixes are declared by the documents
             message = str(error).partition("[err:")[0].strip(" :")
             raise ExpressionError(f'"{shortened(text)}" is not an XPath: {message}') from None
 
@@ -236,19 +238,19 @@ def parse_xml(value: Any) -> Any:
 
 
 def is_true_xpath(found: Any) -> bool:
-    """Return the effective boolean value of what an XPath gave (XPath 3.1 section 2.4.3)."""
+    """Return the effective boolean value of an XPath's result (XPath 3.1 section 2.4.3)."""
     return bool(found) and found == found  # noqa: PLR0124 -- NaN is false
 
 
 def _xml_text(item: Any) -> Any:
-    """Return a node as its text, any other value as JSON has it."""
+    """Return a node's text, any other value as a JSON scalar."""
     if hasattr(item, "itertext"):
         return "".join(item.itertext())
     return item if isinstance(item, bool | int | float | str) else str(item)
 
 
 def replace_xpath(text: str, kind: str) -> Callable[[str, str], str]:
-    """Return what puts a text in place of the nodes of XML text that an XPath finds.
+    """Return a function that replaces the content of the nodes of XML text that an XPath finds.
 
     Raises:
         ExpressionError: As :func:`compile_xpath`.
@@ -290,7 +292,7 @@ def _replace_text(node: Any, new: str) -> None:
 
 
 def compile_jsonpath_test(query: str) -> Callable[[Any], bool]:
-    """Return whether a JSONPath query finds anything in a value (RFC 9535).
+    """Return a function that says whether a JSONPath query finds anything in a value (RFC 9535).
 
     Raises:
         ExpressionError: It is not a JSONPath query.
@@ -300,7 +302,7 @@ def compile_jsonpath_test(query: str) -> Callable[[Any], bool]:
 
 
 def compile_jsonpath(query: str) -> Callable[[Any], list[Any]]:
-    """Return what a JSONPath query finds in a value (RFC 9535).
+    """Return a function that lists what a JSONPath query finds in a value (RFC 9535).
 
     Raises:
         ExpressionError: It is not a JSONPath query.
@@ -325,7 +327,7 @@ def compile_jsonpath(query: str) -> Callable[[Any], list[Any]]:
 
 
 def locate_jsonpath(query: str) -> Callable[[Any], list[tuple[str, ...]]]:
-    """Return what gives the places, as pointer tokens, of what a JSONPath query finds.
+    """Return a function that lists the places, as pointer tokens, of what a JSONPath query finds.
 
     Raises:
         ExpressionError: It is not a JSONPath query.
@@ -336,7 +338,7 @@ def locate_jsonpath(query: str) -> Callable[[Any], list[tuple[str, ...]]]:
 
 
 def tokens_of_query(query: str) -> tuple[str, ...]:
-    """Return the names and indexes that a singular query leads through."""
+    """Return the names and indexes of a singular query."""
     return tuple(
         name or index or single or double for name, index, single, double in _SEGMENT.findall(query)
     )

@@ -1,4 +1,4 @@
-"""A compiled workflow, which the interpreter runs."""
+"""The compiled workflow that the interpreter runs."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Criterion:
     """A compiled criterion.
 
     Attributes:
-        text: What it asks, for the reason of a failure.
-        holds: Whether it holds in a frame whose exchange is the answer to judge.
+        text: The condition in words, for the reason of a failure.
+        holds: Whether it holds in a frame that contains the exchange to judge.
         uses: What it depends on.
     """
 
@@ -28,27 +28,27 @@ class Criterion:
 
 T = TypeVar("T")
 Flow: TypeAlias = Generator[Request | Pause, Exchange, T]
-"""Yields what to send or how long to wait, and is sent what came of it."""
+"""Yields requests to send and pauses to make; is sent the exchange that each request led to."""
 Inputs: TypeAlias = Callable[[Frame], dict[str, Any]]
-"""Gives the inputs of a workflow in its caller's frame."""
+"""Returns the inputs of a workflow, given its caller's frame."""
 
 
 def first_request(flow: Flow[Any]) -> Request | None:
-    """Return what a flow sends first, and end it; None if it sends nothing, or waits first."""
+    """Return the first request of a flow, and close it; None if it sends nothing or waits first."""
     effect = next(flow, None)
     flow.close()
     return effect if isinstance(effect, Request) else None
 
 
 MAX_JUMPS: Final = 1000
-"""Transfers of control (goto, calls, steps run before a retry) that one copy may make."""
+"""Most transfers of control (goto, calls, steps run before a retry) that one copy may make."""
 
 MAX_DEPTH: Final = 50
-"""Workflows that call each other may be nested this deep."""
+"""Maximum depth of workflows that call each other."""
 
 
 class RetryPolicy(Protocol):
-    """What to do when a step failed and no failure action of the document says."""
+    """Decides what to do when a step failed and no failure action of the document applies."""
 
     def __call__(self, exchange: Exchange, attempt: int, /) -> float | None:
         """Return how many seconds to wait before the next attempt, or None to give up.
@@ -69,12 +69,12 @@ class Action:
 
     Attributes:
         kind: What to do.
-        criteria: All must hold for it to be taken.
-        step: Index of the step to go to, or to run before a retry; None: not a step.
-        workflow: The workflow to go to, or to run before a retry.
-        inputs: Gives that workflow's inputs.
-        retry_after_s: Wait before a retry.
-        retry_limit: How many retries in all.
+        criteria: The action is taken if all of them hold.
+        step: Index of the step to go to, or to run before a retry; None for none.
+        workflow: The workflow to go to, or to run before a retry; None for none.
+        inputs: Returns that workflow's inputs.
+        retry_after_s: Wait before a retry, unless the answer has a ``Retry-After``.
+        retry_limit: Most retries.
     """
 
     kind: Literal["end", "goto", "retry"]
@@ -93,11 +93,11 @@ class Step:
     Attributes:
         step_id: Its name.
         render: Makes the request; None if the step calls a workflow.
-        call: The workflow that it calls.
-        inputs: The call's inputs; an optional one without value is left out.
+        call: The workflow that it calls; None if it sends a request.
+        inputs: Returns the call's inputs; optional ones without a value are left out.
         once: The call is a dependency: skipped if the workflow has completed in this copy.
         criteria: Success criteria; without any, a 2xx status is a success.
-        outputs: Where in the frame to put which value.
+        outputs: Slot in the frame and value of each output that is read.
         on_success: Success actions; the first whose criteria hold is taken.
         on_failure: Failure actions, likewise.
     """
@@ -114,7 +114,7 @@ class Step:
 
     @property
     def has_transfers(self) -> bool:
-        """Whether it calls a workflow, or an action of it transfers control."""
+        """Whether it calls a workflow or has an action that transfers control."""
         if self.call is not None:
             return True
         actions = (*self.on_success, *self.on_failure)
@@ -126,11 +126,11 @@ class CompiledWorkflow:
     """A compiled workflow.
 
     Attributes:
-        key: Names it among all workflows of the plan.
+        key: Its name, unique among all workflows of the plan.
         steps: Its steps in order.
-        empty_frame: A frame with nothing in it yet.
-        outputs: The workflow's outputs that somebody reads.
-        unsent: Why requests could not be made, with how often.
+        empty_frame: The initial frame, copied for every run.
+        outputs: Name and value of each output that is read.
+        unsent: Reason why requests could not be made → how often.
     """
 
     key: str
@@ -141,7 +141,13 @@ class CompiledWorkflow:
 
 
 class CallContext:
-    """What the workflows that one copy runs through have in common."""
+    """State shared by all workflows that one copy runs.
+
+    Attributes:
+        depth: How many calls are nested at present.
+        jumps: Transfers of control so far.
+        workflows: Key of each completed workflow → its inputs and outputs.
+    """
 
     __slots__ = ("depth", "jumps", "workflows")
 
@@ -157,7 +163,7 @@ class CallContext:
 
 
 def enter(machine: CompiledWorkflow, frame: Frame, inputs: Mapping[str, Any]) -> Frame:
-    """Return a frame for a workflow that is reached from ``frame``."""
+    """Return a frame for a workflow that is called, or jumped to, from ``frame``."""
     inner = machine.empty_frame.copy()
     inner[Slot.NUMBER : Slot.INPUTS] = frame[Slot.NUMBER : Slot.INPUTS]
     inner[Slot.INPUTS] = inputs

@@ -1,6 +1,6 @@
-"""Several copies in one request: its array of events holds those of all of them.
+"""Several copies in one request, whose array of events holds the events of all of them.
 
-Only what stands in the array may differ between copies; everything else is said once.
+Only the entries of the array may differ between copies; the rest of the request is shared.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from loadcheck.workflow.runtime import Action, CompiledWorkflow, Flow, RetryPoli
 from loadcheck.workflow.runtime.interpreter import judge
 
 MAX_RESENDS: Final = 50
-"""Requests of one batch that are sent again without what was refused; each is a smaller one."""
+"""How often a batch is sent again, each time without the copies that were refused."""
 
 _TAKEN: Final = range(200, 300)
 _REFUSED: Final = range(400, 500)
 _FOR_NOW: Final = frozenset({408, 429})
-"""Refusals of the whole request for the time being, whatever they name (RFC 9110, RFC 6585)."""
+"""Statuses that refuse the whole request temporarily, whatever they name (RFC 9110, RFC 6585)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -31,11 +31,11 @@ class CompiledBatch:
     Attributes:
         machine: The workflow that it belongs to.
         step: The step.
-        render: Makes the request of some copies, of a frame each.
-        each: Events of one copy.
-        uses: What the part depends on that the copies share.
-        refused: Give what an answer says of refused indexes.
-        statuses: Gives the status of each event; None if answers have none.
+        render: Makes the request, given a frame for each copy.
+        each: Number of events of one copy.
+        uses: What the shared part of the request depends on.
+        refused: Return the indexes of events that an answer refuses.
+        statuses: Returns the status of each event; None if answers have none.
     """
 
     machine: CompiledWorkflow
@@ -48,25 +48,25 @@ class CompiledBatch:
 
 
 Refuse = Callable[[Sequence[int]], None]
-"""Told the places of copies, in the batch as it began, whose events the service refused by name."""
+"""Receives the indexes, in the original batch, of copies whose events the service refused."""
 
 
 def run_batch(
     batch: CompiledBatch, frames: list[Frame], retry: RetryPolicy, refuse: Refuse
 ) -> Flow[bool]:
-    """Send the events of some copies until they are taken, or there is no point any more.
+    """Send the events of some copies until they are accepted or retrying is pointless.
 
-    A service that refuses the request because of single events says which. Those are given up, and
-    the others, which were refused with them, are sent again without them.
+    A service that refuses the request because of single events names them. Their copies are given
+    up, and the others, refused along with them, are sent again.
 
     Args:
         batch: The request.
         frames: A frame for each copy.
-        retry: Asked when an attempt failed and the document does not say what to do.
-        refuse: Told the copies that are given up.
+        retry: Decides when an attempt failed and the document does not say what to do.
+        refuse: Receives the copies that are given up.
 
     Returns:
-        Whether those that were not given up were taken.
+        Whether the copies that were not given up were accepted.
     """
     step = batch.step
     left = list(range(len(frames)))
@@ -100,7 +100,7 @@ def _attempts(
         success = judge(step, frame, exchange)
         each = _statuses(batch, frame, exchange, copies)
         if each is not None:
-            # an answer that says of each event what became of it is the last word on all of them
+            # an answer with a status for each event is final for all of them
             refused = {at // batch.each for at, status in enumerate(each) if status in _REFUSED}
             others = [status for at, status in enumerate(each) if at // batch.each not in refused]
             exchange.success = bool(others) and all(status in _TAKEN for status in others)
@@ -118,7 +118,7 @@ def _attempts(
 
 
 def _named(batch: CompiledBatch, frame: Frame, exchange: Exchange, copies: int) -> set[int]:
-    """Return the copies, by their place in the request, that an answer refuses for good."""
+    """Return the copies, by index in the request, that an answer refuses permanently."""
     if exchange.failure is not None or exchange.status in _FOR_NOW:
         return set()
     found = {
@@ -130,11 +130,11 @@ def _named(batch: CompiledBatch, frame: Frame, exchange: Exchange, copies: int) 
 def _statuses(
     batch: CompiledBatch, frame: Frame, exchange: Exchange, copies: int
 ) -> list[int] | None:
-    """Return the status of each event; None if the answer has not as many as were sent."""
+    """Return the status of each event; None if the answer does not have one for each."""
     if batch.statuses is None or exchange.failure is not None or exchange.status not in _TAKEN:
         return None
     if exchange.repeated:
-        return None  # what is refused now may have been taken when it was sent first
+        return None  # an event refused now may have been accepted on the first sending
     found = batch.statuses(frame)
     each = found if isinstance(found, list) else [found]
     whole = all(isinstance(status, int) and not isinstance(status, bool) for status in each)
@@ -159,7 +159,7 @@ def _wait_s(
     attempt: int,
     used: dict[int, int],
 ) -> float | None:
-    """Return how long to wait before the next attempt, as the document or the scenario says."""
+    """Return the seconds to wait before the next attempt; None: give up."""
     for index, action in enumerate(step.on_failure):
         if not all(criterion.holds(frame) for criterion in action.criteria):
             continue
@@ -172,7 +172,7 @@ def _wait_s(
 
 
 def transfers(step: Step) -> bool:
-    """Return whether a step calls a workflow, or an action of it leads elsewhere."""
+    """Return whether a step calls a workflow or has an action that leads to another step."""
 
     def leads(action: Action) -> bool:
         return action.kind == "goto" or action.step is not None or action.workflow is not None

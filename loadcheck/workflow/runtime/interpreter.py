@@ -1,7 +1,7 @@
-"""Runs a compiled workflow: a generator that yields requests and is sent what came of them.
+"""Runs a compiled workflow: a generator that yields requests and is sent the exchanges.
 
-A copy's cookies are its own (RFC 6265): what its answers set is sent with its later requests.
-Domain, path and secure are kept to, as is an age or a date that removes a cookie.
+Each copy has its own cookies (RFC 6265): those set by its answers are sent with its later requests.
+Domain, path and secure are respected, as is an age or a date that removes a cookie.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from loadcheck.workflow.runtime import (
 
 
 class Cookie(NamedTuple):
-    """One cookie: its value and whether it goes over https alone."""
+    """One cookie: its value, whether it is sent over https only, and only to the exact host."""
 
     value: str
     secure: bool
@@ -39,7 +39,7 @@ Jar: TypeAlias = dict[tuple[str, str, str], Cookie]
 
 
 def store_cookies(jar: Jar, exchange: Exchange) -> None:
-    """Put the cookies of an answer into a jar, or remove those that it ends."""
+    """Store the cookies of an answer in a jar, and remove those that it expires."""
     host = exchange.request.origin.host.lower()
     for field in exchange.header_values("set-cookie"):
         pair, _, rest = field.partition(";")
@@ -53,7 +53,7 @@ def store_cookies(jar: Jar, exchange: Exchange) -> None:
         }
         domain = attributes.get("domain", "").lstrip(".").lower()
         if domain and domain != host and not host.endswith(f".{domain}"):
-            continue  # set for somebody else's domain
+            continue  # set for a foreign domain
         path = attributes.get("path", "")
         if not path.startswith("/"):
             path = urlsplit(exchange.request.target).path.rpartition("/")[0] or "/"
@@ -76,7 +76,7 @@ def _is_over(attributes: dict[str, str]) -> bool:
 
 
 def with_cookies(jar: Jar, request: Request) -> Request:
-    """Return a request with the cookies of a jar that belong to it, behind those that it has."""
+    """Return a request with the matching cookies of a jar added after its own."""
     host, secure = request.origin.host.lower(), request.origin.scheme == "https"
     path = urlsplit(request.target).path or "/"
     chosen = [
@@ -101,7 +101,7 @@ _SUCCESS: Final = range(200, 300)
 _REDIRECTS: Final = range(300, 400)
 _UTF_16: Final = (b"\xff\xfe", b"\xfe\xff", b"\0")
 _SHOWN: Final = 200
-"""So many characters of a Location are shown."""
+"""Most characters of a Location that are shown."""
 _GIVE_UP: Final = Action(kind="end")
 
 
@@ -111,8 +111,8 @@ def run(machine: CompiledWorkflow, frame: Frame, retry: RetryPolicy, end: int) -
     Args:
         machine: The workflow.
         frame: Its frame.
-        retry: Asked when a step fails and the document does not say what to do.
-        end: Index of the step that is not run any more: reaching it is success.
+        retry: Decides when a step fails and the document does not say what to do.
+        end: Index of the first step that is not run: reaching it is success.
 
     Returns:
         Whether the workflow succeeded.
@@ -152,14 +152,14 @@ def run(machine: CompiledWorkflow, frame: Frame, retry: RetryPolicy, end: int) -
 
 
 def _follow(step: Step, frame: Frame, action: Action | None, *, success: bool) -> Action | None:
-    """Store the outputs of a step; return what to do next."""
+    """Store the outputs of a step; return the action to take next, None to go on."""
     for slot, evaluate in step.outputs:
         frame[slot] = evaluate(frame)
     return _matching(step.on_success, frame) if success else action
 
 
 def judge(step: Step, frame: Frame, exchange: Exchange) -> bool:
-    """Judge an attempt by the step's success criteria; note it in the exchange."""
+    """Judge an attempt by the step's success criteria; record the result in the exchange."""
     if exchange.failure is not None:
         exchange.reason = exchange.detail or exchange.failure.value
         return False
@@ -175,7 +175,7 @@ def judge(step: Step, frame: Frame, exchange: Exchange) -> bool:
 
 
 def _hint(exchange: Exchange) -> str:
-    """Return what explains an answer that was not expected, in words; "" if nothing does."""
+    """Return an explanation of an unexpected answer, to append to the reason; "" if none fits."""
     location = exchange.header("location") if exchange.status in _REDIRECTS else None
     if location is not None:
         shown = "".join(sign if sign.isprintable() else "?" for sign in location[:_SHOWN])
@@ -186,7 +186,7 @@ def _hint(exchange: Exchange) -> str:
 
 
 def _transfer(machine: CompiledWorkflow, step: Step, action: Action, frame: Frame) -> Frame | None:
-    """Return the frame in which the run goes on behind a goto; None if it may not."""
+    """Return the frame in which the run continues after a goto; None if it may not continue."""
     if not frame[Slot.WORKFLOWS].count_transfer():
         machine.unsent[f"{step.step_id}: more than {MAX_JUMPS} transfers of control"] += 1
         return None
@@ -223,7 +223,7 @@ def _recover(
     exchange: Exchange | None,
     retry: RetryPolicy,
 ) -> Flow[Action | None]:
-    """Repeat a step that failed; return None once it succeeds, else what to do."""
+    """Retry a step that failed; return None once it succeeds, else the action to take."""
     attempt = 1
     used: dict[int, int] = {}
     while True:
@@ -263,9 +263,9 @@ def _prepare(
     frame: Frame,
     retry: RetryPolicy,
 ) -> Flow[tuple[bool, Request | None]]:
-    """Run what a retry refers to; return whether to retry, and the request then.
+    """Run the step or workflow that a retry refers to; return whether to retry, and the request.
 
-    The request stays the very same unless an output that it holds has changed.
+    The request object stays the same unless its content has changed.
     """
     if action.workflow is not None:
         inner = yield from _nested(action.workflow, step, action.inputs, frame, retry)
@@ -283,7 +283,7 @@ def _prepare(
 
 
 def run_step(machine: CompiledWorkflow, step: Step, frame: Frame, retry: RetryPolicy) -> Flow[bool]:
-    """Run one step on its own, without the actions that follow it."""
+    """Run one step on its own, without its actions; return whether it succeeded."""
     if step.render is None:
         success = yield from _call(step, frame, retry)
     else:
@@ -299,7 +299,7 @@ def run_step(machine: CompiledWorkflow, step: Step, frame: Frame, retry: RetryPo
 
 
 def _call(step: Step, frame: Frame, retry: RetryPolicy) -> Flow[bool]:
-    """Run the workflow that a step calls."""
+    """Run the workflow that a step calls; return whether the step succeeded."""
     target, journey = step.call, frame[Slot.WORKFLOWS]
     if target is None or (step.once and target.key in journey.workflows):
         return True
@@ -340,7 +340,7 @@ def _matching(actions: tuple[Action, ...], frame: Frame) -> Action | None:
 def _failure_action(
     actions: tuple[Action, ...], frame: Frame, used: dict[int, int]
 ) -> tuple[bool, Action | None]:
-    """Return whether any action matches, and the first that is not a retry used up."""
+    """Return whether any action matches, and the first that does and has retries left."""
     found = False
     for index, action in enumerate(actions):
         if all(criterion.holds(frame) for criterion in action.criteria):

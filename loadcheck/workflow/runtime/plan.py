@@ -1,4 +1,4 @@
-"""A workflow compiled for a scenario: what each copy sends, and how it is judged."""
+"""A workflow compiled for a scenario: what each copy sends, and how answers are judged."""
 
 from __future__ import annotations
 
@@ -30,29 +30,29 @@ __all__ = ["Flow", "Once", "Plan", "Query", "QueryAnswer", "RetryPolicy", "Role"
 
 
 class Role(enum.Enum):
-    """Who runs a step."""
+    """What runs a step."""
 
     COPY = "per-copy"
-    """Every copy: its request depends on the copy, or it precedes a step whose request does."""
+    """Every copy: the request depends on the copy, or the step precedes one whose request does."""
     OBSERVER = "observer"
-    """The reconciliation: it needs run-wide inputs only, so one query answers for all copies."""
+    """The reconciliation: the step needs only run-wide inputs, so one query serves all copies."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepPlan:
-    """What the outside may know of a step that sends a request.
+    """Public description of a step that sends a request.
 
     Attributes:
-        step_id: Its name; ``workflowId.stepId`` where a step of another workflow has the same.
-        index: Its place in :attr:`Plan.steps`, and in :attr:`Request.step`.
-        role: Who runs it.
+        step_id: Its name; ``workflowId.stepId`` if an earlier workflow has a step of that name.
+        index: Its index in :attr:`Plan.steps`, found in :attr:`Request.step`.
+        role: What runs it.
         method: The request method.
-        origin: Where it goes.
+        origin: The server that it is sent to.
         path: Path template, for display.
-        base: Path of the server's URL, which stands before every path there.
+        base: Path of the server's URL, with which ``path`` begins.
         uses: The expressions of our own that its request depends on, through inputs and outputs.
-        dependent: It follows another per-copy step, so it has no due time of its own.
-        timeout_s: How long an attempt may take by the document; None: it does not say.
+        dependent: Whether it follows another per-copy step and so has no due time of its own.
+        timeout_s: Time limit of an attempt in the document; None if there is none.
     """
 
     step_id: str
@@ -69,12 +69,12 @@ class StepPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueryAnswer:
-    """What one query gave.
+    """The result of one query.
 
     Attributes:
         success: Whether the step's success criteria held.
-        values: Value name → what its expression gave, None for nothing.
-        exchange: The query, or the step before it that failed.
+        values: Value name → the value of its expression, None if it has none.
+        exchange: The exchange of the query, or of the step before it that failed.
     """
 
     success: bool
@@ -87,7 +87,7 @@ class Once:
     """A workflow that is run for all copies.
 
     Attributes:
-        flow: Its run, whose result says whether it succeeded.
+        flow: The flow that runs it; its result is whether the workflow succeeded.
     """
 
     flow: Flow[bool]
@@ -95,23 +95,23 @@ class Once:
     _outputs: tuple[tuple[str, Evaluate], ...]
 
     def outputs(self) -> dict[str, Any]:
-        """Return its outputs as far as they have a value by now."""
+        """Return the outputs that have a value so far, by name."""
         found = {name: evaluate(self._frame) for name, evaluate in self._outputs}
         return {name: value for name, value in found.items() if value is not MISSING}
 
     def passed(self) -> list[Any]:
-        """Return what its steps have given to each other by now."""
+        """Return the values that its steps have passed to each other so far."""
         return [value for value in self._frame[Slot.FREE :] if value is not MISSING]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CallFrame:
-    """One workflow on the way to the step that a query asks.
+    """One workflow in the chain of calls that leads to the step of a query.
 
     Attributes:
         machine: The workflow.
-        before: Steps whose outputs are needed.
-        call: The step that calls the next workflow on the way; None in the last one.
+        before: Its steps that must run first, because their outputs are needed.
+        call: The step that calls the next workflow of the chain; None in the last one.
     """
 
     machine: CompiledWorkflow
@@ -124,12 +124,12 @@ class Query:
     """An observer step, compiled with edits of its own.
 
     Attributes:
-        step_id: The observer step.
-        levels: The workflows on the way to it, its own the last.
+        step_id: Name of the observer step.
+        levels: The workflows in the chain of calls that leads to it; its own is the last.
         step: The step.
         render: Makes its request, with the query's edits.
-        values: Value name → what gives it from the answer.
-        inputs: Gives the inputs of the first workflow, where they are not part of it.
+        values: Pairs of a value's name and the function that reads it from the answer.
+        inputs: Returns the inputs of the first workflow; None if they are compiled into it.
     """
 
     step_id: str
@@ -140,13 +140,13 @@ class Query:
     inputs: Inputs | None = None
 
     def run(self, number: int) -> Flow[QueryAnswer]:
-        """Ask once, without retries.
+        """Return a flow that sends the query once, without retries.
 
         Args:
-            number: ``$query.number``.
+            number: The value of ``$query.number``.
 
         Raises:
-            UnsendableError: Not even a step before it could be sent.
+            UnsendableError: Neither the query nor any step before it could be sent.
         """
         frame = self.levels[0].machine.empty_frame.copy()
         frame[Slot.QUERY] = number
@@ -173,7 +173,7 @@ class Query:
         return QueryAnswer(success=True, values=values, exchange=exchange)
 
     def _approach(self, frame: Frame, asked: list[Exchange]) -> Flow[Frame]:
-        """Run what the query needs; return the frame of its workflow."""
+        """Run the steps that the query needs; return the frame of its workflow."""
         if self.inputs is not None:
             frame[Slot.INPUTS] = self.inputs(frame)
         for level in self.levels:
@@ -201,11 +201,11 @@ class Plan:
     Attributes:
         workflow_id: Its ``workflowId``.
         title: The document's title.
-        steps: Every step that sends a request, in document order, of all workflows reached.
-        unsent: Why requests could not be made, with how often; grows while copies run.
-        user_id: Gives what ``$copy.userId`` is, from a copy's number.
-        user_number: Gives that number from the id; None if it is nobody's.
-        uses_at: Gives what a value of a request depends on, from the step and the value's place:
+        steps: All steps that send requests, of all workflows reached, in document order.
+        unsent: Reason why requests could not be made → how often; grows while copies run.
+        user_id: Returns the value of ``$copy.userId``, given a number.
+        user_number: Returns the number, given the user id; None if no copy has that id.
+        uses_at: Returns what a value of a request depends on, given the step and the value's place:
             ``body#/json/pointer`` or ``$inputs.name``.
     """
 
@@ -228,7 +228,7 @@ class Plan:
     uses_at: Callable[[str, str], frozenset[str]] = field(repr=False)
 
     def inputs(self, number: int, time_ms: int) -> dict[str, Any]:
-        """Return the inputs of a copy, as the scenario gives them.
+        """Return the inputs that the scenario gives a copy, as far as they are known beforehand.
 
         Args:
             number: The copy's number, from 0.
@@ -238,23 +238,23 @@ class Plan:
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """The names of the workflow's outputs, where it is one that is run for all copies."""
+        """Names of the compiled outputs: all of them if the workflow is run once for all copies."""
         return tuple(sorted(name for name, _ in self._machine.outputs))
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
-        """What was accepted although the specification has it otherwise."""
+        """Warnings: deviations from the specification that were accepted."""
         return (*self._warnings, *self._query_warnings)
 
     def copy(self, number: int, time_ms: int, retry: RetryPolicy) -> Flow[bool]:
-        """Return the run of one copy.
+        """Return the flow of one copy.
 
-        Every exchange sent in is judged: its ``success`` and ``reason`` are set.
+        Every exchange sent to it is judged: its ``success`` and ``reason`` are set.
 
         Args:
             number: The copy's number, from 0.
             time_ms: When it was due, in milliseconds since 1970.
-            retry: Asked when a step fails and no failure action of the document matches.
+            retry: Decides when a step fails and no failure action of the document matches.
 
         Returns:
             A flow whose result says whether the workflow's per-copy part succeeded.
@@ -262,24 +262,24 @@ class Plan:
         return run(self._machine, self._frame(number, time_ms), retry, self._end)
 
     def foreseen(self, number: int, time_ms: int, stand_in: str) -> Iterator[Request]:
-        """Yield the requests of a copy whose every step succeeds at the first try.
+        """Yield the requests of a copy, assuming that every step succeeds at the first attempt.
 
         Args:
             number: The copy's number, from 0.
             time_ms: When it was due, in milliseconds since 1970.
-            stand_in: Stands for what a request takes from the answer to another.
+            stand_in: Replaces values that a request takes from the answer to another.
 
         Raises:
-            UnsendableError: Which requests are made is decided by an answer.
+            UnsendableError: Which requests follow depends on an answer, or one cannot be made.
         """
         return _foreseen(self._machine, self._frame(number, time_ms), self._end, stand_in)
 
     def once(self, time_ms: int, retry: RetryPolicy) -> Once:
-        """Return the run of the whole workflow for all copies together.
+        """Return a run of the whole workflow for all copies together.
 
         Args:
             time_ms: The present, in milliseconds since 1970.
-            retry: Asked when a step fails and no failure action of the document matches.
+            retry: Decides when a step fails and no failure action of the document matches.
         """
         machine, frame = self._machine, self._frame(0, time_ms)
         flow = run(machine, frame, retry, len(machine.steps))
@@ -288,19 +288,19 @@ class Plan:
     def batch(
         self, numbers: Sequence[int], time_ms: int, retry: RetryPolicy, refuse: Refuse
     ) -> Flow[bool]:
-        """Return the run of several copies whose events share requests.
+        """Return the flow of several copies whose events share requests.
 
-        To be had where the plan was compiled with ``together``.
+        The plan must have been compiled with ``together``.
 
         Args:
             numbers: The copies' numbers.
             time_ms: When they were due, in milliseconds since 1970.
-            retry: Asked when an attempt fails and no failure action of the document matches.
-            refuse: Told the places in ``numbers`` of copies that the service refuses by name,
-                before the next request is made.
+            retry: Decides when an attempt fails and no failure action of the document matches.
+            refuse: Receives the indexes in ``numbers`` of the copies that the service refuses by
+                name, before the next request is made.
 
         Returns:
-            A flow whose result says whether the others were taken.
+            A flow whose result says whether the other copies were accepted.
         """
         assert self._batch is not None
         frames = [self._frame(number, time_ms) for number in numbers]
@@ -309,9 +309,9 @@ class Plan:
     def query(
         self, step_id: str, *, edits: Sequence[Edit] = (), values: Mapping[str, str]
     ) -> Query:
-        """Compile a query of a step that needs run-wide inputs only.
+        """Compile a query of a step that needs only run-wide inputs.
 
-        To be called before the first copy runs: a query may need outputs that no copy has stored.
+        To be called before the first copy runs: a query may need outputs that are not compiled yet.
 
         Args:
             step_id: The step.
