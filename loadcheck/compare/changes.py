@@ -36,7 +36,7 @@ _NEAR = 15
 """Runs on either side of a change whose variation is considered."""
 _ERRORS, _OWN = 4.85, 3.0
 """Minimum difference of levels in standard errors: by the pooled variation of nearby runs, and by
-that of each side, which three runs estimate poorly."""
+that of each side, which is uncertain with three runs."""
 _ERRORS_ALONG = 3.5
 """``_ERRORS`` where another figure changes at the same run."""
 _EVIDENCE = 5.0
