@@ -121,7 +121,7 @@ def live_pages(flows: Sequence[tuple[Document, Live]]) -> Page:
     said = dict.fromkeys(page.because for page in pages)
     because = " ".join(f"{page.title}: {page.because}" for page in failing or pages)
     document, now = _together(flows)
-    # the first flow that goes on shows them; those before it have ended
+    # the first running flow has the present ones; flows before it have ended
     limits = next((live.now["together"] for _, live in flows[::-1] if live.now["together"]), ())
     broken = [each["expression"] for each in limits if each["verdict"] == "fail"]
     whole = several_page(pages)
