@@ -1,4 +1,4 @@
-"""The command line: what parses, calls, prints and exits."""
+"""The command line: parses arguments, calls commands, prints and exits."""
 
 from __future__ import annotations
 
@@ -28,5 +28,5 @@ def main() -> None:
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:
-    """End at once: there is no command yet to be interrupted, only a traceback of an import."""
+    """Exit at once, without the traceback of an import: no command is running yet."""
     os._exit(_INTERRUPTED)

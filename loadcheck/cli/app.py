@@ -41,14 +41,14 @@ app = typer.Typer(
 _USERINFO = re.compile(r"[^\s('\"]*:\S*@")
 _VALID = re.compile(r"Input should be a valid (\w+)(?:, unable to .*)?$")
 _KINDS = {"integer": "a whole number", "number": "a number"}
-# typer brings a copy of click, or depends on it, by version
+# depending on its version, typer vendors click or depends on it
 _UsageError: type[Exception] = next(
     kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
 )
 
 
 def call() -> None:
-    """Run the command that the arguments name; a usage error is reported as every other problem is.
+    """Run the command that the arguments name; report usage errors like all other problems.
 
     Raises:
         SystemExit: With the command's exit code.
@@ -57,7 +57,7 @@ def call() -> None:
     try:
         code = app(prog_name="loadcheck", standalone_mode=False)
     except typer.Abort as error:
-        if isinstance(error.__cause__, EOFError):  # of a library: nobody pressed anything
+        if isinstance(error.__cause__, EOFError):  # from a library, not from the keyboard
             raise error.__cause__ from None
         raise KeyboardInterrupt from None
     except _UsageError as error:
@@ -71,7 +71,7 @@ def _refused(error: Any) -> Exit:
         return Exit.USAGE
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "loadcheck"
-    # arguments are repeated in it, and a URL without its scheme is an argument, too
+    # it repeats arguments, such as a URL with credentials but without its scheme
     message = _USERINFO.sub(
         "***@", without_userinfo(" ".join(error.format_message().split()).rstrip("."))
     )
@@ -79,7 +79,7 @@ def _refused(error: Any) -> Exit:
     message, _, meant = message.partition(". Did you mean ")
     if meant:
         remedy = f"did you mean {meant.replace(', ', ' or ')}"
-    # how the parser of options words what it got from a library
+    # wording that the option parser takes over from a library
     message = message.replace("Value error, ", "")
     message = _VALID.sub(lambda found: f"expected {_KINDS.get(found[1], found[1])}", message)
     print_problem(Problem(message=f"{message[:1].lower()}{message[1:]}", remedy=remedy))
@@ -168,7 +168,7 @@ _EXAMPLES: dict[Callable[..., None], Sequence[str]] = {
 
 
 def _epilog(command: Callable[..., None]) -> str:
-    """Return a command's examples, a paragraph each: others are run together."""
+    """Return a command's examples, a paragraph each: mere lines would be joined."""
     return "\n\n".join(["Examples:", *_EXAMPLES[command]])
 
 

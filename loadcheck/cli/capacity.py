@@ -131,7 +131,7 @@ def _settings(
 
 
 def _amount(written: str) -> str:
-    """Return a part of a budget as TOML: a number as it stands, all else as a string."""
+    """Return a part of a budget as TOML: a number as a number, all else as a string."""
     try:
         number = float(written)
     except ValueError:

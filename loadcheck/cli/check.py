@@ -24,9 +24,9 @@ from loadcheck.secrets import cover
 _DOCUMENTS = (".yml", ".yaml", ".json")
 _ARAZZO: Final = re.compile(rb"^[\"'{\s]*arazzo[\"']?\s*:", re.MULTILINE)
 _LOOK_BYTES: Final = 65_536
-"""A document says within so many bytes that it is one of Arazzo."""
+"""The ``arazzo`` key is searched for in this many bytes of a file."""
 _MOST_FILES: Final = 50_000
-"""A folder with more files was hardly meant: they would be looked at for minutes, in silence."""
+"""A folder with more files was hardly intended: they would be read for minutes, silently."""
 _NOT_OURS: Final = frozenset({"node_modules", "__pycache__", "site-packages"})
 
 
@@ -97,15 +97,15 @@ def check(
 
 
 def _documents(folder: Path) -> list[Path]:
-    """Return the Arazzo documents of a folder and those below it, by name.
+    """Return the Arazzo documents in a folder and below it, sorted by name.
 
     Hidden folders below it, and those of installed packages, are left out.
 
     Raises:
-        InputError: The folder has more files than anybody would want to have linted.
+        InputError: There are more than 50,000 files.
     """
     found, paths, files = [], [], 0
-    # what disappears meanwhile, or may not be read, is not linted
+    # files that disappear meanwhile, or cannot be read, are not linted
     for here, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if name[0] != "." and name not in _NOT_OURS]
         paths += [Path(here) / name for name in names if Path(name).suffix in _DOCUMENTS]

@@ -25,10 +25,10 @@ class Format(enum.StrEnum):
 
 
 class ManyAfterTo(TyperCommand):
-    """Lets ``--to`` take every file up to the next option, as the shell's patterns give them."""
+    """Lets ``--to`` take every file up to the next option, as shell patterns expand to them."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]  # typer's context is click's
-        """Write the option again before each file after the first."""
+        """Repeat the option before each file after the first."""
         spread: list[str] = []
         taking = False
         for arg in args:
@@ -151,7 +151,7 @@ def compare(
 def _sides(
     files: list[Path], to: list[Path], *, alone: bool = False
 ) -> tuple[list[Path], list[Path]]:
-    """Return the base and the candidate; all are the candidate if that stands alone."""
+    """Return the base and the candidate; if ``alone``, all files are the candidate."""
     if alone:
         return [], [*files, *to]
     base, candidate = (files, to) if to else (files[:-1], files[-1:])

@@ -90,7 +90,7 @@ def delete(
 
 
 def _show_progress(done: int, batches: int) -> None:
-    """Write how far the requests are: over and over on a terminal, now and then elsewhere."""
+    """Print the progress of requests: in place on a terminal, about ten times elsewhere."""
     last = done == batches
     if sys.stderr.isatty():
         sys.stderr.write(

@@ -126,13 +126,13 @@ def _unavailable(host: str, port: int, error: OSError) -> InputError:
 
 
 def _kept(*files: Path | None) -> str:
-    """Return the options that name the files."""
+    """Return the names of the options whose files are given."""
     options = zip(("--data", "--record", "--replay"), files, strict=False)
     return ", ".join(option for option, file in options if file is not None)
 
 
 def _read(path: Path | None) -> tuple[dict[str, Any], dict[str, int | None]]:
-    """Return what a file says, and the line of each key; nothing without a file."""
+    """Return the content of a TOML file, and the line of each key; both empty without a file."""
     from loadcheck.documents.document import dotted  # noqa: PLC0415
     from loadcheck.documents.toml import read  # noqa: PLC0415
 

@@ -1,12 +1,12 @@
-"""Exit codes, and what is said when a command cannot go on.
+"""Exit codes, reports of errors, and standard streams that cannot break a run.
 
-The standard streams are made such that nothing a reader does can end a run or change that code. A
-pipe whose reader has gone, a full disk behind a redirection, a terminal that was closed: what is
-written then is dropped, silently, and the command goes on. A stream that was closed from the start
-is ``/dev/null``. Characters that the stream's encoding lacks are replaced.
+Nothing that a reader of the standard streams does can end a run or change its exit code. If the
+reader of a pipe has gone, the disk behind a redirection is full, or a terminal was closed, output
+is dropped, silently, and the command goes on. A stream that was closed from the start becomes
+``/dev/null``. Characters that the stream's encoding lacks are replaced.
 
-What shows progress is written by a thread of its own and never waited for: a terminal that was
-stopped with Ctrl-S, or a pipe that nobody reads, must not hold up the load.
+Progress is written by a separate thread and never waited for: a terminal that was stopped with
+Ctrl-S, or a pipe that nobody reads, must not hold up the load.
 """
 
 from __future__ import annotations
@@ -65,9 +65,9 @@ MEANINGS = {
 
 
 def interruptible() -> None:
-    """Let a signal that asks to end do what Ctrl-C does, also for the first process of a container.
+    """Let SIGTERM and SIGHUP do what Ctrl-C does, also in the first process of a container.
 
-    That one gets no signal that it does not handle. What was ignored from the start stays so.
+    That process gets no signal that it does not handle. Signals ignored from the start stay so.
     """
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
@@ -75,7 +75,7 @@ def interruptible() -> None:
 
 
 def acknowledged(command: Callable[_P, None]) -> Callable[_P, None]:
-    """Return a command that says so if it is interrupted; a run says more by itself."""
+    """Return a command that prints "Interrupted." if it is; a run prints more by itself."""
 
     @functools.wraps(command)
     def said(*args: _P.args, **kwargs: _P.kwargs) -> None:
@@ -91,7 +91,7 @@ def acknowledged(command: Callable[_P, None]) -> Callable[_P, None]:
 
 
 def run_command(command: Callable[[], object]) -> int:
-    """Call a command and turn what it raises into words on stderr and an exit code."""
+    """Call a command, print what it raises on stderr, and return the exit code."""
     try:
         command()
     except SystemExit as exit_:
@@ -106,7 +106,7 @@ def run_command(command: Callable[[], object]) -> int:
 
 
 def print_problem(problem: Problem) -> None:
-    """Say one problem on stderr."""
+    """Print one problem on stderr."""
     print(cover(f"{problem.severity}: {problem}"), file=sys.stderr)  # noqa: T201
 
 
@@ -164,13 +164,13 @@ _PLAIN = {
     "”": '"',
     **dict(zip("▁▂▃▄▅▆▇█", "..::-=##", strict=True)),
 }
-"""What is written where an encoding lacks a character: a pass must not look like a question."""
+"""Replacements for characters that an encoding lacks: a pass must not look like a question."""
 _WAITING_FRAMES = 16
 _STEP_S = 0.01
 
 
 def install() -> None:
-    """Replace the standard streams of this process; called once, before anything is printed."""
+    """Replace the standard streams of this process; call it once, before anything is printed."""
     _open_closed()
     if sys.stdin is None:
         sys.stdin = open(0, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115  # for good
@@ -179,13 +179,13 @@ def install() -> None:
 
 
 def _open_closed() -> None:
-    """Open descriptors 0 to 2 where they are closed: no socket may get the number of a stream."""
+    """Open descriptors 0 to 2 if closed, so that no socket gets the number of a stream."""
     for descriptor in _STANDARD:
         try:
             os.fstat(descriptor)
         except OSError:
             opened = os.open(os.devnull, os.O_RDWR)
-            if opened != descriptor:  # a lower one was closed later than it was looked at
+            if opened != descriptor:  # a lower one was closed after its check
                 os.dup2(opened, descriptor)
                 os.close(opened)
             os.set_inheritable(descriptor, True)
@@ -201,7 +201,7 @@ def _tolerant(stream: TextIO | None, descriptor: int) -> TextIO:
 
 
 def _replaced(error: UnicodeError) -> tuple[str, int]:
-    """Return what stands for characters that an encoding lacks, and where to go on."""
+    """Return the replacement for characters that an encoding lacks, and where to continue."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     lacking = error.object[error.start : error.end]
@@ -242,7 +242,7 @@ class Tolerant(io.RawIOBase):
         while done < len(view) and not self.lost:
             try:
                 done += os.write(self._descriptor, view[done:])
-            except BlockingIOError:  # somebody has made it non-blocking
+            except BlockingIOError:  # it was made non-blocking
                 select.select([], [self._descriptor], [], 1.0)
             except OSError:
                 self.lost = True
@@ -261,7 +261,7 @@ class Screen:
         self._thread: threading.Thread | None = None
 
     def show(self, text: str) -> None:
-        """Hand over a text; it is written in the order of the calls."""
+        """Queue a text; texts are written in the order of the calls."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="screen", daemon=True)
             self._thread.start()
@@ -269,7 +269,7 @@ class Screen:
             self._frames.put_nowait(text)
 
     def settle(self, seconds: float = 1.0) -> None:
-        """Wait until everything is written, but not for a stream that takes nothing."""
+        """Wait until everything is written, for at most ``seconds``."""
         until = time.monotonic() + seconds
         while self._frames.unfinished_tasks and time.monotonic() < until:
             time.sleep(_STEP_S)
@@ -284,7 +284,7 @@ class Screen:
     def _write(self, text: str) -> None:
         raw = getattr(getattr(self._stream, "buffer", None), "raw", None)
         if isinstance(raw, Tolerant):
-            # past the buffer, whose lock a thread that hangs in a write would keep for ever
+            # bypasses the buffer, whose lock a thread that hangs in a write would keep for ever
             raw.write(text.encode(self._stream.encoding, _ERRORS))
         else:
             self._stream.write(text)

@@ -1,4 +1,4 @@
-"""Commands over many results files: trend, prune and merge; options that choose some of them."""
+"""The commands over many results files: trend, prune and merge."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def trend(
 def _nothing_to_show(
     sources: Sequence[Path], reasons: list[Problem], read: int, chosen: int, orders: Sequence[str]
 ) -> ResultFileError:
-    """Return why no run is left of those that were read and those that options chose."""
+    """Return the error for when no run is left, with the reasons."""
     if read and not chosen:
         reasons.append(Problem(message=f"none of {read} runs is what options choose"))
     if orders and chosen:

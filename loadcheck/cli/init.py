@@ -156,7 +156,7 @@ def _asked_for() -> tuple[str | None, list[str]]:
 
 
 def _line(question: str) -> str:
-    """Ask for a line, which may go on behind a backslash."""
+    """Ask for a line, which a backslash at its end continues."""
     lines = [typer.prompt(question, default="", show_default=False)]
     while lines[-1].endswith("\\"):
         lines.append(typer.prompt("…", default="", show_default=False))

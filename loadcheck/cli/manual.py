@@ -1,7 +1,7 @@
-"""The man page and the shells' completions, from the commands themselves.
+"""Generates the man page and the shell completions from the commands.
 
-They lie beneath ``loadcheck/share`` as the wheel installs them; a test holds them to what this
-module writes.
+They are stored in ``loadcheck/share`` as the wheel installs them; a test keeps them equal to what
+this module returns.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _COMPLETIONS: Final = {
 
 
 def files() -> dict[str, str]:
-    """Return what a package installs beneath ``share``: the text by the file's path there."""
+    """Return the files that a package installs below ``share``: text by path."""
     from typer._completion_shared import get_completion_script  # noqa: PLC0415
 
     found = {"man/man1/loadcheck.1": man_page()}
@@ -115,6 +115,6 @@ def _listed(entries: Mapping[str, str]) -> Iterator[str]:
 
 
 def _plain(text: str) -> str:
-    """Return text that man(7) shows as it stands; a bracket may be escaped for rich."""
+    """Return text escaped for man(7); its brackets may be escaped for rich."""
     escaped = text.replace("\\[", "[").replace("\\", r"\e").replace("-", r"\-").replace("`", "")
     return f"\\&{escaped}" if escaped.startswith((".", "'")) else escaped

@@ -40,13 +40,13 @@ def run_flows(
     outputs: Outputs,
     serving: Serving,
 ) -> NoReturn:
-    """Run a mix, print what came of it and exit.
+    """Run a mix, print its results and exit.
 
     Args:
         scenario: The mix.
-        options: What the user says beside it.
-        outputs: Where reports go, of which each flow has its own, and what is printed.
-        serving: What is served while the flows go on.
+        options: The options of the run.
+        outputs: Where the reports of each flow go, and what is printed.
+        serving: What is served while the flows are running.
 
     Raises:
         InputError: Something cannot be used.
@@ -89,7 +89,7 @@ def _reports(
     outputs: Outputs,
     results: Mapping[str, Path | None],
 ) -> list[Reports]:
-    """Return the reports of each flow, and claim their places."""
+    """Return the reports of each flow, with their files claimed."""
     return [
         stack.enter_context(Reports(outputs, result, flow=name)) for name, result in results.items()
     ]
@@ -101,12 +101,12 @@ def _report(
     paths: Sequence[Path | None],
     outputs: Outputs,
 ) -> None:
-    """Write the reports, and print what came of each flow and of all together."""
+    """Write the reports, and print the results of each flow and of all together."""
     stream = sys.stderr if outputs.as_json else sys.stdout
     show = terminal.print_headline if outputs.quiet else terminal.print_summary
     for made, document, path in zip(reports, documents, paths, strict=True):
         made.write(document)
-        # what is said of all is said once, below
+        # the result of all together is printed once, below
         apart = {**document, "mix": {**document["mix"], "together": {}}}
         show(apart, paths=[*([] if path is None else [path]), *made.written], stream=stream)
         if not outputs.quiet:
@@ -116,10 +116,10 @@ def _report(
 
 
 def reconcile_flows(files: Sequence[Path], options: ReconcileOptions, outputs: Outputs) -> NoReturn:
-    """Ask again about each flow of a mix, and judge them together again; print that and exit.
+    """Query again about each flow of a mix, and judge them together again; print that and exit.
 
     Raises:
-        InputError: Something cannot be used; flows asked before that are saved.
+        InputError: Something cannot be used; flows queried before that are saved.
     """
     results = {str(read(file)["mix"]["flow"]): file for file in files}
     with ExitStack() as stack:
@@ -143,7 +143,7 @@ def reconcile_flows(files: Sequence[Path], options: ReconcileOptions, outputs: O
 
 
 def merge_flows(mixes: Sequence[Sequence[Path]], output: Path | None, outputs: Outputs) -> NoReturn:
-    """Merge mixes flow by flow, judge them together, save and print that and exit.
+    """Merge mixes flow by flow, judge them together, save and print the result, and exit.
 
     Raises:
         ResultFileError: They are not of one load.
@@ -195,13 +195,13 @@ _TOGETHER = "together"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """How mixes are compared, as options say.
+    """The options of a comparison of mixes.
 
     Attributes:
         tolerance: Relative changes up to this size count as none.
-        baseline_from: Directory in which each flow's base is looked for; None: it is named.
+        baseline_from: Directory to find each flow's base in; None: it is named.
         allow_missing: Whether there may be no base.
-        force: Whether to compare what differs in scenario or target, and to write over files.
+        force: Whether to compare runs that differ in scenario or target, and to overwrite files.
         kind: Format of the output: text, markdown or json.
     """
 
@@ -213,7 +213,7 @@ class Comparison:
 
 
 _Groups: TypeAlias = dict[str, tuple[list[Stored], list[Stored]]]
-"""By the name of the flow, or "together", the runs of the base and those of the candidate."""
+"""Runs of the base and runs of the candidate, by the name of the flow, or "together"."""
 
 
 def compare_flows(
@@ -222,16 +222,16 @@ def compare_flows(
     how: Comparison,
     output: Path | None,
 ) -> NoReturn:
-    """Compare mixes flow by flow, and together; print or save that and exit.
+    """Compare mixes flow by flow, and together; print or save the result and exit.
 
     Args:
-        mixes: The files of the flows of each mix, by how it was named.
-        sides: Those of the base and those of the candidate.
-        how: What options say.
-        output: Where it goes; None: to standard output.
+        mixes: The files of the flows of each mix, by the path that names it.
+        sides: The paths of the base and those of the candidate.
+        how: The options.
+        output: File to write to; None: standard output.
 
     Raises:
-        ResultFileError: Only some of them are mixes, or they have not the same flows.
+        ResultFileError: Only some of them are mixes, or their flows differ.
     """
     as_json = how.kind == "json"
     groups = _groups(mixes, sides, how)
@@ -267,7 +267,7 @@ def _groups(
     sides: tuple[Sequence[Path], Sequence[Path]],
     how: Comparison,
 ) -> _Groups:
-    """Return what is compared with what."""
+    """Return the runs to compare, by flow and together."""
     single = [path for path, files in mixes.items() if files == [path]]
     there = [path for path in single if exists(path)]
     if there:

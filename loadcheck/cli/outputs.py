@@ -27,19 +27,19 @@ def read_document(path: Path) -> dict[str, Any]:
     """Return the document of a run, a capacity search, a comparison or a trend.
 
     Raises:
-        ResultFileError: It is missing, truncated, of something else, or of a later version.
+        ResultFileError: It is missing, truncated, of another kind, or of a later version.
     """
     return read_any(path, SCHEMAS)
 
 
 def write_file(data: bytes, path: Path, *, of: Path | Sequence[Path], replace: bool) -> None:
-    """Write a file in one step.
+    """Write a file atomically.
 
     Args:
-        data: What it holds.
-        path: Where it goes.
-        of: What it was made of, which is not written over whatever ``replace`` says.
-        replace: Write over another file that is there.
+        data: Its content.
+        path: Path of the file.
+        of: Files it was made from, which are not overwritten whatever ``replace`` is.
+        replace: Overwrite another existing file.
 
     Raises:
         ResultFileError: It must not be written.
@@ -55,14 +55,14 @@ def write_file(data: bytes, path: Path, *, of: Path | Sequence[Path], replace: b
 
 
 def format_of(output: Path | None, formats: type[_F]) -> _F:
-    """Return the format that a file's name asks for: text if it asks for none of them."""
+    """Return the format that a file's extension implies; text if it implies none of them."""
     kinds = {".json": "json", ".md": "markdown", ".html": "html"}
     kind = "" if output is None else kinds.get(output.suffix.lower(), "")
     return formats(kind if kind in list(formats) else "text")
 
 
 def laid_out(document: Mapping[str, Any], kind: str, *, to_terminal: bool) -> bytes:
-    """Return a comparison or a trend as json, html, markdown, or text with colours if need be."""
+    """Return a comparison or a trend as json, html, markdown, or text coloured on a terminal."""
     if kind == "json":
         return encoded(document)
     if kind == "html":
@@ -78,7 +78,7 @@ def laid_out(document: Mapping[str, Any], kind: str, *, to_terminal: bool) -> by
 
 
 def write_out(data: bytes, place: ResultFile | None) -> None:
-    """Write to a file that has been claimed, or else to standard output."""
+    """Write to a claimed file, or else to standard output."""
     if place is not None:
         place.write(data)
         return
@@ -87,18 +87,18 @@ def write_out(data: bytes, place: ResultFile | None) -> None:
 
 
 class Reports:
-    """The page, the JUnit file and the summary in Markdown that a command makes of its result.
+    """The HTML page, the JUnit file and the Markdown summary that a command makes of its result.
 
-    Their places are claimed before anything is sent: what is wrong with them is reported then.
+    The files are claimed before anything is sent, so that problems with them are reported early.
 
     Args:
         outputs: Where they go.
-        result: Where the result itself goes, if that has been said.
-        flow: The flow of a mix that they are of, which the names of its files say; "" for none.
+        result: Where the result itself goes, if known.
+        flow: The flow of a mix, which becomes part of the files' names; "" for none.
 
     Attributes:
-        written: What has been written.
-        failed: Why others could not be.
+        written: The files written.
+        failed: Problems of the files that could not be written.
 
     Raises:
         ResultFileError: One of them must not be written.
@@ -137,7 +137,7 @@ class Reports:
         self._claims.close()
 
     def conclude(self, done: Concluded) -> None:
-        """Write them all of what came of a command, and print that.
+        """Write all reports on the result of a command, and print it.
 
         Raises:
             ResultFileError: The result itself was not saved.
@@ -148,13 +148,13 @@ class Reports:
             print_result(done, self._outputs, self.written)
 
     def write(self, document: Mapping[str, Any]) -> None:
-        """Write them all: one that cannot be written keeps no other from it."""
+        """Write all reports; if one cannot be written, the others still are."""
         if not self._files:
             return
         from loadcheck.report.export import FORMATS  # noqa: PLC0415
         from loadcheck.report.html import page  # noqa: PLC0415
 
-        # the same as from the file: what is hidden there is hidden here
+        # as read from the file, so that what is hidden there is hidden here
         saved = orjson.loads(encoded(document))
         for name, file in self._files.items():
             data = (
@@ -168,17 +168,17 @@ class Reports:
                 self.written.append(file.path)
 
     def check(self) -> None:
-        """Raise what kept files from being written, if anything did.
+        """Raise the problems of files that could not be written, if any.
 
         Raises:
-            SaveError: Why.
+            SaveError: A file could not be written.
         """
         if self.failed:
             raise SaveError(self.failed)
 
 
 def is_same(path: Path, other: Path) -> bool:
-    """Return whether two names are of one file; False if one is of none."""
+    """Return whether two paths are of one file; False if one does not exist."""
     try:
         return path.samefile(other)
     except (OSError, ValueError):
@@ -186,10 +186,10 @@ def is_same(path: Path, other: Path) -> bool:
 
 
 def spare(output: Path, inputs: Sequence[Path], used: str) -> None:
-    """Refuse to write over what is merged or compared, whatever ``--force`` says.
+    """Refuse to overwrite a file that is merged or compared, even with ``--force``.
 
     Raises:
-        ResultFileError: It would be written over.
+        ResultFileError: The output is one of the inputs.
     """
     if any(is_same(output, path) for path in inputs):
         message = f"is one of the results {used}, which are not written over"
@@ -199,7 +199,7 @@ def spare(output: Path, inputs: Sequence[Path], used: str) -> None:
 
 @contextmanager
 def error_naming(path: Path) -> Iterator[None]:
-    """Add a file's name to what is said of its content.
+    """Add a file's name to the problems of its content.
 
     Raises:
         ResultFileError: What the block raised, with the name.

@@ -1,4 +1,4 @@
-"""The options that several commands have, what a shell offers for them, and what they come to."""
+"""Options that several commands share, their shell completions, and the overrides they become."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def scenario_keys(incomplete: str) -> list[str]:
 
 
 def _files(incomplete: str, suffixes: tuple[str, ...], usual: str) -> list[str]:
-    """Return what fits; with nothing typed, what lies where such files usually do."""
+    """Return the matching files; with nothing typed, also those of the usual folder."""
     typed, slash, begun = incomplete.rpartition("/")
     folder = Path(typed + slash) if slash else Path()
     found = _fitting(folder, typed + slash, begun, suffixes)
@@ -80,11 +80,11 @@ def _fitting(folder: Path, prefix: str, begun: str, suffixes: tuple[str, ...]) -
 
 _URL = re.compile(r"https?://", re.IGNORECASE)
 ANY_PORT = "any"
-"""What ``--web`` without a port is given."""
+"""The value of ``--web`` without a port."""
 
 
 def _value(*names: str, metavar: str, text: str, complete: Any = None) -> Any:
-    """Return an option with a value, which has none unless it is given."""
+    """Return an option that takes a value and shows no default."""
     return typer.Option(
         *names, metavar=metavar, help=text, show_default=False, autocompletion=complete
     )
@@ -179,13 +179,13 @@ WithLabels = Annotated[
 
 
 class WithVariables:
-    """Options among which ``--env-file`` is."""
+    """Options that include ``--env-file``."""
 
     env_file: _File
 
     @functools.cached_property
     def environment(self) -> Mapping[str, str]:
-        """The variables that a scenario may name; the file is read once: it may be a pipe.
+        """The variables that a scenario may name; the file is read only once, as it may be a pipe.
 
         Raises:
             ScenarioError: The file of ``--env-file`` cannot be read.
@@ -197,7 +197,7 @@ class WithVariables:
 
 @dataclass(frozen=True, kw_only=True)
 class Changes(WithVariables):
-    """What options change in a scenario, and where its variables are read from."""
+    """Options that change a scenario, or say where its variables are read from."""
 
     sets: Annotated[
         _Texts,
@@ -250,8 +250,8 @@ class Changes(WithVariables):
 def placed(options: Iterable[str], sets: Sequence[str]) -> list[str]:
     """Return overrides in the order in which they take effect: ``--set`` last.
 
-    But a ``--set`` of a whole table would drop what an option says of a key in it, and nobody would
-    notice: then the option comes right after it.
+    But a ``--set`` of a whole table would silently drop an option's value for a key in it: such an
+    option comes right after it.
     """
     ordered: list[list[str]] = [[], *([each] for each in sets)]
     for option in options:
@@ -265,7 +265,7 @@ def placed(options: Iterable[str], sets: Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sharing:
-    """How the load is shared."""
+    """Options for sharing the load among processes."""
 
     workers: Annotated[
         str | None,
@@ -294,7 +294,7 @@ class Sharing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sending:
-    """How load is sent, by a run or by those of a search, and where its result goes."""
+    """Options for sending load, in a run or a search, and for where the result goes."""
 
     scheduler: Annotated[
         str | None,
@@ -321,7 +321,7 @@ class Sending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serving:
-    """What is served while a run or a search goes on."""
+    """Options for what is served while a run or a search goes on."""
 
     web: Annotated[
         str | None,
@@ -356,7 +356,7 @@ class Serving:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outputs:
-    """What a command makes of its result, and how much it prints."""
+    """Options for what a command makes of its result, and how much it prints."""
 
     page: Annotated[
         _File, _value("--report", "-r", metavar="FILE", text="Also write an HTML page.")
@@ -374,7 +374,7 @@ class Outputs:
 
 @dataclass(frozen=True, kw_only=True)
 class Asking(WithVariables):
-    """Of which service something is asked about a stored run, and how."""
+    """Options for querying a service about a stored run."""
 
     consent: Annotated[
         bool, typer.Option("--live", help="Allow requests to leave this machine.")
@@ -391,7 +391,7 @@ class Asking(WithVariables):
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
-    """Return a command with the fields of its parameters that are dataclasses as parameters."""
+    """Return a command with each parameter that is a dataclass replaced by its fields."""
     taken = inspect.signature(command, eval_str=True)
     groups: dict[str, Any] = {
         name: each.annotation
@@ -446,7 +446,7 @@ def labelled(labels: Sequence[str] | None) -> list[str]:
 
 
 def named_sources(sources: Sequence[str] | None) -> dict[str, str]:
-    """Return source descriptions by name; files are found from where the user stands.
+    """Return source descriptions by name; files are relative to the working directory.
 
     Raises:
         ScenarioError: An option is not of the form NAME=VALUE.
@@ -476,7 +476,7 @@ def _named(option: str, entries: Sequence[str] | None) -> list[tuple[str, str]]:
 
 
 def resolve_output(output: Path | None) -> tuple[Path, Path | None]:
-    """Return the directory and the file that ``--output`` means; None: a file of any name."""
+    """Return the directory and the file that ``--output`` names; None: a default file name."""
     if output is not None and (is_folder(output) or str(output).endswith("/")):
         return output, None
     return Path("results"), output

@@ -1,4 +1,4 @@
-"""The commands plan and preflight, and the approval that a run asks for before it leaves."""
+"""The commands ``loadcheck plan`` and ``loadcheck preflight``."""
 
 from __future__ import annotations
 

@@ -63,8 +63,8 @@ class Entry:
         kind: "key", "metric", "check", "exit code" or "term".
         name: What it is called.
         says: Its meaning.
-        rows: What else there is to say: label and text.
-        sample: A table that works; None if there is none.
+        rows: Further facts: label and text.
+        sample: A working table; None if there is none.
     """
 
     kind: str
@@ -110,7 +110,7 @@ def _key(path: str, shape: Shape) -> Iterator[tuple[str, str]]:
 
 
 def _examples(shape: Shape) -> list[Any]:
-    """Return the examples of a key, or what is one all the same."""
+    """Return the examples of a key, or values that can serve as examples."""
     own = [*shape.get("examples", ()), *([shape["default"]] if "default" in shape else ())]
     if own or shape.get("type") == "object":
         return own
@@ -127,7 +127,7 @@ def _named(path: str) -> str:
 
 
 def kind_of(shape: Shape) -> str:
-    """Return in words what a key takes."""
+    """Return the type of a key's value, in words."""
     kind = shape.get("type")
     if "title" in shape and kind != "object":
         return str(shape["title"])
@@ -152,14 +152,14 @@ def kind_of(shape: Shape) -> str:
 
 
 def find(asked: str) -> list[Entry]:
-    """Return what ``asked`` names: a whole name, or the last part of a key's.
+    """Return the entries that ``asked`` names, in full or by the last part of a key.
 
-    A threshold is understood as its metric, whatever its stage, step and limit.
+    A threshold stands for its metric, whatever its stage, step and limit.
     """
     wanted = _plain(asked)
     every = list(entries())
     found = [entry for entry in every if wanted in (_plain(entry.name), _plain(_indexed(entry)))]
-    # a figure that steps have is asked for without them
+    # a metric of steps may be named without a step
     of_step = f"step.{wanted}"
     found += [each for each in every if each.kind == "metric" and each.name.lower() == of_step]
     found.sort(key=lambda entry: entry.name == wanted and entry.says.startswith("Only in"))
@@ -185,7 +185,7 @@ def _last(entry: Entry) -> str:
 
 
 def _metric(asked: str) -> str:
-    """Return the metric that a threshold is about; "" if it is none."""
+    """Return the metric of a threshold; "" if it is not a threshold."""
     name = re.split(r"[<>=!]", asked.rpartition(":")[2])[0].strip()
     name = re.sub(r"\.(p\d+(\.\d+)?|max)$", ".p99", name)
     if name in METRICS:
@@ -200,7 +200,7 @@ def _metric(asked: str) -> str:
 
 
 def words() -> list[str]:
-    """Return every name that can be asked for."""
+    """Return every name that can be explained."""
     names = [entry.name for entry in entries()]
     return list(dict.fromkeys([*names, *(name.rpartition(".")[2] for name in names)]))
 

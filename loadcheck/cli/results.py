@@ -48,7 +48,7 @@ def show(
 
 
 def _show_flows(files: Sequence[Path], *, as_json: bool) -> None:
-    """Show what came of each flow of a mix, and of all together."""
+    """Show the results of each flow of a mix, and of all together."""
     from loadcheck.cli import terminal  # noqa: PLC0415  # imports here keep --help quick
     from loadcheck.cli.outputs import read_document  # noqa: PLC0415
 
@@ -65,7 +65,7 @@ def _show_flows(files: Sequence[Path], *, as_json: bool) -> None:
 
 
 class Sort(enum.StrEnum):
-    """What a list may be in order of."""
+    """What a list can be ordered by."""
 
     WHEN = "when"
     SCENARIO = "scenario"
@@ -117,7 +117,7 @@ def list_results(
         or (
             not entry.trouble
             and (not mixes or not {entry.mix.get("id"), entry.mix.get("name")}.isdisjoint(mixes))
-            # of a mix that fails together every flow may have passed
+            # every flow of a mix that fails together may have passed
             and any(
                 chosen.takes(entry.started_at, entry.scenario, verdict, entry.labels)
                 for verdict in (entry.verdict, entry.mix.get("verdict", ""))

@@ -1,4 +1,4 @@
-"""The commands that send load or ask again: run, its part shard, and reconcile."""
+"""The commands that send load or query again: run, its worker shard, and reconcile."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from loadcheck.cli.plan import ForceLimits
 
 
 class PortAfterWeb(TyperCommand):
-    """Lets ``--web`` stand without a port: what follows it is a port only if it is a number."""
+    """Lets ``--web`` be given without a port: the next argument is one only if it is a number."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]  # typer's context is click's
-        """Write the port that was left out."""
+        """Add the port that was left out."""
         written: list[str] = []
         for place, arg in enumerate(args):
             follows = args[place + 1] if place + 1 < len(args) else ""

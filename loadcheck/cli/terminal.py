@@ -1,4 +1,4 @@
-"""What commands read, print and ask, and their exit codes: results on stdout, else on stderr."""
+"""Input, output and exit codes of commands: results go to stdout, all else to stderr."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _WIDEST = 140
 
 
 class Concluded(Protocol):
-    """What came of a run, a search, or of asking again."""
+    """The result of a run, a search, or a reconciliation."""
 
     @property
     def document(self) -> Mapping[str, Any]:
@@ -39,7 +39,7 @@ class Concluded(Protocol):
 
     @property
     def path(self) -> Path:
-        """The file that it is in."""
+        """The file of the result."""
 
     @property
     def unsaved(self) -> ResultFileError | None:
@@ -47,19 +47,19 @@ class Concluded(Protocol):
 
 
 def has_color(stream: TextIO) -> bool:
-    """Return whether to colour a stream: a terminal, unless NO_COLOR (no-color.org) says not to."""
+    """Return whether to colour a stream, by NO_COLOR (no-color.org), FORCE_COLOR and its kind."""
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return False
     return stream.isatty() or bool(os.environ.get("FORCE_COLOR"))
 
 
 def width() -> int:
-    """Return the columns to fill."""
+    """Return the columns of the terminal, at least 60 and at most 140."""
     return max(_NARROWEST, min(_WIDEST, shutil.get_terminal_size((100, 24)).columns))
 
 
 def size(stream: TextIO) -> tuple[int, int]:
-    """Return the columns and the lines of a terminal as it is now; 80 and 24 if it says neither."""
+    """Return the present columns and lines of a terminal; 80 and 24 if unknown."""
     try:
         found = os.get_terminal_size(stream.fileno())
     except (OSError, ValueError):
@@ -68,30 +68,30 @@ def size(stream: TextIO) -> tuple[int, int]:
 
 
 def is_drawable(stream: TextIO) -> bool:
-    """Return whether a stream is a terminal on which lines can be drawn over."""
+    """Return whether a stream is a terminal on which lines can be redrawn."""
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def print_summary(document: Mapping[str, Any], *, paths: Sequence[Path], stream: TextIO) -> None:
-    """Print a result for a person, and the files that it is in."""
+    """Print the summary of a result, and its files."""
     shown = [shown_path(path) for path in paths]
     summary = capacity.summary if kind_of(document) == "capacity" else terminal.summary
     stream.write(summary(document, color=has_color(stream), width=width(), paths=shown))
 
 
 def print_headline(document: Mapping[str, Any], *, paths: Sequence[Path], stream: TextIO) -> None:
-    """Print the verdict in one line, and the files that it is in."""
+    """Print the verdict in one line, and the files of the result."""
     line = capacity.headline if kind_of(document) == "capacity" else headline.line
     stream.write("  ".join([line(document), *map(shown_path, paths)]) + "\n")
 
 
 def print_result(done: Concluded, outputs: Outputs, also: Sequence[Path] = ()) -> None:
-    """Print what came of a command, and hand over what could not be saved.
+    """Print the result of a command, and output its document if it could not be saved.
 
     Args:
-        done: What came of it.
-        outputs: How much is printed, and of what kind.
-        also: Other files that were made of it.
+        done: The result.
+        outputs: How much is printed, and in which form.
+        also: Other files that were made from it.
 
     Raises:
         ResultFileError: It was not saved.
@@ -109,7 +109,7 @@ def print_result(done: Concluded, outputs: Outputs, also: Sequence[Path] = ()) -
 
 
 def print_together(documents: Sequence[Mapping[str, Any]], verdict: str, outputs: Outputs) -> None:
-    """Print what came of all flows of a mix together, and how their thresholds stand."""
+    """Print the result of all flows of a mix together, and their joint thresholds."""
     stream = sys.stderr if outputs.as_json else sys.stdout
     stream.write(printable(headline.together(documents, verdict)) + "\n")
     if not outputs.quiet:
@@ -122,7 +122,7 @@ def print_together(documents: Sequence[Mapping[str, Any]], verdict: str, outputs
 
 
 def read(scenario: Path, changes: Changes, *first: str, last: Sequence[str] = ()) -> Scenario:
-    """Read a scenario as options change it, between other overrides.
+    """Read a scenario with overrides: ``first``, then those of options, then ``last``.
 
     Raises:
         ScenarioError: Something in it, or in an option, cannot be used.
@@ -139,7 +139,7 @@ _T = TypeVar("_T")
 
 
 def in_loop(work: Callable[..., Awaitable[_T]], *args: Any) -> _T:
-    """Call what is asynchronous and wait for what it comes to."""
+    """Call an asynchronous function in an event loop, and return its result."""
     return anyio.run(work, *args, backend_options={"use_uvloop": True})
 
 
@@ -150,14 +150,14 @@ def write_json(document: Mapping[str, Any]) -> None:
 
 
 def shown_path(path: Path | None) -> str:
-    """Return how a path is shown: without secrets, and without what would act on a terminal."""
+    """Return a path as displayed: without secrets, and without what would control a terminal."""
     return "" if path is None else printable(cover(str(path)))
 
 
 def offer(document: Mapping[str, Any], path: Path) -> None:
-    """Hand over a document that could not be saved: on stdout, where nobody has to read it.
+    """Output a document that could not be saved, on stdout.
 
-    On a terminal it goes to the directory for temporary files, if that can be had.
+    If that is a terminal, it goes to the directory for temporary files instead, if possible.
     """
     elsewhere = save_elsewhere(document, path.name) if sys.stdout.isatty() else None
     if elsewhere is None:
@@ -167,7 +167,7 @@ def offer(document: Mapping[str, Any], path: Path) -> None:
 
 
 def print_later(document: Mapping[str, Any], *, path: Path | None, live: bool) -> None:
-    """Say on stderr how a run that was interrupted can be asked about later."""
+    """Print on stderr how to query the service later about an interrupted run."""
     if path is None or not lasts(document["scenario"].get("target", {}).get("kind", "")):
         return
     away, name = " --live" if live else "", shown_path(Path(shlex.quote(str(path))))
@@ -175,7 +175,7 @@ def print_later(document: Mapping[str, Any], *, path: Path | None, live: bool) -
 
 
 async def no_view(run: Progress) -> None:
-    """Show nothing but that a signal was heard."""
+    """Show nothing but that a signal was received."""
     await _plain(run, every_s=math.inf, quiet=True)
 
 
@@ -185,7 +185,7 @@ async def line_view(run: Progress) -> None:
 
 
 async def flow_view(run: Progress) -> None:
-    """Write a plain line every other second, with the name of the flow that it is of."""
+    """Write a plain line every other second, with the name of its flow."""
     await _plain(run, every_s=_LINE_S, name=f"{run.outline.name}  ")
 
 
@@ -212,7 +212,7 @@ async def _plain(run: Progress, *, every_s: float, quiet: bool = False, name: st
 
 
 async def live_view(run: Progress) -> None:
-    """Draw a few lines over and over; they are wiped when the run has ended."""
+    """Redraw a few lines continually; erase them when the run has ended."""
     view = live.LiveView(run, color=has_color(sys.stderr))
     screen, drawn = Screen(sys.stderr), Drawn()
     try:
@@ -226,14 +226,14 @@ async def live_view(run: Progress) -> None:
 
 
 class Drawn:
-    """Draws rows over those that were drawn before, also after the terminal was resized."""
+    """Redraws rows in place, also after the terminal was resized."""
 
     def __init__(self) -> None:
         self._taken: list[int] = []
 
     def frame(self, rows: Sequence[str], columns: int) -> str:
-        """Return what to write: the way back up, the rows, and an end to what stood below."""
-        # a terminal that was made narrower has wrapped the rows that were wider
+        """Return what to write: the cursor movement, the rows, and the erasure of what is below."""
+        # a terminal that was narrowed has wrapped the rows that were wider
         lines = sum(max(1, -(-taken // columns)) for taken in self._taken)
         self._taken = [live.cells(row) for row in rows]
         up = f"\x1b[{lines}A\r" if lines else ""
@@ -242,10 +242,10 @@ class Drawn:
 
 
 def exit_of(*, consistent: Verdict | None, verdict: Verdict, interrupted: bool) -> Exit:
-    """Return the exit code of a run, or of asking again about one.
+    """Return the exit code of a run, or of a reconciliation.
 
     Args:
-        consistent: What the counts prove; None if they were not asked for.
+        consistent: What the counts prove; None if they were not queried.
         verdict: What everything together proves.
         interrupted: Whether a signal ended it early.
     """
@@ -259,7 +259,7 @@ def exit_of(*, consistent: Verdict | None, verdict: Verdict, interrupted: bool) 
 
 
 _MOST_S = 10.0
-"""So long a control user is waited for before a run; the run itself waits longer."""
+"""Maximum wait for a control user before a run; the run itself waits longer."""
 
 
 _WARNINGS = ("project", "deduplication")
@@ -269,14 +269,14 @@ _WARNINGS = ("project", "deduplication")
 def approve(
     scenario: Scenario, sending: Sending, *, digest: str | None, forced: bool
 ) -> tuple[str | None, dict[str, int]]:
-    """Have the plan of a run that leaves this machine approved.
+    """Get approval for the plan of a run that leaves this machine.
 
-    Asked on a terminal, else ``--yes`` or the digest says so. What stays on this machine needs no
-    approval.
+    It is given on a terminal, by ``--yes`` or by the digest. A run that stays on this machine needs
+    no approval.
 
     Returns:
-        The digest, where nothing needed approval the one that was given; and what was sent and
-        asked by the look at keys and servers before the run.
+        The digest, or the given one if nothing needed approval; and what the preflight check sent
+        and queried.
 
     Raises:
         ConsentError: It was not approved; nothing was sent.
@@ -300,11 +300,12 @@ def approve(
 
 
 def _preflight(scenario: Scenario, *, seed: int | None) -> dict[str, int]:
-    """See by one control user whether keys and servers are right, before thousands are sent.
+    """Check keys and servers with one control user, before thousands are sent.
 
-    Returns what was sent and asked.
+    If the service is slow to count, the run goes on after a while, as it finds out by itself.
 
-    The run does not wait longer for a service that is slow to count: it finds out itself.
+    Returns:
+        What was sent and queried.
 
     Raises:
         InputError: Something is wrong; nothing but the control user was sent.
@@ -338,9 +339,9 @@ def _preflight(scenario: Scenario, *, seed: int | None) -> dict[str, int]:
 
 
 def approve_search(scenario: Scenario, *, yes: bool) -> None:
-    """Have a search for capacity approved that leaves this machine.
+    """Get approval for a capacity search that leaves this machine.
 
-    It has no plan beside where it goes and how much it may send: what holds is what it finds out.
+    Its plan is only where it sends and how much it may send: the rate is what it finds out.
 
     Raises:
         ConsentError: It was not approved; nothing was sent.
@@ -361,10 +362,10 @@ def approve_search(scenario: Scenario, *, yes: bool) -> None:
 
 
 def confirm(*, yes: bool, what: str, digest: str = "") -> None:
-    """Ask on a terminal whether to go on; elsewhere ``yes`` must have said so.
+    """Ask on a terminal whether to go on; without a terminal, require ``yes``.
 
     Raises:
-        ConsentError: The answer is no, or there is nobody to ask; nothing was sent.
+        ConsentError: The answer is no, or there is no terminal; nothing was sent.
     """
     if yes:
         return
@@ -379,7 +380,7 @@ def confirm(*, yes: bool, what: str, digest: str = "") -> None:
 
 
 def agreed(question: str) -> bool:
-    """Return whether the user, who sits at a terminal, says yes."""
+    """Ask a question on the terminal; return whether the answer is yes."""
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in {"y", "yes"}

@@ -1,4 +1,4 @@
-"""The page of a run or a search while it goes on, and its metrics, as options ask for them."""
+"""Serves the live page and the metrics of a run or a search, as requested by options."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def live_page(serving: Serving, *, quiet: bool) -> Iterator[LivePage | None]:
 
     Args:
         serving: What is served, where, and for how long.
-        quiet: Whether only what cannot be done without is said.
+        quiet: Whether to print only what is indispensable.
 
     Raises:
         InputError: A port is taken, an option cannot be used, or the extra is not installed.
@@ -69,7 +69,7 @@ def live_page(serving: Serving, *, quiet: bool) -> Iterator[LivePage | None]:
 
 
 def finish(served: LivePage | None, *documents: Mapping[str, Any]) -> None:
-    """Have the finished report shown, if a page is served."""
+    """Show the finished report on the page, if one is served."""
     if served is not None:
         served.finish(*map(encoded, documents))
 
@@ -117,14 +117,14 @@ def _stay_s(linger: str | None) -> float:
 
 
 class SearchView:
-    """Shows a search on stderr: a line a probe, and on a terminal one that is drawn over.
+    """Shows a search on stderr: a line per probe, and on a terminal one that is redrawn.
 
     Args:
         served: The page of the search, if there is one.
         quiet: Whether to show nothing.
 
     Attributes:
-        notes: What is to be said of the metrics that probes send, each once.
+        notes: Notes of the probes, such as on their metrics, each once.
     """
 
     def __init__(self, served: LivePage | None, *, quiet: bool) -> None:
@@ -135,7 +135,7 @@ class SearchView:
         self._screen = Screen(sys.stderr)
 
     def watch(self, number: int, rate: float, /) -> ProgressView:
-        """Return what shows a probe while it goes on."""
+        """Return the view of a probe in progress."""
 
         async def show(progress: Any) -> None:
             if self._quiet or not terminal.is_drawable(sys.stderr):
@@ -165,7 +165,7 @@ class SearchView:
         return noted
 
     def show_probe(self, probe: Mapping[str, Any], /) -> None:
-        """Show what a probe has come to."""
+        """Show the result of a probe."""
         if self._served is not None:
             row = probe_row(probe)
             self._served.probed([row.number, copies(row.rate), row.verdict, row.reason])
@@ -173,7 +173,7 @@ class SearchView:
             self._screen.show(f"{probe_line(probe)}\n")
 
     def interrupted(self, signals: int, /) -> None:
-        """Say what happens now that a signal has come, and what another one does."""
+        """Show what happens after a signal, and what another signal would do."""
         if signals > 1:
             self._screen.show("Interrupted again: saving what is known.\n")
         else:

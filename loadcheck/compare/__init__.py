@@ -1,4 +1,4 @@
-"""Statistical comparison of results files: what comes of it, as a document."""
+"""Statistical comparison of results files, returned as a document."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _SECTIONS = ("load", "generator", "steps", "consistency")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """A results document and where it stands.
+    """A results document and its file.
 
     Attributes:
         file: As the user named it.
-        document: What it holds.
+        document: Its content.
     """
 
     file: str
@@ -42,13 +42,14 @@ def compare(
     """Return the document of a comparison.
 
     Args:
-        base: Runs to compare with; without any there is no figure and the verdict is "unsure".
-        candidate: Runs of what is new.
-        tolerance: A difference of at most this share of the base is as good as none.
-        force: Go on although the runs cannot be compared.
+        base: Runs to compare with; without any there are no figures and the verdict is "unsure".
+        candidate: Runs to judge.
+        tolerance: Differences up to this share of the base count as none.
+        force: Compare even runs that are not comparable.
 
     Raises:
-        ResultFileError: Runs cannot be compared, each difference reported; or a file is broken.
+        ResultFileError: Runs are not comparable (every reason is reported), or have no figures; or
+            a file is broken.
     """
     runs = [*base, *candidate]
     _require_figures(runs)
@@ -87,11 +88,11 @@ def compare(
 
 
 def verdict(judged: Sequence[FigureComparison]) -> str:
-    """Return what it all comes to: "worse", "same", "better" or, without evidence, "unsure".
+    """Return the overall word: "worse", "same", "better" or, without evidence, "unsure".
 
-    One figure of the target that is worse makes the candidate worse. Who cannot be sure of a core
-    figure, the median time of a step that copies run, cannot be sure of the whole; other figures of
-    which one cannot be sure are passed over.
+    One worse figure of the target makes the candidate worse. Otherwise the verdict is unsure if a
+    core figure (the median time of a per-copy step) is, or if there is none; other unsure figures
+    are ignored.
     """
     words = {one.word for one in judged if one.figure.about == "target"}
     core = {one.word for one in judged if one.figure.core}
@@ -118,7 +119,7 @@ def _require_figures(runs: Sequence[Stored]) -> None:
 
 
 def _apart(runs: Sequence[Stored]) -> tuple[list[Difference], list[Problem]]:
-    """Return in what runs differ from the first, and why they cannot be compared."""
+    """Return the differences of runs from the first, and the reasons not to compare them."""
     first = runs[0]
     problems = [
         Problem(file=run.file, message=why, remedy=_GO_ON)
@@ -154,7 +155,7 @@ def _of(run: Mapping[Figure, Evidence], figure: Figure) -> Evidence:
 
 
 def _notes(base: Sequence[Stored], candidate: Sequence[Stored]) -> list[str]:
-    """Return what a reader should know before trusting the words."""
+    """Return the caveats that a reader should know before trusting the words."""
     notes = []
     if len(base) == len(candidate) == 1:
         notes.append(
@@ -177,7 +178,7 @@ def _notes(base: Sequence[Stored], candidate: Sequence[Stored]) -> list[str]:
 
 
 def _advice(judged: Sequence[FigureComparison], base: int, candidate: int) -> list[str]:
-    """Return how many runs would settle the core figures that are left open."""
+    """Return advice on how many runs would settle the unsure core figures; [] if unknown."""
     needed = [one.runs_needed for one in judged if one.figure.core and one.runs_needed]
     if not needed:
         return []

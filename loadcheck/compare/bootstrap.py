@@ -1,13 +1,13 @@
-"""How far a figure of one run could have come out otherwise: a block bootstrap over intervals.
+"""Estimates the random variation of a figure of one run: a block bootstrap over its intervals.
 
 What a service does in one second resembles what it did in the second before, so neither requests
 nor intervals are independent. Whole blocks of neighbouring intervals are drawn instead (circular
-block bootstrap, D. N. Politis and J. P. Romano 1992), from within each stage, since a stage's load
-is no accident. Everything is drawn and added up at once by matrix products.
+block bootstrap, D. N. Politis and J. P. Romano 1992), separately within each stage, since the load
+of a stage is not random. All draws are summed at once by matrix products.
 
 Few long blocks are drawn and Student's distribution is used with as many degrees of freedom as they
-leave (after R. Ibragimov and U. K. Müller 2010). What correlation between neighbouring blocks hides
-is added as for an autoregressive process of first order.
+leave (after R. Ibragimov and U. K. Müller 2010). The variance that is hidden by correlation between
+neighbouring blocks is added as for an autoregressive process of first order.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from loadcheck.measure.histogram import Layout
 DRAWS = 500
 """The error of a standard deviation estimated from this many draws is 3 %."""
 FEWEST_INTERVALS = 4
-"""With fewer it is unknown how much they differ by chance."""
+"""With fewer intervals their random variation is unknown."""
 
 _BLOCKS = 6
 _CAUTION = 0.5
-"""Standard errors by which a correlation is taken to be higher than it was found to be: one that is
-found too low makes an interval too narrow. Calibrated by tests/benchmarks/compare.py."""
+"""Standard errors added to an estimated correlation, because an underestimate makes an interval too
+narrow. Calibrated by tests/benchmarks/compare.py."""
 _HIGHEST_CORRELATION = 0.95
 _LEAST_SHARE = 0.25
-"""Of a correlation that the fewest intervals are taken to show."""
+"""The least share of a correlation that few intervals are taken to show."""
 _EXACT_IN_SINGLE = 1 << 24
 
 Floats = npt.NDArray[np.float64]
@@ -43,13 +43,13 @@ Counts = npt.NDArray[np.uint32]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spread:
-    """How far a figure of one run could have come out otherwise.
+    """The random variation of a figure of one run.
 
     Attributes:
         shown: Its standard deviation over the draws.
-        correlation: Of the figure in neighbouring intervals, as it was found.
-        number: How many intervals that was found from.
-        stages: Number of intervals and length of the blocks of each stage that has more than one.
+        correlation: Its estimated correlation between neighbouring intervals.
+        number: How many intervals that was estimated from.
+        stages: Number of intervals and block length of each stage with more than one interval.
         freedom: Degrees of freedom.
     """
 
@@ -63,11 +63,10 @@ class Spread:
         """Return the standard deviation by which the figure would differ from run to run.
 
         A correlation found from few values is too low by about (1 + 3 rho) / n (F. H. C. Marriott
-        and J. A. Pope 1954): that is undone, and a part of its standard error is added.
+        and J. A. Pope 1954): this is corrected, and a part of its standard error is added.
 
         Args:
-            others: Those of runs whose neighbouring intervals are as much alike: the correlation
-                is known the better for them.
+            others: Spreads assumed to have the same correlation, which is then estimated from all.
         """
         alike = (self, *others)
         number = sum(each.number for each in alike)
@@ -86,10 +85,10 @@ class Draws:
     """How often each interval is taken in each draw.
 
     Attributes:
-        weights: A row a draw, a column an interval.
+        weights: One row per draw, one column per interval.
         strata: The stage of each interval; those of a stage are neighbours.
-        lengths: Length of the blocks of each stage.
-        freedom: Degrees of freedom that they leave.
+        lengths: Block length of each stage.
+        freedom: Degrees of freedom that the blocks leave.
     """
 
     weights: Weights
@@ -111,14 +110,14 @@ class Draws:
         )
 
     def spread(self, drawn: Floats, level: Floats) -> Spread | None:
-        """Return how far a figure could have come out otherwise.
+        """Return the random variation of a figure.
 
         Args:
             drawn: The figure in each draw.
-            level: The same, or one that moves with it, in each interval; NaN where it has none.
+            level: The figure, or one that moves with it, in each interval; NaN where unknown.
 
         Returns:
-            None if the draws do not say.
+            None if the figure is not known in all draws, or in no interval.
         """
         number = int(np.isfinite(level).sum())
         if not np.isfinite(drawn).all() or not number:
@@ -139,11 +138,11 @@ def draw(strata: Ints, random: np.random.Generator, draws: int = DRAWS) -> Draws
 
     Args:
         strata: The stage of each interval, numbered from 0; those of a stage are neighbours.
-        random: Source of chance.
-        draws: How many times.
+        random: Random generator.
+        draws: Number of draws.
 
     Returns:
-        None if there are too few intervals.
+        None if there are too few intervals, in all or per stage.
     """
     if strata.size < FEWEST_INTERVALS:
         return None
@@ -180,7 +179,7 @@ def correlation(level: Floats, strata: Ints) -> float:
 
 
 def autocorrelation_inflation(rho: float, size: int, length: int) -> float:
-    """Return by what factor the variance of a mean is higher than blocks show.
+    """Return the factor by which the variance of a mean exceeds what its blocks show.
 
     Args:
         rho: Correlation of neighbouring intervals.
@@ -202,14 +201,14 @@ def percentiles(
     """Return percentiles of histograms, in microseconds.
 
     Args:
-        counts: Bucket counts, a row an interval.
-        buckets: What they count.
+        counts: Bucket counts, one row per interval.
+        buckets: Layout of the buckets.
         wanted: Percentiles, 0 to 100.
-        weights: How often to take each interval, a row for each way to merge them; None for each
+        weights: How often to take each interval, one row per way to merge them; None for each
             interval alone.
 
     Returns:
-        A row for each way, a column a percentile, interpolated within its bucket; NaN without
+        One row per way, one column per percentile, interpolated within its bucket; NaN without
         samples.
     """
     filled = np.flatnonzero(counts.any(axis=0))
@@ -250,7 +249,7 @@ def two_sided(confidence: float, freedom: float) -> float:
     """
     outside = 1 - confidence
     if freedom < 2:  # noqa: PLR2004
-        # between one and two no formula is simple: the wider is the safe one
+        # there is no simple formula between one and two: take the wider interval
         return 1 / math.tan(outside * math.pi / 2)
     if freedom == 2:  # noqa: PLR2004
         return math.sqrt(2 / (outside * (2 - outside)) - 2)

@@ -1,9 +1,9 @@
-"""Where the level of figures changes over a history of runs: change points, and their significance.
+"""Finds where the level of figures changes over a history of runs: change points and significance.
 
-``ruptures`` proposes where a history falls in two, or three; a permutation test says whether the
-runs, in any order, would fall apart as well by chance. It is held against the largest split of any
+``ruptures`` proposes where to split a history in two, or three; a permutation test says whether the
+runs in random order would split as well by chance. A split is compared with the largest of any
 figure in each permutation (Westfall and Young's maxT), so the chance of a false alarm is that of
-the whole history, however many figures it has. What it finds is split again, as in E-divisive.
+the whole history, however many figures it has. The parts are split again, as in E-divisive.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ Floats = npt.NDArray[np.float64]
 SIGNIFICANCE = 0.02
 """The chance that a history without a change shows one in any of its figures."""
 PERMUTATIONS, OF_LONG, LONG = 999, 299, 100
-"""How many there are, and how many of a history of more than so many runs, which takes longer."""
+"""Number of permutations; the same for more than ``LONG`` runs, which take longer."""
 FEWEST_RUNS = 10
 """With fewer, no split can be distinguished from chance."""
 _SHORTEST = 3
-"""Runs at the least to either side of a change."""
+"""Minimum number of runs on either side of a change."""
 _OUTLIER = 5.0
-"""This many standard deviations off both its neighbours, a run is not evidence of a level."""
+"""A run more than this many standard deviations off its neighbours is not evidence of a level."""
 _CONFIDENCE = 0.95
 _NEAR = 15
-"""Runs to either side of a change whose variation is looked at."""
+"""Runs on either side of a change whose variation is considered."""
 _ERRORS, _OWN = 4.85, 3.0
-"""Standard errors by which levels differ at the least: by the variation of the runs nearby, taken
-together, and by that of each side, of which three runs say little."""
+"""Minimum difference of levels in standard errors: by the pooled variation of nearby runs, and by
+that of each side, which is uncertain with three runs."""
 _ERRORS_ALONG = 3.5
-"""The former where another figure changes at the same run."""
+"""``_ERRORS`` where another figure changes at the same run."""
 _EVIDENCE = 5.0
-"""Twice the logarithm of the Bayes factor by which a step must be likelier than a variance that
-changes: "positive" evidence (Kass and Raftery, 1995)."""
+"""Twice the logarithm of the Bayes factor by which a step must be likelier than a change of
+variance: "positive" evidence (Kass and Raftery, 1995)."""
 _FINEST = 6.0
-"""A standard deviation is no less than this part of what is as good as no change."""
+"""A standard deviation is at least the tolerated change divided by this."""
 _SPREAD = 5
-"""Runs that have a variance of their own at the least."""
+"""Minimum number of runs with a variance of their own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,7 @@ class Series:
     Attributes:
         values: One for each run, NaN where it is not known.
         logarithmic: Whether runs differ by factors rather than by sums.
-        floor: A difference that is as good as none, in the figure's unit.
+        floor: Differences up to this count as none, in the figure's unit.
     """
 
     values: Floats
@@ -68,10 +68,10 @@ class ChangePoint:
     """A change of level.
 
     Attributes:
-        index: The first run behind it.
-        kind: A step, or a drift, whose first run is where it exceeds what counts as no change.
+        index: The first run after it.
+        kind: A step, or a drift, whose ``index`` is the first run beyond the tolerance.
         before: The level before it.
-        after: The level behind it.
+        after: The level after it.
         p: The chance of such a split in a history without a change.
     """
 
@@ -84,14 +84,14 @@ class ChangePoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changes:
-    """What has become of a figure.
+    """The changes of a figure, and its present level.
 
     Attributes:
         points: Its changes, in order.
-        outliers: Runs that stand alone, and were not used.
-        level: The present one: the mean since the last change.
-        low: The least that it is.
-        high: The most that it is.
+        outliers: Runs that are outliers, and were not used.
+        level: The present level: the mean since the last step; None if unknown.
+        low: Lower end of its 95 % confidence interval.
+        high: Upper end.
     """
 
     points: Sequence[ChangePoint] = ()
@@ -108,8 +108,8 @@ def find_changes(
 
     Args:
         series: The figures, all of the same runs.
-        tolerance: A change of at most this share is as good as none.
-        seed: Of the permutations: the same history has the same changes.
+        tolerance: Changes up to this share count as none.
+        seed: Seed of the permutations: the same history has the same changes.
 
     Raises:
         InputError: ``ruptures`` is not installed.
@@ -158,10 +158,10 @@ class _Search:
             self._shown[key][list(out)] = np.nan
 
     def edges(self) -> dict[str, list[tuple[int, float]]]:
-        """Return where each figure changes, and by what chance it would by itself.
+        """Return where each figure changes, and the p-value of each change.
 
-        At a run where one figure changes there is nothing to search for in the others: they need
-        only be apart there.
+        A run where one figure changes need not be searched for in the others: there, their levels
+        only have to differ.
         """
         found = {
             key: sorted(self._splits(key, 0, shown.size))
@@ -192,7 +192,7 @@ class _Search:
         return [(edge, self._chance(key, first, last, 2))]
 
     def changes(self, key: str, edges: Sequence[tuple[int, float]]) -> Changes:
-        """Return what has become of one figure, by where it changes."""
+        """Return the changes of one figure, given the runs at which it changes."""
         shown = self._shown[key]
         points = self._points(key, edges) if edges else []
         begin = points[-1].index if points and points[-1].kind == "step" else 0
@@ -213,7 +213,7 @@ class _Search:
         return float(np.exp(shown)) if self._series[key].logarithmic else shown
 
     def _splits(self, key: str, first: int, last: int) -> Iterator[tuple[int, float]]:
-        """Yield where a stretch of runs falls apart, and by what chance it would by itself."""
+        """Yield where a stretch of runs splits, and the p-value of each split."""
         shown = self._shown[key][first:last]
         used = np.flatnonzero(np.isfinite(shown))
         values = shown[used]
@@ -237,7 +237,7 @@ class _Search:
             return
 
     def _finest(self, key: str, values: Floats) -> float:
-        """Return the least variance that a figure is taken to have."""
+        """Return the least variance that a figure is assumed to have."""
         one = self._series[key]
         least = self._tolerance
         if not one.logarithmic:
@@ -245,7 +245,7 @@ class _Search:
         return max((least / _FINEST) ** 2, 1e-12)
 
     def _chance(self, key: str, first: int, last: int, pieces: int) -> float:
-        """Return in how many permutations any figure falls apart as much as this one does."""
+        """Return the share of permutations in which any figure splits as clearly as this one."""
         at = first, last, pieces
         if at not in self._null:
             self._null[at] = self._permuted(*at)
@@ -272,7 +272,7 @@ class _Search:
         return most
 
     def _points(self, key: str, edges: Sequence[tuple[int, float]]) -> list[ChangePoint]:
-        """Return changes that are large enough; what no step explains as well as a drift is one."""
+        """Return the changes that are large enough, or the drift that explains them better."""
         shown, one = self._shown[key], self._series[key]
         edges = list(edges)
         while True:
@@ -314,7 +314,7 @@ class _Search:
         if errors[1] <= 0:
             return None
         size, steps = at.size, len(marks) - 2
-        # Schwarz's criterion: a step is two numbers, where and how high
+        # Schwarz's criterion: a step has two parameters, position and height
         costs = [
             size * np.log(error / size) + numbers * np.log(size)
             for error, numbers in zip(errors, (2, 1 + 2 * steps), strict=True)
@@ -337,16 +337,16 @@ def _varies(values: Floats) -> bool:
 
 
 def _outliers(shown: Floats) -> Sequence[int]:
-    """Return the runs that are far off both their neighbours, which are not far off each other.
+    """Return the runs far above, or far below, all neighbours (up to two on either side).
 
-    The newest run is none: it may be the first behind a change.
+    The newest run is never one: it may be the first after a change.
     """
     used = np.flatnonzero(np.isfinite(shown))
     if used.size < FEWEST_RUNS:
         return ()
     values = shown[used]
     steps = np.abs(np.diff(values))
-    # of the differences between neighbours, which a step changes once
+    # from the differences between neighbours, of which a step affects only one
     deviation = 1.4826 * float(np.median(steps)) / np.sqrt(2)
     if deviation <= 0:
         return ()
@@ -361,16 +361,16 @@ def _outliers(shown: Floats) -> Sequence[int]:
 
 
 def _proposed(values: Floats, pieces: int) -> list[int]:
-    """Return where a series falls into so many pieces of constant level."""
+    """Return where ``ruptures`` cuts a series into this many pieces of constant level."""
     ruptures = require_ruptures()
     search = ruptures.KernelCPD(kernel="linear", min_size=_SHORTEST).fit(values)
     return [int(cut) for cut in search.predict(n_bkps=pieces - 1)[:-1]]
 
 
 def _gains(rows: Floats, pieces: int) -> Floats:
-    """Return which share of its variation each row loses when it falls into pieces at best.
+    """Return the share of each row's variation that its best split into pieces explains.
 
-    Of three pieces the outer two are taken for one level: a stretch that stands out.
+    Of three pieces the outer two have one level, from which the middle one stands out.
     """
     number = rows.shape[1]
     centred = rows - rows.mean(axis=1, keepdims=True)
@@ -395,8 +395,8 @@ def _gains(rows: Floats, pieces: int) -> Floats:
 def _apart(left: Floats, right: Floats, errors: float) -> bool:
     """Return whether neighbouring stretches differ beyond what their variation explains.
 
-    A permutation test takes the variation for the same all the time. Here each stretch is judged by
-    its own, and both by that of the runs nearby.
+    A permutation test assumes constant variation. Here each stretch is judged by its own, and both
+    by the pooled variation of the nearby runs.
     """
     near = left[-_NEAR:], right[:_NEAR]
     sizes = [side.size for side in near]
@@ -408,17 +408,17 @@ def _apart(left: Floats, right: Floats, errors: float) -> bool:
 
 
 def _is_level(values: Floats, cuts: Sequence[int], finest: float) -> bool:
-    """Return whether it is the level that changes at the cuts, rather than the variation alone.
+    """Return whether the level changes at the cuts, rather than the variation alone.
 
-    Where that grows, runs beside each other are far off by chance more often than a permutation
-    test shows, for which all runs are alike. So steps must explain the values better, by Schwarz's
-    criterion and positive evidence, than one level whose variance changes once does. The variance
-    that they leave may be one, or each stretch's own, or change once as well.
+    Where the variation grows, neighbouring runs differ by chance more often than a permutation test
+    shows, for which all runs are alike. So steps must explain the values better, by Schwarz's
+    criterion and positive evidence, than one level whose variance changes once. The variance around
+    the steps may be constant, differ by stretch, or change once as well.
     """
     pieces = np.split(values, cuts)
     rest = np.concatenate([(piece - piece.mean()) ** 2 for piece in pieces])
     number = np.log(values.size)
-    # where and how high; of three pieces the outer two are of one level
+    # position and height; of three pieces the outer two have one level
     steps = (2 if len(cuts) == 1 else 3) * number
     own = sum(piece.size * np.log(max(float(piece.var()), finest)) for piece in pieces)
     best = steps + min(
@@ -431,7 +431,7 @@ def _is_level(values: Floats, cuts: Sequence[int], finest: float) -> bool:
 
 
 def _two_variances(squares: Floats, shortest: int, finest: float) -> float:
-    """Return minus twice the logarithm of the likelihood if the variance changes once at best."""
+    """Return minus twice the log-likelihood of the best single change of variance."""
     size = squares.size
     if size < 2 * shortest:
         return size * float(np.log(max(float(squares.mean()), finest)))

@@ -21,12 +21,11 @@ _US_PER_MS = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """A figure that would have come out otherwise in another run.
+    """A figure that varies from run to run.
 
     Attributes:
         value: In the figure's unit.
-        spread: How far it could have come out otherwise, of the logarithm where ``logarithmic``;
-            None if the run does not say.
+        spread: Its random variation, of the logarithm where ``logarithmic``; None if unknown.
         logarithmic: Whether runs differ by factors rather than by sums.
         own: How much of it may be the generator's own delay, in the same unit.
         trouble: Why there is no spread; "" if there is.
@@ -41,13 +40,12 @@ class Measured:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """How many of how many.
+    """A share: hits among trials.
 
     Attributes:
-        hits: Those that count.
-        trials: All.
-        effective: The effective sample size; less than all if hits come in
-            bursts.
+        hits: Number of hits.
+        trials: Number of trials.
+        effective: The effective sample size; less than ``trials`` if hits come in bursts.
     """
 
     hits: int
@@ -57,11 +55,11 @@ class Share:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """What is proven of a figure: it lies between the two.
+    """Proven bounds of a figure.
 
     Attributes:
-        lower: At the least.
-        upper: At the most.
+        lower: The lower bound.
+        upper: The upper bound.
     """
 
     lower: float
@@ -83,10 +81,10 @@ Evidence = Measured | Share | Bounds | Unknown
 
 
 def evidence(document: Document, intervals: Intervals) -> dict[Figure, Evidence]:
-    """Return what a results document says about each figure that it has.
+    """Return the evidence that a results document holds about each of its figures.
 
     Args:
-        document: Of a run that is complete.
+        document: The document of a complete run.
         intervals: Those of the same document.
 
     Raises:
@@ -104,7 +102,7 @@ def evidence(document: Document, intervals: Intervals) -> dict[Figure, Evidence]
 
 
 def _require_sense(document: Document, file: str) -> None:
-    """Refuse what a schema cannot see.
+    """Refuse contradictions that a schema cannot detect.
 
     Raises:
         ResultFileError: More succeeded than were tried.
@@ -153,9 +151,8 @@ def _times_of_step(
 def _own(delays: Sequence[Document], percentile: str) -> float:
     """Return how much of a percentile may be the generator's own delay, in ms.
 
-    Who is late in starting copies is as late in reading their answers: the lag of both widens the
-    service time, too. A machine too busy to be in time for every tenth copy delays the median one
-    as well.
+    A generator that starts copies late reads their answers late, so both lags widen the service
+    time, too. A machine that is too busy for every tenth copy also delays the median one.
     """
     seen = _SEEN_IN.get(percentile, percentile)
     return max((delay[f"{seen}_ms"] or 0.0) for delay in delays)
@@ -251,7 +248,7 @@ def _errors(name: str, step: Document, intervals: Intervals) -> Evidence:
 def _share(
     hits: int, trials: int, per_hits: Floats | None, per_trials: Floats | None, intervals: Intervals
 ) -> Evidence:
-    """Return a share, and to how many independent trials its intervals show it to amount."""
+    """Return a share, with the effective sample size that its intervals show."""
     if not trials:
         return Unknown(trouble="nothing was tried")
     share, effective, draws = hits / trials, float(trials), intervals.draws

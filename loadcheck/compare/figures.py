@@ -1,4 +1,4 @@
-"""Which figures of a run are compared, whether runs can be at all, and what differences mean."""
+"""Which figures are compared, which runs are comparable, and which differences matter."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Difference:
 
     Attributes:
         file: The run that differs from the first one.
-        key: What, as a dotted path.
-        base: What it is in the first run; None if it is not there.
-        candidate: What it is in the other.
-        matters: Whether the runs cannot be compared for it.
+        key: Dotted path.
+        base: Value in the first run; None if absent.
+        candidate: Value in the other run; None if absent.
+        matters: Whether it makes the runs incomparable.
     """
 
     file: str
@@ -43,7 +43,7 @@ class Difference:
 
 
 def differences(first: Document, other: Document, file: str) -> list[Difference]:
-    """Return in what a run differs from the first one, what matters first."""
+    """Return the differences of a run from the first one, those that matter first."""
     left, right = dict(facts(first)), dict(facts(other))
     found = []
     for key in [*left, *(key for key in right if key not in left)]:
@@ -62,16 +62,16 @@ def differences(first: Document, other: Document, file: str) -> list[Difference]
 
 
 def identity(values: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what makes a run comparable: others that have the same differ in nothing of weight.
+    """Return the facts that must be equal for runs to be comparable.
 
     Args:
-        values: Its facts.
+        values: All facts of a run, by dotted path.
     """
     return tuple(sorted(f"{key}={value!r}" for key, value in values.items() if _matters(key)))
 
 
 def unfinished(document: Document) -> str:
-    """Return why a run cannot stand for its load; "" if it can."""
+    """Return why a run did not complete as planned; "" if it did."""
     run = document["run"]
     if run["phase"] != "complete":
         return f"was killed: it got as far as {run['phase']}"
@@ -85,14 +85,14 @@ def unfinished(document: Document) -> str:
 
 
 def facts(document: Document) -> Iterator[tuple[str, Any]]:
-    """Yield what describes a run, by dotted path."""
+    """Yield the facts that describe a run, by dotted path."""
     scenario, workflow = document["scenario"], document["workflow"]
     yield from _flat("workflow", {key: workflow.get(key) for key in ("id", "sha256")})
     for section in ("load", "limits", "target", "inputs", "retry", "timeouts"):
         if section in scenario:
             yield from _flat(section, scenario[section])
     merged = document["run"].get("merged")
-    if merged:  # so many times the load
+    if merged:  # the load was sent this many times
         yield "load.merged", len(merged)
     yield "scenario", scenario.get("name")
     environment = document["environment"]
@@ -121,9 +121,9 @@ def _shown(value: Any) -> str:
 
 
 PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p999": 99.9}
-"""By name as in the results file."""
+"""Percentiles by their names in the results file."""
 OF_STAGE = ("p50", "p99")
-"""Of each stage of a load that has several, by the headline time of steps that copies run."""
+"""Percentiles of each stage, if there are several: of the headline time of per-copy steps."""
 VISIBLE = ("p50", "p95", "p99")
 FEWEST_BEYOND = 10
 """A percentile is compared if at least this many samples lie beyond it."""
@@ -138,13 +138,13 @@ class Figure:
 
     Attributes:
         key: As thresholds name it: ``uploadEvents.response_time.p99``, ``error_rate``.
-        group: What stands above its row: "uploadEvents response time".
-        name: What stands in its row: "p99".
-        unit: Of its values.
-        better: Which direction is.
-        about: Whose it is: a generator that does worse is not a regression of the target.
+        group: Heading above its row: "uploadEvents response time".
+        name: Name in its row: "p99".
+        unit: Unit of its values.
+        better: Which direction is better.
+        about: Whose figure it is: a worse generator is not a regression of the target.
         core: If this figure is inconclusive, so is the whole comparison.
-        floor: A difference that is as good as none, in its unit, however small the base.
+        floor: Differences up to this count as none, in its unit, however small the base.
     """
 
     key: str
@@ -157,7 +157,7 @@ class Figure:
     floor: float = 0.0
 
     def named(self) -> dict[str, str | bool]:
-        """Return what files say of it whatever its values are."""
+        """Return the attributes that files store besides its values."""
         return {
             "key": self.key,
             "group": self.group,
@@ -170,7 +170,7 @@ class Figure:
 
 
 def label(percentile: str) -> str:
-    """Return the name of a percentile for people: p99.9 for p999."""
+    """Return the displayed name of a percentile: p99.9 for p999."""
     return "p99.9" if percentile == "p999" else percentile
 
 
@@ -187,7 +187,7 @@ def time_of_step(step: str, time: str, percentile: str, *, core: bool = False) -
 
 
 def time_of_stage(stage: str, step: str, time: str, percentile: str) -> Figure:
-    """Return the same of the copies that were due in one stage of the load."""
+    """Return a percentile of a step's time over the copies due in one stage of the load."""
     whole = time_of_step(step, time, percentile)
     return replace(whole, key=f"{stage}: {whole.key}", group=f"{stage}: {whole.group}")
 
@@ -228,7 +228,7 @@ COUNTS = {
     "unexpected": ("unexpected", "unexpected"),
     "missing_events": ("missing_events", "missing_events_at_most"),
 }
-"""What is counted exactly, and where its bounds stand in the results file."""
+"""Figures with proven bounds, and the keys of these bounds in the results file."""
 
 
 def counted(name: str) -> Figure:

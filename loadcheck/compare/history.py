@@ -1,4 +1,4 @@
-"""Many results files, each read as far as its key figures, and put beside those they compare to."""
+"""Reads the key figures of many results files, and what makes their runs comparable."""
 
 from __future__ import annotations
 
@@ -33,8 +33,9 @@ class Range:
 
     Attributes:
         value: In the figure's unit.
-        low: The least that it is by the run's own samples, with 95 % confidence; None: not known.
-        high: The most that it is.
+        low: Lower end of its 95 % interval by the run's own samples, or its proven bound; None:
+            unknown.
+        high: Upper end, likewise.
     """
 
     value: float
@@ -47,18 +48,18 @@ class Past:
     """One run of a history.
 
     Attributes:
-        file: As the user named it, or its directory.
+        file: Its path, as the user named it or its directory.
         kind: "result", or "capacity" for a search.
-        id: The run's.
+        id: The run id.
         started_at: UTC, ISO 8601.
-        scenario: Its name.
-        verdict: The run's own.
-        labels: What distinguishes it from others.
-        identity: What makes it comparable: runs that have the same belong to one history.
-        facts: What describes it, by dotted path.
+        scenario: The name of the scenario.
+        verdict: The verdict of the run.
+        labels: The labels of the run.
+        identity: What makes it comparable: runs with equal identities belong to one history.
+        facts: The facts that describe it, by dotted path.
         unused: Why it is not evidence of a level; "" if it is.
-        figures: What it measured.
-        mix: Which run of a mix it is a flow of; "" if it is none.
+        figures: The figures it measured.
+        mix: The id of the mix run that it is a flow of; "" if none.
     """
 
     file: str
@@ -76,7 +77,7 @@ class Past:
 
 
 def result_paths(places: Sequence[Path]) -> list[Path]:
-    """Return the files that are named, and the JSON files of directories, in order and once each.
+    """Return the given files, and the JSON files of given directories, in order and once each.
 
     Raises:
         ResultFileError: A file or directory is missing or cannot be read.
@@ -97,9 +98,9 @@ def result_paths(places: Sequence[Path]) -> list[Path]:
 
 
 def read_history(paths: Sequence[Path]) -> tuple[list[Past], list[Problem]]:
-    """Return the runs of files, in order of time, and what is wrong with the other files.
+    """Return the runs of files, in order of time, and the problems of files.
 
-    Comparisons and trends are passed over; a run that stands in several files counts once.
+    Comparisons and trends are skipped; a run found in several files counts once.
 
     Args:
         paths: Results files.
@@ -127,10 +128,10 @@ def read_history(paths: Sequence[Path]) -> tuple[list[Past], list[Problem]]:
 
 
 def read_past(path: Path) -> Past | None:
-    """Return the run of a file as far as its key figures; None for a file of another kind of ours.
+    """Return the run of a file with its key figures; None for another kind of loadcheck file.
 
     Raises:
-        ResultFileError: It cannot be read, or lacks what a results file has.
+        ResultFileError: It cannot be read, or is not a valid results file.
     """
     document = read_unchecked(path)
     kind = kind_of(document)
@@ -215,7 +216,7 @@ def _step(name: str, step: Document) -> Iterator[tuple[Figure, Range]]:
         for key, percentile in figures.PERCENTILES.items()
         if round(number * (1 - percentile / 100), 6) >= figures.FEWEST_BEYOND
     }
-    # the samples of those ranks that the percentile of all there could have been lies between
+    # the ranks between which the true percentile lies, with 95 % confidence
     reach = {
         key: _Z * math.sqrt(percentile * (100 - percentile) / number)
         for key, percentile in values.items()

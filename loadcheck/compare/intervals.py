@@ -1,6 +1,6 @@
-"""The intervals of one results file: decoded, checked, drawn from, and embedded in a comparison.
+"""Decodes, checks and resamples the intervals of a results file.
 
-What is embedded lets a page lay one run over the other.
+Curves made of them are embedded in a comparison, so that a page can overlay its runs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from loadcheck.measure.intervals import DIGITS, decode
 from loadcheck.result import Document
 
 _HAIR_S = 1e-6
-"""Instants in the file are rounded."""
+"""Tolerance for instants, which are rounded in the file."""
 NO_INTERVALS = "the file has no intervals"
 _TOO_SHORT = "the load was too short"
 
@@ -28,11 +28,11 @@ class Intervals:
 
     Attributes:
         number: How many there are.
-        draws: Ways to draw them; None if there are too few.
-        width_s: Length of each.
-        strata: The stage of each.
+        draws: Bootstrap draws of them; None if there are too few.
+        width_s: Length of each, in seconds.
+        strata: Index of the stage of each.
         stages: Names of the stages.
-        trouble: Why there is nothing to draw; "" if there is.
+        trouble: Why there are no draws; "" if there are.
     """
 
     def __init__(self, document: Document, file: str) -> None:
@@ -112,7 +112,7 @@ class Intervals:
             raise self._broken(where, str(error)) from error
 
     def has(self, step: str) -> bool:
-        """Return whether there is anything of a step."""
+        """Return whether there are intervals of a step."""
         return step in (self._columns.get("steps") or {})
 
 
@@ -120,14 +120,14 @@ PERCENTILES = (
     0, 10, 20, 30, 40, 50, 60, 70, 75, 80, 85, 90, 92.5, 95, 97, 98, 99, 99.5, 99.7, 99.9, 99.95,
     99.99, 99.995, 99.999, 100,
 )  # fmt: skip
-"""Where the percentile curve has its points."""
+"""The points of the percentile curve."""
 
 
 def curves(document: Document, intervals: Intervals) -> dict[str, Any]:
     """Return a run's curves: by percentile, and over the time at which copies were due.
 
     Args:
-        document: Of a run that is complete.
+        document: The document of a complete run.
         intervals: Those of the same document.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Puts a figure of the base beside that of the candidate: difference, interval, one word."""
+"""Compares a figure of base and candidate: difference, interval, one word."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from loadcheck.result.schema_others import Change
 
 CONFIDENCE = 0.95
 MOST_RUNS = 20
-"""Nobody is advised to do more runs per side than that."""
+"""The most runs per side that are ever advised."""
 _FEWEST_RUNS = 2
 _TELLING = math.log(2)
-"""An interval that reaches further, to half or to twice the difference, is not shown."""
+"""An interval that reaches beyond half or twice the ratio of the sides is not shown."""
 
 Method = Literal["intervals", "runs", "exact", "none"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FigureComparison:
-    """A figure, compared.
+    """The comparison of one figure.
 
     Attributes:
-        figure: Which.
-        base: Its value; of several runs their mean, or of what is counted exactly the worst of
-            them; None if it is not known.
-        candidate: The same.
-        low: The least that the difference is, with the confidence; None if unknown.
-        high: The most that it is.
-        margin: A difference no greater than this is as good as none.
-        method: Where the interval comes from: the intervals of single runs, the differences
-            between runs, a proof, or nowhere.
-        word: What it comes to.
+        figure: The figure.
+        base: Its value in the base: of several runs the mean, or of proven bounds the worst; None
+            if unknown.
+        candidate: Its value in the candidate, likewise.
+        low: Lower end of the interval of the difference; None if unknown.
+        high: Upper end.
+        margin: Differences up to this count as none.
+        method: Source of the interval: the intervals of single runs, the differences between
+            runs, a proof, or nothing.
+        word: The judgement.
         why: Why there is no interval; "" if there is.
-        runs_needed: How many runs per side would settle what the given ones leave open; more than
-            :data:`MOST_RUNS` if that is not a sensible number; None if unknown.
+        runs_needed: How many runs per side would settle an unsure figure; above :data:`MOST_RUNS`
+            if too many to advise; None if unknown.
     """
 
     figure: Figure
@@ -63,7 +63,7 @@ class FigureComparison:
         return self.candidate - self.base
 
     def relative(self, difference: float | None) -> float | None:
-        """Return a difference as a share of the base."""
+        """Return a difference as a share of the base; None if the base is 0 or unknown."""
         return difference / self.base if difference is not None and self.base else None
 
 
@@ -73,10 +73,10 @@ def judge(
     """Compare a figure.
 
     Args:
-        figure: Which.
-        base: What each run of the base says about it.
-        candidate: What each run of the candidate says.
-        tolerance: A difference of at most this share of the base is as good as none.
+        figure: The figure.
+        base: The evidence of each run of the base.
+        candidate: The evidence of each run of the candidate.
+        tolerance: Differences up to this share of the base count as none.
     """
     everything = [*base, *candidate]
     for one in everything:
@@ -110,7 +110,7 @@ def _mean(values: Sequence[float]) -> float:
 def _measured(
     figure: Figure, base: Sequence[Measured], candidate: Sequence[Measured], tolerance: float
 ) -> FigureComparison:
-    """Compare by what runs differ, or by what single runs show that they would."""
+    """Compare by the variation between runs or, with one run per side, within them."""
     logarithmic = all(one.logarithmic and one.value > 0 for one in (*base, *candidate))
     sides = [
         np.array([math.log(one.value) if logarithmic else one.value for one in side])
@@ -138,8 +138,8 @@ def _measured(
     low, high = means[1] - means[0] - reach, means[1] - means[0] + reach
     if logarithmic:
         low, high = (values[0] * math.expm1(min(end, _ENDLESS)) for end in (low, high))
-    # of each side some may be the generator's own delay, so that the true difference may be as
-    # much lower or higher
+    # a part of each side may be the generator's own delay: the true difference may be that much
+    # lower or higher
     own = [max(one.own for one in side) for side in (base, candidate)]
     worded = _worded(
         judged,
@@ -155,7 +155,7 @@ def _measured(
     worded = replace(worded, runs_needed=needed)
     if reach <= _TELLING:
         return worded
-    # an interval from a small part to a large multiple of the base says nothing but this
+    # an interval from a small part to a large multiple of the base tells nothing else
     about = f"about {needed}" if needed <= MOST_RUNS else f"over {MOST_RUNS}"
     why = f"needs {about} runs"
     return replace(worded, low=None, high=None, method="none", why=why)
@@ -165,11 +165,11 @@ def runs_needed(deviation: float, margin: float) -> int:
     """Return how many runs per side make an interval reach no further than a margin.
 
     Args:
-        deviation: Between runs of one side.
+        deviation: Standard deviation between runs of one side.
         margin: In the same unit.
 
     Returns:
-        One more than :data:`MOST_RUNS` if as many do not suffice.
+        One more than :data:`MOST_RUNS` if that many do not suffice.
     """
     for number in range(_FEWEST_RUNS, MOST_RUNS + 1):
         reach = two_sided(CONFIDENCE, 2 * number - 2) * deviation * math.sqrt(2 / number)
@@ -230,7 +230,7 @@ def _shares(
     figure: Figure, base: Sequence[Share], candidate: Sequence[Share], tolerance: float
 ) -> FigureComparison:
     """Compare by Wilson's intervals of each side, put together as R. G. Newcombe (1998) does."""
-    # a side without a hit does not show how its hits would come: as the other side's do
+    # a side without hits does not show how bursty they would be: take the burstiest run
     burst = min(one.effective / one.trials for one in (*base, *candidate))
     (left, left_low, left_high), (right, right_low, right_high) = (
         _wilson(side, burst) for side in (base, candidate)
@@ -279,7 +279,7 @@ def _wilson(side: Sequence[Share], burst: float) -> tuple[float, float, float]:
 
 _LARGE = 1e6
 _NO_SHARE = 0.001
-"""Shares that are surely no farther apart than a tenth of a percent are the same."""
+"""Shares that certainly differ by at most 0.1 percentage points count as the same."""
 
 
 # what is proven
@@ -288,7 +288,7 @@ _NO_SHARE = 0.001
 def _bounds(
     figure: Figure, base: Sequence[Bounds], candidate: Sequence[Bounds], tolerance: float
 ) -> FigureComparison:
-    """Compare the worst runs of both sides: bounds that are proven differ, or may not."""
+    """Compare the worst runs of both sides by their proven bounds."""
     sides = [
         Bounds(lower=max(one.lower for one in side), upper=max(one.upper for one in side))
         for side in (base, candidate)

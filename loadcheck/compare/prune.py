@@ -1,4 +1,4 @@
-"""Which of many results files may go: by age, number and labels, and never what is needed still."""
+"""Chooses results files to remove, by age, number and labels, but none that is still needed."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from loadcheck.result.store import ResultFile, in_progress, read_unchecked
 
 _EXAMPLE = "example"
 _WRITTEN = ("comparison", "trend")
-"""Kinds that are made of results, and are not results themselves."""
+"""Kinds of files that are derived from results."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Criteria:
-    """What is to go; all that is said must hold of a file.
+    """Which files to remove; all criteria must hold.
 
     Attributes:
         before: Begun before this instant, as results files write instants; "": at any time.
-        beyond: Not among so many of the newest comparable runs; None: whatever their number.
-        takes: Whether a run is chosen: when it began, its scenario, its verdict, its labels.
-        labelled: Whether labels, or a number, are asked for: comparisons and trends have none.
+        beyond: Not among this many newest comparable runs; None: regardless of their number.
+        takes: Returns whether a run is chosen, by its start, scenario, verdict and labels.
+        labelled: Whether there are criteria by label or number: comparisons and trends have none.
     """
 
     before: str
@@ -39,11 +39,11 @@ class Criteria:
 
 @dataclass(slots=True, kw_only=True)
 class Plan:
-    """What would be removed, and what would be if it were not needed.
+    """The files to remove, and those to keep although they were chosen.
 
     Attributes:
-        removed: Files, with what their state was when it was decided.
-        kept: Files that the criteria choose and that stay, with the reason.
+        removed: Files to remove, with their state at the time of the plan.
+        kept: Chosen files that stay, with the reason.
     """
 
     removed: dict[Path, os.stat_result] = field(default_factory=dict)
@@ -51,12 +51,12 @@ class Plan:
 
 
 def plan(directory: Path, criteria: Criteria) -> Plan:
-    """Return which files of a directory would go.
+    """Return which files of a directory to remove.
 
-    What is not a file of loadcheck, or cannot be read, stays, and is not listed. Of what is chosen
-    there stay: examples (their names begin so), links, what is being written, the runs that
-    ``compare --baseline-from`` takes as a base, those that a comparison names which stays, and the
-    other flows of a mix of which one stays.
+    Files that are unreadable or not loadcheck's stay, and are not listed. Of the chosen files these
+    stay: examples (by their names), links, files being written, the runs that ``compare
+    --baseline-from`` takes as a base, runs named by a comparison that stays, and the flows of a mix
+    of which another flow stays.
 
     Raises:
         ResultFileError: There is no such directory, or it cannot be read.
@@ -89,7 +89,7 @@ def plan(directory: Path, criteria: Criteria) -> Plan:
 
 
 def _keep_whole(made: Plan, runs: Mapping[Path, Past]) -> None:
-    """Let the flows of a mix go together or not at all."""
+    """Keep all flows of a mix if one stays."""
     staying = {run.mix for path, run in runs.items() if path not in made.removed}
     for path in [*made.removed]:
         if path in runs and runs[path].mix and runs[path].mix in staying:
@@ -98,7 +98,7 @@ def _keep_whole(made: Plan, runs: Mapping[Path, Past]) -> None:
 
 
 def _read(directory: Path) -> tuple[dict[Path, Past], dict[Path, Mapping[str, Any]]]:
-    """Return the runs of a directory, and the documents that were made of some."""
+    """Return the runs of a directory, and its comparisons and trends."""
     if not is_folder(directory):
         message, remedy = "is not a directory that can be read", "name a directory of results files"
         raise ResultFileError(Problem(file=str(directory), message=message, remedy=remedy))
@@ -119,7 +119,7 @@ def _read(directory: Path) -> tuple[dict[Path, Past], dict[Path, Mapping[str, An
 
 
 def _is_chosen(document: Mapping[str, Any], criteria: Criteria) -> bool:
-    """Return whether a comparison or a trend is to go: by age, scenario and verdict alone."""
+    """Return whether a comparison or a trend is chosen: by age, scenario and verdict alone."""
     created_at = str(document.get("created_at", ""))
     scenario = document.get("scenario")
     name = str(scenario.get("name", "")) if isinstance(scenario, dict) else ""
@@ -132,7 +132,7 @@ def _is_chosen(document: Mapping[str, Any], criteria: Criteria) -> bool:
 
 
 def _choose(made: Plan, path: Path, needed: str) -> None:
-    """Enter a file that is to go, unless something is against it."""
+    """Enter a chosen file in the plan: to remove, or to keep if there is a reason."""
     try:
         state = path.lstat()
     except OSError:
@@ -151,7 +151,7 @@ def _choose(made: Plan, path: Path, needed: str) -> None:
 
 
 def _histories(runs: Mapping[Path, Past]) -> Iterator[Sequence[tuple[Path, Past]]]:
-    """Yield the comparable runs together, in order of time."""
+    """Yield the groups of comparable runs, each in order of time."""
     groups: dict[tuple[object, ...], list[tuple[Path, Past]]] = {}
     for path, run in sorted(runs.items(), key=lambda item: (item[1].started_at, item[1].id)):
         groups.setdefault(run.identity, []).append((path, run))
@@ -159,12 +159,12 @@ def _histories(runs: Mapping[Path, Past]) -> Iterator[Sequence[tuple[Path, Past]
 
 
 def remove(made: Plan) -> tuple[list[Path], list[str]]:
-    """Remove what a plan says.
+    """Remove the files of a plan.
 
-    Each file is claimed meanwhile. What has been written since the plan was made stays.
+    Each file is claimed meanwhile. Files written since the plan was made stay.
 
     Returns:
-        The files that are gone, and why others are not.
+        The removed files, and why others were not removed.
     """
     gone, troubles = [], []
     for path, state in made.removed.items():

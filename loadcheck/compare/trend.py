@@ -1,4 +1,4 @@
-"""The history of runs: which belong together, how each figure went, and where it changed."""
+"""Groups past runs into histories, and finds where their figures changed."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from loadcheck.errors import InputError, Problem, ResultFileError
 from loadcheck.result.schema_others import TREND, ended
 
 TOLERANCE = 0.03
-"""Changes of at most this share are as good as none, if nothing else is said."""
+"""By default, changes up to this share count as none."""
 _UNITS = {"ms": 0.0, "1/s": 0.0, "ratio": 0.001, "count": 0.5}
-"""A change that is as good as none, however small the level."""
+"""By unit, changes up to this count as none, however small the level."""
 _MOST_DIFFERENCES = 8
 _MOST_BASE = 30
-"""Runs that a baseline has at most: the newest."""
+"""Maximum number of runs in a baseline: the newest."""
 
 
 def trend(
@@ -47,11 +47,11 @@ def trend(
     """Return the document of a trend.
 
     Args:
-        runs: In order of time.
-        problems: What was wrong with other files.
-        label: Runs are in order of its values, those of one value together; "" for time alone.
-        tolerance: A change of at most this share is as good as none.
-        seed: Of the permutations.
+        runs: Runs in order of time.
+        problems: Problems of other files.
+        label: Label by whose values to order the runs; "" to order them by time.
+        tolerance: Changes up to this share count as none.
+        seed: Seed of the permutations.
 
     Raises:
         InputError: ``ruptures`` is not installed.
@@ -93,16 +93,15 @@ def trend(
 
 
 def baseline(directory: Path, candidates: Sequence[Path], *, optional: bool = False) -> list[Path]:
-    """Return the runs of a directory that candidates are to be compared with.
+    """Return the runs of a directory to compare candidates with.
 
-    Those are the ones that can be compared with the first candidate, are not candidates
-    themselves, have a known verdict, and lie behind the last change of any figure of the target;
-    the newest 30 of them at most.
+    They are comparable with the first candidate, are not candidates themselves, have a known
+    verdict, and come after the last change of any figure of the target; at most the newest 30.
 
     Args:
         directory: Where they are.
         candidates: Files of the candidate.
-        optional: Whether there may be none.
+        optional: Return an empty list instead of raising ``ResultFileError``.
 
     Raises:
         ResultFileError: There is none, or a candidate cannot be read.
@@ -138,13 +137,12 @@ def _baseline(directory: Path, candidates: Sequence[Path]) -> list[Path]:
 
 
 def since_last_change(runs: Sequence[Past]) -> list[Past]:
-    """Return the runs behind the last change of any figure of the target, the newest 30 at most.
+    """Return the runs since the last change of any figure of the target, at most the newest 30.
 
-    They have a known verdict. Where changes cannot be found, for few runs or without ``ruptures``,
-    there is none.
+    They have a known verdict. With few runs, or without ``ruptures``, no change is found.
 
     Args:
-        runs: Comparable ones, in order of time.
+        runs: Comparable runs, in order of time.
     """
     usable = [run for run in runs if not run.unused]
     since = 0
@@ -171,7 +169,7 @@ def _when(run: Past) -> tuple[str, str]:
 
 
 def _by_label(runs: Sequence[Past], label: str) -> list[Past]:
-    """Return runs by the value of a label: numbers ascending, else by their first run."""
+    """Return runs ordered by the value of a label: numbers ascending, others by their first run."""
     values = {run.labels[label] for run in runs}
     if all(value.isdecimal() for value in values):
         return sorted(runs, key=lambda run: (int(run.labels[label]), *_when(run)))
@@ -182,7 +180,7 @@ def _by_label(runs: Sequence[Past], label: str) -> list[Past]:
 
 
 def _apart(groups: Sequence[Sequence[Past]]) -> list[list[str]]:
-    """Return in what histories of one name differ from the first of that name."""
+    """Return how each history differs from the first of the same kind and scenario."""
     first: dict[tuple[str, str], Past] = {}
     found = []
     for group in groups:
@@ -198,7 +196,7 @@ def _figures(runs: Iterable[Past]) -> list[Figure]:
 
 
 def _series(figures: Sequence[Figure], runs: Sequence[Past]) -> dict[str, Series]:
-    """Return what changes are looked for in: a run that is not used has no value."""
+    """Return the figures over the runs; an unused run has no value."""
     return {
         figure.key: Series(
             values=np.array(
@@ -253,7 +251,7 @@ def _history(
 
 
 def _aligned(found: Mapping[str, Changes]) -> dict[str, Changes]:
-    """Return changes of which those in neighbouring runs are put at the run that most are at."""
+    """Return the changes, with steps at neighbouring runs moved to the most frequent one."""
     steps = Counter(
         point.index for one in found.values() for point in one.points if point.kind == "step"
     )
@@ -312,7 +310,7 @@ def _figure(
 
 
 def _events(figures: Sequence[Mapping[str, Any]], runs: Sequence[Past]) -> list[dict[str, Any]]:
-    """Return the changes of all figures by the run that they begin with."""
+    """Return the changes of all figures, grouped by the run at which they begin."""
     pairs = sorted(
         (
             (change["run"], number, figure["key"], change["word"])

@@ -2,7 +2,7 @@
 
 Listens on the bound socket whose descriptor it inherits, else on a free port. Reads one line of
 JSON, its configuration, from stdin; answers with one line of JSON on stdout that says where it
-listens; and serves until stdin ends, which it does when the parent does, however that comes about.
+listens; and serves until stdin ends, as it does when the parent exits for whatever reason.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
     if arguments[:1] != ["--embedded"] or not all(each.isdecimal() for each in arguments[1:]):
         sys.stderr.write("usage: python -m loadcheck.emulator --embedded [DESCRIPTOR]\n")
         return _USAGE_ERROR
-    # Ctrl-C in a terminal reaches the whole process group; what it means the parent decides
+    # Ctrl-C in a terminal reaches the whole process group; the parent decides how to react
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         config = parse(orjson.loads(sys.stdin.buffer.readline() or b"{}"))
@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> int:
 
 
 async def _serve(emulator: Emulator, bound: socket.socket | None) -> None:
-    # a path that cannot be guessed: what can move the clock is not for the clients under test
+    # an unguessable path: clients under test must not move the clock
     control = f"/control/{secrets.token_urlsafe(12)}"
     Control(emulator).install(emulator.router, control)
     async with serving(emulator, _HOST, 0, bound=bound) as url:

@@ -1,6 +1,6 @@
-"""Checks the events of an upload: all of them are accepted, or the upload is refused.
+"""Checks the events of an upload, which is accepted or refused as a whole.
 
-Fields, their types, and the answers to what is refused are those of the HTTP V2 and Batch APIs [D].
+Fields, their types and the refusals are those of the HTTP V2 and Batch APIs [D].
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ class EventProblems:
 
 
 def bad_request(error: str, **details: Any) -> Answer:
-    """Refuse the whole request, whatever its events are."""
+    """Return a 400 that refuses the whole request, regardless of its events."""
     return json_answer(400, {"code": 400, "error": error, **details})
 
 
 def bad_key(api_key: str) -> Answer:
-    """Refuse an API key; the wording is what SDKs look for [S]."""
+    """Return the refusal of an API key, in the wording that SDKs look for [S]."""
     return bad_request(f"Invalid API key: {api_key}")
 
 
 def too_large() -> Answer:
-    """Refuse a request of too many bytes or events."""
+    """Return the refusal of a request with too many bytes or events."""
     return json_answer(413, {"code": 413, "error": "Payload too large"})
 
 
 def bad_events(problems: EventProblems, *, all_indexes: bool) -> Answer:
-    """Refuse events: which fields of which are wrong.
+    """Return the refusal of events, with the wrong fields and the indexes of their events.
 
     ``/2/httpapi`` lists the first bad index per field, ``/batch`` all of them [D], conflicting.
     """
@@ -75,7 +75,7 @@ def silenced(
     devices: Sequence[str],
     events: Sequence[int],
 ) -> Answer:
-    """Refuse events of silenced devices."""
+    """Return the refusal of events from silenced devices."""
     return json_answer(
         400,
         {
@@ -99,13 +99,13 @@ def throttled(
     over: Mapping[str, Mapping[str, int]] | None = None,
     events: Sequence[int] = (),
 ) -> Answer:
-    """Refuse events beyond a rate limit; no id is named where the project as a whole is meant.
+    """Return the refusal of events beyond a rate limit; no ids are listed if it is the project's.
 
     Args:
         threshold: Events per second that one id may send.
-        batch: Whether it is ``/batch``, which has daily quotas of its own [D].
-        fast: Ids beyond the rate, and theirs: for "users" and for "devices".
-        over: Ids beyond the day's quota, and their events.
+        batch: Whether the endpoint is ``/batch``, which has daily quotas of its own [D].
+        fast: Under "users" and "devices", ids beyond the rate and their events per second.
+        over: Likewise, ids beyond the daily quota and their numbers of events.
         events: Indexes of the events concerned.
     """
     fast, over = fast or {}, over or {}
@@ -148,8 +148,8 @@ TYPES: Mapping[str, type] = {
 }
 """The type of every known field. Null stands for absent, unknown fields are ignored [U].
 
-Of the event types that are reserved [D], ``$identify`` and ``$groupidentify`` update properties,
-and ``[Amplitude] …`` are events as any other: SDKs send them [S].
+Of the reserved event types [D], ``$identify`` and ``$groupidentify`` update properties, and
+``[Amplitude] …`` are ordinary events, which SDKs send [S].
 """
 
 CORE = frozenset(
@@ -185,7 +185,7 @@ FORBIDDEN_IDS = frozenset(
         "-1",
     }
 )
-"""Ids that no user or device may have [D] HTTP V2 API; compared without case [U]."""
+"""Ids that no user or device may have [D] HTTP V2 API; case is ignored [U]."""
 
 _LONGEST_FORBIDDEN = max(map(len, FORBIDDEN_IDS))
 
@@ -196,10 +196,10 @@ def forbidden(identifier: str) -> bool:
 
 
 def fits(value: object, expected: type) -> bool:
-    """Return whether a value that is not exactly of the expected type may stand for it."""
+    """Return whether a value of another type is acceptable: null, or an integer as a number."""
     if value is None:
         return True
-    # JSON knows one kind of number; true and false are not numbers
+    # JSON has one number type; true and false are not numbers
     return expected is float and type(value) is int
 
 
@@ -219,7 +219,7 @@ def too_deep(value: object, levels: int = MAX_DEPTH) -> bool:
 
 
 _IDS = ("user_id", "device_id")
-# an identifier is refused where it is too long [U]; values of properties are cut [D]
+# identifiers that are too long are refused [U]; property values are truncated [D]
 _NAMES = ("event_type", "insert_id", *_IDS)
 _TABLES = ("event_properties", "user_properties", "groups", "group_properties")
 _NOTHING: dict[str, Any] = {}
@@ -227,13 +227,13 @@ _type_of = TYPES.get
 
 
 def check_events(events: list[Any], *, min_id_length: int, strip: bool) -> EventProblems | None:
-    """Check every event; ids too short are stripped from the events where allowed.
+    """Return what is wrong with the events, or None; strip short ids where allowed.
 
     Args:
         events: As read from the request; must not be empty.
-        min_id_length: Shortest id.
-        strip: Whether a short id is stripped and only an event left without any is refused, as
-            documented, or refused at once, as ``/2/httpapi`` was seen to [U-obs].
+        min_id_length: Minimum number of characters of an id.
+        strip: Whether short ids are stripped and only an event left without any id is refused, as
+            documented; else every short id is refused, as ``/2/httpapi`` was seen to do [U-obs].
     """
     problems: EventProblems | None = None
     for index, event in enumerate(events):
@@ -248,7 +248,7 @@ def check_events(events: list[Any], *, min_id_length: int, strip: bool) -> Event
 
 
 def _plain(event: dict[str, Any], min_id_length: int) -> bool:
-    """Return whether an event is fine and needs no closer look: most do not."""
+    """Return whether a quick check finds an event valid, as it does for most."""
     for name, value in event.items():
         expected = _type_of(name)
         if expected is not None and type(value) is not expected:

@@ -1,7 +1,7 @@
 """Puts accepted events into the store: deduplication, identity, properties.
 
-User properties are what is known of a user, changed by the events that carry operations. With
-``--data FILE`` the events are stored in SQLite, so that they are there again after a restart.
+User properties are changed by the events that carry operations. With ``--data FILE`` the events are
+kept in SQLite and survive a restart.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _SELECT = "select received_ms, shift_ms, delay_ms, content from event order by i
 
 NO_EVENT = -1
 """The delay of an identification: it never becomes visible, but what it changed is kept."""
-_CHECKPOINT_PAGES = 10_000  # each one waits for the disk: not after every thousandth upload
+_CHECKPOINT_PAGES = 10_000  # a checkpoint waits for the disk; SQLite's default is 1,000
 
 
 class JournalError(Exception):
@@ -45,22 +45,22 @@ class JournalError(Exception):
 
 
 class JournalWriteError(JournalError):
-    """What was taken down cannot be written any more."""
+    """Events or requests can no longer be written to the file."""
 
 
 class Journal:
     """Appends events to a file, and reads them back.
 
-    Written are only events that were stored, so reading them back through the committer restores
-    counts, deduplication and user properties. What is flushed outlives this process, however it
-    ends; a power cut may take the last of it.
+    Only stored events are written, so reading them back through the committer restores counts,
+    deduplication and user properties. Flushed events survive a crash of this process; a power cut
+    may lose the latest.
     """
 
     def __init__(self, path: Path) -> None:
-        """Open a file, or begin one.
+        """Open a data file, or create it.
 
         Raises:
-            JournalError: It is something else, or not accessible.
+            JournalError: It is not a data file of this emulator, or not accessible.
         """
         self._waiting: list[tuple[int, int, int, bytes]] = []
         self._path = path
@@ -85,16 +85,16 @@ class Journal:
             raise JournalError(f"{path}: {error}") from None
 
     def events(self) -> Iterator[tuple[int, int, int, dict[str, Any]]]:
-        """Return when each event was received, its shift, its delay, and the event."""
+        """Yield reception time, time shift and delay (all in ms) of each event, and the event."""
         for received_ms, shift_ms, delay_ms, content in self._connection.execute(_SELECT):
             yield received_ms, shift_ms, delay_ms, orjson.loads(content)
 
     def add(self, event: dict[str, Any], received_ms: int, shift_ms: int, delay_ms: int) -> None:
-        """Take down an event; it is on disk after the next :meth:`flush`."""
+        """Queue an event for the next :meth:`flush`."""
         self._waiting.append((received_ms, shift_ms, delay_ms, orjson.dumps(event)))
 
     def flush(self) -> None:
-        """Write what is waiting; if that fails, it waits on.
+        """Write the queued events; if that fails, they stay queued.
 
         Raises:
             JournalWriteError: The disk is full, or the file cannot be written.
@@ -117,7 +117,7 @@ class Journal:
         waiting.clear()
 
     def note_deletion(self, content: dict[str, Any]) -> None:
-        """Write what became of a deletion.
+        """Write an entry about a deletion job.
 
         Raises:
             JournalWriteError: It cannot be written.
@@ -131,12 +131,12 @@ class Journal:
             raise JournalWriteError(f"{self._path}: {error}") from error
 
     def deletions(self) -> Iterator[dict[str, Any]]:
-        """Return what became of deletions, oldest first."""
+        """Yield the entries about deletion jobs, oldest first."""
         for (content,) in self._connection.execute("select content from deletion order by id"):
             yield orjson.loads(content)
 
     def before(self, application: Callable[[Request], Answer]) -> Callable[[Request], Answer]:
-        """Return an application whose answers leave when what they acknowledge is written."""
+        """Wrap an application so that it answers only once acknowledged events are written."""
 
         def answer(request: Request) -> Answer:
             answered = application(request)
@@ -149,10 +149,10 @@ class Journal:
         return answer
 
     def close(self) -> None:
-        """Write what is waiting and close the file.
+        """Write the queued events and close the file.
 
         Raises:
-            JournalWriteError: It cannot be written.
+            JournalWriteError: They cannot be written.
         """
         try:
             self.flush()
@@ -188,7 +188,7 @@ class UserStates:
         self._states: dict[int, dict[str, Any]] = {}
 
     def of(self, user: int) -> dict[str, Any]:
-        """Return what is known of a user; not to be changed."""
+        """Return the properties of a user, which must not be modified."""
         return self._states.get(user, {})
 
     def update(self, user: int, changes: dict[str, Any]) -> None:
@@ -241,8 +241,8 @@ def _as_list(value: Any) -> list[Any]:
     return list(value) if type(value) is list else [value]
 
 
-_MAX_GROUP_TYPES = 5  # and of all these types together this many groups, the excess ignored [D]
-_MAX_GROUPS = 10
+_MAX_GROUP_TYPES = 5  # the excess is ignored [D]
+_MAX_GROUPS = 10  # of all these types together [D]
 _MAX_LAYOUTS = 10_000
 _BROWSER = "mozilla/"  # what every real browser's user agent begins with
 _NO_PROPERTIES: dict[str, Any] = {}
@@ -252,7 +252,7 @@ class Committer:
     """Stores events one by one.
 
     Attributes:
-        duplicates: Events discarded because they came before.
+        duplicates: Events discarded as duplicates.
         filtered: Events discarded by a filter of the project, although acknowledged.
     """
 
@@ -273,7 +273,7 @@ class Committer:
         self._journal: Journal | None = None
 
     def restore(self, journal: Journal) -> None:
-        """Store the events of a journal, and take down all further ones in it."""
+        """Store the events of a journal, and record all further ones in it."""
         for received_ms, shift_ms, delay_ms, event in journal.events():
             if delay_ms == NO_EVENT:
                 self.identify(event, received_ms)
@@ -284,13 +284,13 @@ class Committer:
     def commit(
         self, event: dict[str, Any], now_ms: int, *, shift_ms: int = 0, late_ms: float = 0.0
     ) -> None:
-        """Store one event that passed all checks, unless it came before.
+        """Store one event that passed all checks, unless it is a duplicate or filtered out.
 
         Args:
             event: The event; its ``device_id`` and ``user_id`` are usable or absent.
-            now_ms: When the server got it.
-            shift_ms: What the client's clock is behind, added to the event's time.
-            late_ms: What it takes longer than others to become visible.
+            now_ms: When the server received it.
+            shift_ms: How far the client's clock is behind; added to the event's time.
+            late_ms: Extra delay until it becomes visible.
         """
         delay_ms = self._fixed_ms if self._fixed else self._visibility.sample_ms(self._chance)
         delay_ms = int(delay_ms + late_ms)
@@ -298,7 +298,7 @@ class Committer:
             self._journal.add(event, now_ms, shift_ms, delay_ms)
 
     def identify(self, user: dict[str, Any], now_ms: int) -> None:
-        """Change what is known of a user, which shows with the next event: this is not one."""
+        """Change a user's properties without an event; they show from the user's next event on."""
         store = self._store
         user_id, device_id = user.get("user_id"), user.get("device_id")
         number = -1 if user_id is None else store.users.add(user_id)

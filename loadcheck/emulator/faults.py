@@ -22,7 +22,7 @@ from loadcheck.emulator.store import StringIndex
 
 
 class Selector:
-    """Decides for one subject after the other.
+    """Decides for one subject after another whether it is hit.
 
     Only subjects inside the time window are counted: ``{ after = "2s", count = 5 }`` hits the
     first five after two seconds.
@@ -43,7 +43,7 @@ class Selector:
                 self._numbers = frozenset(chosen)
 
     def picks(self, elapsed_ms: float) -> bool:
-        """Return whether the next subject is hit, this long after the windows' origin."""
+        """Return whether the next subject is hit, ``elapsed_ms`` after the windows' origin."""
         if self.window_start_ms(elapsed_ms) is None:
             return False
         number = self._seen
@@ -83,7 +83,7 @@ class TruthRecord:
         self._users: list[str | None] = []
 
     def add(self, at_ms: int, users: Iterable[str | None]) -> None:
-        """Record one hit; None for a query or an unreadable upload, which have no user."""
+        """Record one hit; None stands for a query or an unreadable upload, without a user."""
         self.hits += 1
         for user in users:
             self._at_ms.append(at_ms)
@@ -119,7 +119,7 @@ _ERRORS = {
 
 
 class ActiveFault:
-    """One fault at work: its choice so far and the truth about it."""
+    """One fault in operation: its choices so far and the record of its hits."""
 
     __slots__ = ("chance", "condemned", "fault", "kind", "known", "origin_ms", "selector", "truth")
 
@@ -134,7 +134,7 @@ class ActiveFault:
         self.condemned: set[int] = set()
 
     def elapsed_ms(self, now_ms: int) -> int:
-        """Return how long ago the origin of the windows was; -1 before it."""
+        """Return the time since the origin of the windows; -1 if they have not begun."""
         return -1 if self.origin_ms is None else now_ms - self.origin_ms
 
     def picks(self, now_ms: int) -> bool:
@@ -142,7 +142,7 @@ class ActiveFault:
         return self.selector.picks(self.elapsed_ms(now_ms))
 
     def holds(self, user: str) -> bool:
-        """Return whether a user is in the part of the service that is hit."""
+        """Return whether a user is in the partition that is hit."""
         share = self.fault.partition
         if share is None:
             return True
@@ -154,7 +154,7 @@ class ActiveFault:
         return 0.0 if delay is None else delay.sample_ms(self.chance)
 
     def picks_upload(self, upload: str, now_ms: int) -> bool:
-        """Return whether the events of a user's upload are hit: all, in each retry, or none."""
+        """Return whether a user's events in an upload are hit: all, also in retries, or none."""
         selection = self.fault.selection
         if selection.rate is None and selection.count is None:
             return self.picks(now_ms)
@@ -169,11 +169,11 @@ class ActiveFault:
 
 
 class Injector:
-    """All faults at work.
+    """All faults in operation.
 
     Attributes:
-        active: Whether there is any: the hot path asks nothing else.
-        faults: Those at work, in the order in which they were given.
+        active: Whether there are any; the hot path checks nothing else.
+        faults: The faults, in the order given.
     """
 
     def __init__(self, faults: Iterable[Fault]) -> None:
@@ -181,7 +181,7 @@ class Injector:
         self.active = bool(self.faults)
 
     def replace(self, faults: Iterable[Fault], now_ms: int) -> None:
-        """Put others to work; their windows begin now. The truth about the former ones is gone."""
+        """Replace the faults and forget the hits of the former ones; the windows begin now."""
         self.faults = [ActiveFault(fault, now_ms) for fault in faults]
         self.active = bool(self.faults)
 
@@ -202,7 +202,7 @@ class Injector:
     # ---- requests
 
     def before(self, side: Side, now_ms: int, users: Iterable[str | None]) -> Answer | None:
-        """Return the answer to a request that gets no further, or None if it does."""
+        """Return the answer of a fault that stops a request before it is processed, or None."""
         for fault in self.of(*_BEFORE, side=side):
             if fault.picks(now_ms):
                 fault.truth.add(now_ms, users)
@@ -213,7 +213,7 @@ class Injector:
         return None
 
     def after(self, side: Side, now_ms: int, users: Iterable[str | None], answer: Answer) -> Answer:
-        """Return the answer to a request that was taken, after faults."""
+        """Return the answer to a processed request, as spoilt by faults."""
         users = list(users)
         for fault in self.of(*_AFTER, side=side):
             if answer.status == 200 and fault.picks(now_ms):  # noqa: PLR2004
@@ -222,7 +222,7 @@ class Injector:
         return answer
 
     def hold(self, side: Side, now_ms: int, users: Iterable[str | None], answer: Answer) -> Answer:
-        """Return the answer with the delays it suffers, whatever it says."""
+        """Return the answer, whatever its status, with the delays of faults added."""
         for fault in self.of(*_HOLDING, side=side):
             elapsed = fault.elapsed_ms(now_ms)
             if fault.picks(now_ms):
@@ -237,11 +237,11 @@ class Injector:
     # ---- events
 
     def drops(self, user: str, now_ms: int, upload: str | None = None) -> bool:
-        """Return whether an accepted event of this user is thrown away.
+        """Return whether an accepted event is silently dropped.
 
         Args:
-            user: Whose it is.
-            now_ms: The present.
+            user: The user id of the event, or else its device id.
+            now_ms: The emulated time.
             upload: Identifies the upload, the same in a retry.
         """
         dropped = False
@@ -252,7 +252,7 @@ class Injector:
         return dropped
 
     def copies(self, user: str, now_ms: int) -> int:
-        """Return how many times too often an event is stored."""
+        """Return how many extra copies of an event are stored."""
         return sum(
             self._hit(fault, user, now_ms).fault.number
             for fault in self.of("duplicate")
@@ -260,7 +260,7 @@ class Injector:
         )
 
     def lateness_ms(self, user: str, now_ms: int) -> float:
-        """Return how much longer than others an event takes until queries see it."""
+        """Return the extra delay until queries see an event."""
         return sum(
             self._hit(fault, user, now_ms).delay_ms()
             for fault in self.of("late_visibility")
@@ -274,7 +274,7 @@ class Injector:
     # ---- queries
 
     def seen_until_ms(self, now_ms: int) -> int:
-        """Return up to when events that became visible are seen by a query."""
+        """Return the time by which events must have become visible for a query to see them."""
         until = now_ms
         for fault in self.of("frozen_counts"):
             start = fault.selector.window_start_ms(fault.elapsed_ms(now_ms))
@@ -284,7 +284,7 @@ class Injector:
         return until
 
     def serves_stale(self, now_ms: int) -> bool:
-        """Return whether a query is answered with the first result it ever had."""
+        """Return whether a query is answered from the cache, however old the result is."""
         for fault in self.of("stale_cache"):
             if fault.selector.window_start_ms(fault.elapsed_ms(now_ms)) is not None:
                 fault.truth.add(now_ms, (None,))

@@ -1,7 +1,7 @@
-"""What limits the endpoints: rates of uploads, a planted capacity, costs of queries; credentials.
+"""Limits of the endpoints: upload rates, a planted capacity, query costs; also credentials.
 
-Uploads are limited per user, per device, and for the project; queries by what they may cost, and
-how many may be under way [D] Dashboard REST API.
+Uploads are limited per user, per device and per project; queries by their cost and by how many are
+in flight [D] Dashboard REST API.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _HOUR_MS = 3_600_000
 
 
 class RateWindow:
-    """What was spent within a sliding window."""
+    """The cost spent within a sliding window."""
 
     __slots__ = ("_limit", "_spent", "_total", "_window_ms")
 
@@ -40,25 +40,25 @@ class RateWindow:
         self._total = 0
 
     def allows(self, cost: int, now_ms: int) -> bool:
-        """Return whether this much more may be spent now."""
+        """Return whether ``cost`` more may be spent now."""
         while self._spent and self._spent[0][0] <= now_ms - self._window_ms:
             self._total -= self._spent.popleft()[1]
         return self._limit is None or self._total + cost <= self._limit
 
     def spend(self, cost: int, now_ms: int) -> None:
-        """Spend it."""
+        """Record ``cost`` as spent; without a limit do nothing."""
         if self._limit is not None:
             self._spent.append((now_ms, cost))
             self._total += cost
 
     @property
     def total(self) -> int:
-        """What was spent in the window, as of the last look at it."""
+        """The cost spent in the window, which only :meth:`allows` moves forward."""
         return self._total
 
 
 class ConcurrencyLimit:
-    """How many requests are under way."""
+    """A limit on the number of requests in flight."""
 
     __slots__ = ("_limit", "_taken")
 
@@ -71,7 +71,7 @@ class ConcurrencyLimit:
         """Take a slot for the length of a block.
 
         Raises:
-            QueryError: None is free.
+            QueryError: No slot is free.
         """
         if self._limit is not None and self._taken >= self._limit:
             # the wording that clients see [U-obs]
@@ -86,14 +86,14 @@ class ConcurrencyLimit:
 
 
 class Budget:
-    """What queries cost together. Answers from the cache cost as much as others [U]."""
+    """The query budget of a project. Cached answers cost as much as others [U]."""
 
     def __init__(self, per_5_minutes: int | None, per_hour: int | None, clock: Clock) -> None:
         self._windows = (RateWindow(per_5_minutes, _MINUTES_5_MS), RateWindow(per_hour, _HOUR_MS))
         self._clock = clock
 
     def spend(self, cost: int) -> None:
-        """Pay for a query.
+        """Spend the cost of a query.
 
         Raises:
             QueryError: It costs more than is left; nothing is spent then.
@@ -108,7 +108,7 @@ class Budget:
 
     @property
     def spent(self) -> tuple[int, int]:
-        """What was spent in five minutes and in an hour."""
+        """The costs spent in the last five minutes and in the last hour."""
         return self._windows[0].total, self._windows[1].total
 
 
@@ -121,14 +121,14 @@ class Dashboard:
     """Guards the query endpoints.
 
     Args:
-        config: Whose credentials count.
-        clock: Tells the faults the time.
+        config: Has the credentials that are accepted.
+        clock: The emulated clock, for the faults.
         injector: The faults.
-        before: Brings the store up to date before it is asked.
+        before: Called before each authorized query, to bring the store up to date.
 
     Attributes:
-        requests: Queries that came.
-        refusals: Those refused, by status.
+        requests: Number of queries received.
+        refusals: Number of queries refused, by status.
     """
 
     def __init__(
@@ -150,7 +150,7 @@ class Dashboard:
 
         Args:
             endpoint: Takes the request and the parameters of its path.
-            slots: How many may be under way, shared with other endpoints.
+            slots: The limit on requests in flight, shared with other endpoints.
         """
 
         async def handler(request: Request, *values: str) -> Answer:
@@ -241,7 +241,7 @@ class RollingCounts:
         return self._totals.get(key, 0)
 
     def add(self, key: str, count: int, now_ms: int) -> None:
-        """Count a key that came now."""
+        """Add ``count`` to a key in the current step."""
         step = now_ms // self._step_ms
         if not self._recent or self._recent[-1][0] != step:
             self._recent.append((step, {}))
@@ -257,7 +257,7 @@ _IDS = (("user_id", "users"), ("device_id", "devices"))
 class Throttle:
     """Lets uploads pass until a limit is reached.
 
-    A request that holds one throttled id is refused as a whole [D] Batch API. What was refused is
+    A request that holds one throttled id is refused as a whole [D] Batch API. Refused events are
     not counted [U], so a sender above the rate gets through at the rate.
     """
 
@@ -272,7 +272,7 @@ class Throttle:
         self._spammy: set[tuple[str, str]] = set()
 
     def refuse(self, events: list[dict[str, Any]], now_ms: int) -> Answer | None:
-        """Return the answer that refuses an upload, or None and count it."""
+        """Return the refusal of an upload beyond a limit; count any other and return None."""
         limits = self._limits
         second = now_ms // 1000
         if second != self._second:
@@ -280,7 +280,7 @@ class Throttle:
         if _exceeds(self._events + len(events), limits.project_events_per_s) or _exceeds(
             self._requests + 1, limits.project_requests_per_s
         ):
-            # what is said at the project's ceiling is [U]: no user is named
+            # the answer at the project's ceiling is [U]: no user is named
             return throttled(self._threshold, batch=self._batch)
         if limits.user_events_per_s is not None or limits.user_events_per_day is not None:
             answer = self._refuse_ids(events, now_ms)
@@ -353,9 +353,9 @@ class Throttle:
 
 
 class PropertyUpdates:
-    """Loses the user properties of those who send too many; the events stay [D] HTTP V2 API.
+    """Drops user properties that are updated too often; the events stay [D] HTTP V2 API.
 
-    The documents say that they may be lost; here they are, so that what depends on them shows.
+    Amplitude may drop them; the emulator always does, to expose clients that rely on them.
     """
 
     def __init__(self, per_hour: int) -> None:
@@ -363,7 +363,7 @@ class PropertyUpdates:
         self._recent = RollingCounts(_MINUTE_MS, 60)
 
     def lose(self, events: list[dict[str, Any]], now_ms: int) -> None:
-        """Take the user properties that come too often out of events that passed all checks."""
+        """Remove user properties beyond the limit from events that passed all checks."""
         self._recent.advance(now_ms)
         for event in events:
             if event.get("user_properties"):
@@ -379,17 +379,17 @@ def _exceeds(count: int, limit: int | None) -> bool:
 
 
 _TIMER_MS = 0.5
-"""Timers are good to a millisecond: what would round to none is not waited for."""
+"""Timers have a resolution of a millisecond: waits that would round to 0 are skipped."""
 
 
 class CapacityQueue:
-    """One server with a queue before it that has no end, and a service time that never varies.
+    """One server with an unbounded queue and a constant service time.
 
     Below its rate no request waits; above it the queue grows by the difference every second.
 
     Args:
-        rate: Uploads that are served in a second, over all endpoints it is put before.
-        clock: Monotonic nanoseconds; real time, because delays are.
+        rate: Uploads served per second, over all endpoints that share it.
+        clock: Returns monotonic nanoseconds of real time, in which answers are delayed.
     """
 
     def __init__(self, rate: float, clock: Callable[[], int] = time.monotonic_ns) -> None:
@@ -398,13 +398,13 @@ class CapacityQueue:
         self._free_ns = 0.0
 
     def wait_ms(self) -> float:
-        """Queue one upload; return how long it takes until it has been served."""
+        """Queue one upload; return the time until it has been served."""
         now_ns = self._clock()
         self._free_ns = max(float(now_ns), self._free_ns) + self._each_ns
         return (self._free_ns - now_ns) / 1e6
 
     def before(self, application: Callable[[Request], Answer]) -> Callable[[Request], Answer]:
-        """Return an application whose answers leave when they have been served."""
+        """Wrap an application so that its answers are delayed until they have been served."""
 
         def answer(request: Request) -> Answer:
             answered = application(request)

@@ -32,9 +32,9 @@ class Request(NamedTuple):
     Attributes:
         method: In capitals.
         path: Without the query, as sent.
-        query: What follows the "?", as sent; b"" if nothing does.
+        query: The part after the "?", as sent; b"" if there is none.
         headers: Header fields in order, names in lower case.
-        body: The payload, as sent; cut off where it exceeds what the server holds.
+        body: The payload, as sent; cut off beyond the server's maximum.
         overflow: Whether the body was cut off.
     """
 
@@ -71,7 +71,7 @@ class Answer:
         body: The payload.
         content_type: Its media type.
         headers: Further header fields.
-        delay_ms: How long the connection waits before it sends it.
+        delay_ms: How long the connection waits before sending it.
         delivery: How it is put on the wire.
     """
 
@@ -92,7 +92,7 @@ class Answer:
         self.delivery = Delivery.WHOLE
 
     def encode(self, *, keep_alive: bool, head_only: bool = False) -> bytes:
-        """Return it as it goes over the wire (RFC 9112)."""
+        """Return the bytes to send (RFC 9112)."""
         body = self.body
         lines = b"HTTP/1.1 %d %b\r\ncontent-type: %b\r\ncontent-length: %d\r\n" % (
             self.status,
@@ -113,7 +113,7 @@ def json_answer(status: int, content: Any) -> Answer:
 
 
 Application = Callable[[Request], Answer | Awaitable[Answer]]
-"""Answers at once where it can; what takes long is awaited."""
+"""Answers at once where possible; the rest is awaited."""
 
 
 Handler = Callable[..., Answer | Awaitable[Answer]]
@@ -131,7 +131,7 @@ class Router:
         self._templates: list[tuple[tuple[str, ...], dict[str, Handler]]] = []
 
     def add(self, method: str, path: str, handler: Handler) -> None:
-        """Route requests; ``{}`` stands for a path segment that is handed to the handler."""
+        """Route requests; ``{}`` stands for a path segment that is passed to the handler."""
         if "{}" not in path:
             self._exact.setdefault(path, {})[method] = handler
             return
@@ -178,7 +178,7 @@ class QueryError(Exception):
     """The query cannot be answered.
 
     Attributes:
-        status: 400 malformed, 401 unknown credentials, 404 nothing there, 429 over a limit.
+        status: 400 malformed, 404 not found, 429 over a limit, 500 not written to the journal.
     """
 
     def __init__(self, details: str, status: int = 400) -> None:

@@ -30,7 +30,7 @@ _HOUR = {"type": "string", "pattern": "^[0-9]{8}T[0-9]{2}$", "description": "YYY
 
 
 def description(config: EmulatorConfig) -> bytes:
-    """Return the description as JSON (OpenAPI 3.1.0)."""
+    """Return the OpenAPI 3.1.0 description of the endpoints, as JSON."""
     return orjson.dumps(
         {
             "openapi": "3.1.0",
@@ -291,10 +291,10 @@ _LOCAL_NAMES = ("localhost", "localhost.localdomain")
 
 
 def local_only(page: Callable[[Request], Answer]) -> Callable[[Request], Answer]:
-    """Return a page that a browser shows only to who has asked for it by an address.
+    """Wrap a page so that it answers only requests to localhost, this host or an IP address.
 
-    A name that somebody else's server gives this machine (DNS rebinding), or a script of another
-    origin, is refused: the pages show keys and counts.
+    Foreign names for this machine (DNS rebinding) and scripts of another origin are refused: the
+    pages show what was received.
     """
 
     def answer(request: Request) -> Answer:
@@ -312,9 +312,9 @@ def local_only(page: Callable[[Request], Answer]) -> Callable[[Request], Answer]
 
 
 def _is_own(host: str) -> bool:
-    """Return whether a Host field names no name but localhost: an address cannot be rebound."""
+    """Return whether a Host field is localhost, this host's name or an address: none rebinds."""
     if not host:
-        return True  # HTTP/1.0 has none; browsers have one
+        return True  # HTTP/1.0 has none; browsers always send one
     try:
         name = urlsplit(f"//{host}").hostname or ""
     except ValueError:
@@ -334,7 +334,7 @@ def status_page(
     types: Sequence[tuple[str, int]],
     faults: Sequence[ActiveFault],
 ) -> str:
-    """Return the page; it reloads itself."""
+    """Return the status page as HTML, which reloads itself."""
     now = dt.datetime.fromtimestamp(state["now_ms"] / 1000, dt.UTC)
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Amplitude emulator</title>
@@ -443,7 +443,7 @@ def _faults(faults: Sequence[ActiveFault]) -> str:
 
 
 def _written(fault: Fault) -> str:
-    """Return what a fault hits and how, as a configuration says it."""
+    """Return the settings of a fault as a configuration writes them."""
     kind, selection = KINDS[fault.kind], fault.selection
     given: dict[str, object] = {
         "rate": selection.rate,

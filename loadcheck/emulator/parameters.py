@@ -1,4 +1,4 @@
-"""The parameters of a segmentation query, checked, and the intervals that its days are cut into."""
+"""Checks the parameters of a segmentation query, and divides its days into intervals."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ Interval = Literal[-300000, -3600000, 1, 7, 30]
 INTERVALS: tuple[Interval, ...] = (-300000, -3600000, 1, 7, 30)
 _DAY = dt.timedelta(days=1)
 _DAY_MS = 86_400_000
-_MOST_INTERVALS = 100_000  # more than any window allows, where windows are not enforced
-_FIRST_YEAR, _LAST_YEAR = 1970, 9998  # a day more or less is still a date
+_MOST_INTERVALS = 100_000  # above what any window allows; for when windows are not enforced
+_FIRST_YEAR, _LAST_YEAR = 1970, 9998  # a day earlier or later is still a date
 _DAY_FORM = re.compile("[0-9]{8}")
 # [D] Dashboard REST API and Limits; Limits says 1 day for real-time
 _LONGEST_DAYS = {-300000: 2, -3600000: 7, 1: 365, 7: 52 * 7, 30: 36 * 31}
@@ -30,8 +30,8 @@ class Axis:
     """The intervals of a query.
 
     Attributes:
-        bounds_ms: Where they begin, and at last where the last one ends.
-        labels: What each is called.
+        bounds_ms: The start of each, and last the end of the last one, in ms since the epoch.
+        labels: The label of each.
         days: How many days they span.
     """
 
@@ -69,7 +69,7 @@ def axis(
 ) -> Axis:
     """Cut the days from ``start`` to ``end``, both inclusive, into intervals.
 
-    A day has the length it has in the project's time zone: 23 to 25 hours where clocks change.
+    Days are those of the project's time zone: 23 to 25 hours long where clocks change.
 
     Raises:
         QueryError: The days are in the wrong order, or more than the interval allows.
@@ -78,7 +78,7 @@ def axis(
     if days < 1:
         raise QueryError("end must not be before start")
     if enforce_windows and days > _LONGEST_DAYS[interval]:
-        # how an excess is answered is [U]
+        # the answer to an excess is [U]
         raise QueryError(f"at most {_LONGEST_DAYS[interval]} days with i={interval}")
     if days * _DAY_MS // abs(interval if interval < 0 else _DAY_MS) > _MOST_INTERVALS:
         raise QueryError(f"more than {_MOST_INTERVALS:,} intervals")
@@ -89,7 +89,7 @@ def axis(
         labels = [dt.datetime.fromtimestamp(begin / 1000, where).strftime(form) for begin in starts]
         return Axis((*starts, last), tuple(labels), days)
     dates = _dates(start, end, interval)
-    # the first week or month counts only from the day asked for [U]
+    # the first week or month counts only from the start day on [U]
     starts = [first, *(_midnight_ms(date, where) for date in dates[1:])]
     return Axis((*starts, last), tuple(date.isoformat() for date in dates), days)
 
@@ -166,9 +166,9 @@ class Segmentation:
         start: First day.
         end: Last day, inclusive.
         interval: Length of an interval as the API writes it.
-        segments: At least the one of everybody.
+        segments: At least one; by default everybody.
         group_by: Property keys that split every event (``g``, ``g2``).
-        limit: Most groups.
+        limit: Maximum number of groups.
     """
 
     events: tuple[EventQuery, ...]
@@ -194,7 +194,7 @@ class Segmentation:
 
     @property
     def keys(self) -> frozenset[str]:
-        """The properties it looks at."""
+        """The keys of the properties it reads."""
         filters = [entry for event in self.events for entry in event.filters]
         groups = [*self.group_by, *(key for event in self.events for key in event.group_by)]
         for segment in self.segments:
@@ -324,7 +324,7 @@ def _key(kind: Any, name: Any, where: str) -> str:
     raise QueryError(f'the type of property {name} must be "event" or "user"')
 
 
-# what the Dashboard API calls the fields of the ingestion API; others have the same name there
+# the Dashboard API's names for fields of the ingestion API; other fields have the same name
 _BUILT_IN = {
     "version": "app_version",
     "os": "os_name",

@@ -27,12 +27,12 @@ class EmulatorStartError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """An emulator that serves.
+    """A running emulator.
 
     Attributes:
         url: Base URL of all its endpoints.
-        api_key: Of its project.
-        secret_key: Of its project, for queries.
+        api_key: API key of its project.
+        secret_key: Secret key of its project, for queries.
         control: Base URL of its control endpoint.
         pid: Process id.
     """
@@ -56,9 +56,9 @@ class Reservation:
 
     Attributes:
         url: Base URL of all its endpoints; nothing listens there yet.
-        api_key: Of its project.
-        secret_key: Of its project, for queries.
-        bound: Holds the port until the emulator has it.
+        api_key: API key of its project.
+        secret_key: Secret key of its project, for queries.
+        bound: Socket that holds the port until the emulator takes it over.
     """
 
     url: str
@@ -68,21 +68,21 @@ class Reservation:
 
 
 KEY_VARIABLES: Final = ("AMPLITUDE_API_KEY", "AMPLITUDE_SECRET_KEY")
-"""Variables of the environment that hold a project's keys."""
+"""Environment variables that hold a project's keys."""
 
 
 def supplied(api_key: str, secret_key: str) -> dict[str, str]:
-    """Return what a project's keys are in requests, by the names that a workflow may ask for."""
+    """Return a project's keys as requests use them, under the names that workflows refer to."""
     pair = base64.b64encode(f"{api_key}:{secret_key}".encode()).decode("ascii")
     return {"apiKey": api_key, "secretKey": secret_key, "basicAuth": pair}
 
 
 @contextmanager
 def reserve(config: Mapping[str, Any]) -> Iterator[Reservation]:
-    """Reserve a port of this machine and draw keys, so that both are known before anything starts.
+    """Reserve a local port and draw keys, so that both are known before anything starts.
 
     Args:
-        config: The emulator's configuration, whose own keys stand.
+        config: The emulator's configuration; keys in it take precedence.
     """
     with socket.socket() as bound:
         bound.bind((_HOST, 0))
@@ -98,11 +98,11 @@ def reserve(config: Mapping[str, Any]) -> Iterator[Reservation]:
 async def embedded(
     config: Mapping[str, Any], reserved: Reservation | None = None
 ) -> AsyncIterator[Running]:
-    """Run an emulator in a process of its own for the length of a block.
+    """Run an emulator in a separate process for the length of a block.
 
     Args:
-        config: What :func:`loadcheck.emulator.config` takes.
-        reserved: Where it is to listen, and its keys; None: somewhere, with keys of its own.
+        config: The configuration, as :func:`loadcheck.emulator.config.parse` takes it.
+        reserved: Its address and keys; None: a free port, and the keys of ``config`` or random.
 
     Raises:
         EmulatorStartError: It refused the configuration, or ended, or did not answer in time.
@@ -117,12 +117,12 @@ async def embedded(
         process = await anyio.open_process(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=None, pass_fds=inherited
         )
-    except OSError as error:  # no more processes, or none of this program
+    except OSError as error:  # out of processes, or the program is missing
         raise EmulatorStartError(f"{command[0]}: {error.strerror}") from None
     try:
         running = await _greet(process, config)
         if reserved is not None:
-            reserved.bound.close()  # only the emulator itself keeps the port
+            reserved.bound.close()  # from now on only the emulator holds the port
         yield running
     finally:
         with anyio.CancelScope(shield=True):

@@ -1,8 +1,8 @@
 """The listening socket and its connections: requests, also pipelined, answered in order.
 
 This is the hot path: at 20,000 uploads a second a request has 50 µs for everything, which is why
-it is an :class:`asyncio.Protocol` over httptools and not an ASGI server. The clock that it reads is
-the real one, until somebody moves it.
+it is an :class:`asyncio.Protocol` over httptools and not an ASGI server. The emulated clock follows
+real time until it is moved.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Clock:
 
     @property
     def speed(self) -> float:
-        """Emulated seconds in a real one."""
+        """Emulated seconds per real second."""
         return self._speed
 
     def set_speed(self, speed: float) -> None:
@@ -58,15 +58,15 @@ class Clock:
 
     @property
     def stopped(self) -> bool:
-        """Whether time passes only when it is moved."""
+        """Whether time passes only when it is set or advanced."""
         return self._stopped_ms is not None
 
     def stop(self) -> None:
-        """Stand still until moved or started."""
+        """Stop until moved or started."""
         self._stopped_ms = self.now_ms()
 
     def start(self) -> None:
-        """Go on from the present emulated time."""
+        """Resume from the present emulated time."""
         now_ms, self._stopped_ms = self.now_ms(), None
         self.set_to(now_ms)
 
@@ -75,7 +75,7 @@ class Clock:
         self.set_to(self.now_ms() + int(ms))
 
     def set_to(self, epoch_ms: int) -> None:
-        """Make it ``epoch_ms`` now."""
+        """Set the emulated time, in milliseconds since the epoch."""
         if self._stopped_ms is not None:
             self._stopped_ms = epoch_ms
         self._origin_ns, self._since_ns = epoch_ms * 1_000_000, time.monotonic_ns()
@@ -135,12 +135,12 @@ class Connection(asyncio.Protocol):
     # ---- the event loop calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take up the connection."""
+        """Register the connection."""
         self._transport = cast("asyncio.Transport", transport)
         self._connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the loop's signature
-        """Forget the connection; an answer under way goes nowhere."""
+        """Forget the connection and cancel its pending answer."""
         self._connections.discard(self)
         self._transport = None
         self._waiting.clear()
@@ -159,7 +159,7 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserError:
             self._refuse(400, "Bad request")
         else:
-            # the parser itself holds back what it has of a header field, without bounds
+            # the parser itself buffers an incomplete header field, without bounds
             if self._in_head and self._head_bytes > MAX_HEAD_BYTES:
                 self._refuse(431, "Request header too large")
 
@@ -182,13 +182,13 @@ class Connection(asyncio.Protocol):
             self._expects_continue = True
 
     def on_headers_complete(self) -> None:
-        """Answer 100 to a client that waits for it with the body (RFC 9110 section 10.1.1)."""
+        """Send 100 if the client waits for it before the body (RFC 9110 section 10.1.1)."""
         self._in_head = False
         if self._expects_continue and self._transport is not None and not self._busy:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
-        """Collect a piece of the body, up to what may be held; the rest is read and forgotten."""
+        """Collect a piece of the body, up to the maximum size; the rest is read and discarded."""
         self._body_bytes += len(body)
         if self._body_bytes <= MAX_BODY_BYTES:
             self._body.append(body)
@@ -286,7 +286,7 @@ class Connection(asyncio.Protocol):
 
 
 def _failed(request: Request) -> Answer:
-    """Answer a request over which the application raised what is being handled."""
+    """Log the exception being handled, and return a 500."""
     _log.exception("%s %s failed", request.method, request.path)
     return json_answer(500, {"code": 500, "error": "Internal Server Error"})
 
@@ -298,10 +298,10 @@ _BACKLOG = 4096
 async def listening(
     application: Application, host: str, port: int, bound: socket.socket | None = None
 ) -> AsyncIterator[str]:
-    """Serve for the length of a block, which gets the base URL.
+    """Serve for the length of a block, and yield the base URL.
 
     Raises:
-        OSError: The address cannot be had.
+        OSError: The address is not available.
     """
     connections: set[Connection] = set()
 

@@ -1,9 +1,9 @@
-"""What came in: a line for each request in a file or a log, and the same requests again.
+"""Records each request as a line of a file or a log, and replays recorded requests.
 
 A line of the file is JSON: ``at_ms`` by the emulator's clock, ``method``, ``path``, ``query``,
-``type`` of the content, ``body`` as text, ``key`` (whose it came with: "own", "other" or "none")
-and ``status``. Keys themselves are not in it: ``***`` stands for them, and is the project's own
-again when it is replayed. Bodies are written without their content coding.
+``type`` of the content, ``body`` as text, ``key`` (whose key it had: "own", "other" or "none") and
+``status``. ``***`` stands for the keys themselves; a replay puts the project's own back. Bodies are
+written without their content coding.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ _FIELDS = {"method": str, "path": str, "query": str, "type": str, "body": str, "
 
 
 class Recorder:
-    """An application that takes down what another is asked.
+    """An application that records the requests to another.
 
     Args:
-        application: The other.
-        config: Whose keys are the project's own.
-        clock: Tells the emulated time.
-        file: Takes a line of JSON for each request; None: none does.
-        log: Takes a line for people for each; None: none does.
+        application: The application that answers.
+        config: Has the project's own keys.
+        clock: The emulated clock.
+        file: Gets a line of JSON for each request; None: no file.
+        log: Gets a human-readable line for each request; None: no log.
 
     Attributes:
         trouble: Why the file is not complete; None if it is.
@@ -70,7 +70,7 @@ class Recorder:
             raise JournalError(f"{file}: {error.strerror or error}") from None
 
     def __call__(self, request: Request) -> Answer | Awaitable[Answer]:
-        """Hand a request on, and take it down when it is answered."""
+        """Pass a request on, and record it when it is answered."""
         answer = self._application(request)
         if isinstance(answer, Answer):
             self._note(request, answer)
@@ -114,14 +114,14 @@ class Recorder:
             "status": status,
         }
         line = orjson.dumps(entry)
-        # wherever else one stands; what is as short as a word is left
+        # keys anywhere else in the line, unless they are as short as a word
         keys = (self._config.api_key, self._config.secret_key)
         for own in (key for key in keys if len(key) >= _SHORTEST):
             line = line.replace(orjson.dumps(own)[1:-1], HIDDEN.encode())
         return line + b"\n"
 
     def _redacted(self, request: Request) -> tuple[str, str]:
-        """Return the body without keys, and whose key the request has."""
+        """Return the body without keys, and whose key the request has ("own", "other", "none")."""
         config, body = self._config, request.body
         if request.header(b"authorization"):
             pair = f"{config.api_key}:{config.secret_key}".encode()
@@ -136,7 +136,7 @@ class Recorder:
         try:
             content = orjson.loads(body)
         except orjson.JSONDecodeError:
-            # what is not JSON may still hold a key
+            # a body that is not JSON may still contain a key
             return _IN_TEXT.sub(rf"\1{HIDDEN}", body.decode("utf-8", "replace")), key
         if isinstance(content, dict):
             if "api_key" in content:
@@ -159,19 +159,19 @@ class Recorder:
 async def replay(
     file: Path, application: Application, config: EmulatorConfig
 ) -> tuple[int, Counter[tuple[int, int]]]:
-    """Ask an application what was recorded, in the same order, without pauses.
+    """Send recorded requests to an application, in the same order, without pauses.
 
     Args:
         file: A recording.
-        application: Who is asked.
-        config: Whose keys stand in for those that were left out.
+        application: The application that answers.
+        config: Has the keys to put back for ``***``.
 
     Returns:
-        How many requests there were, and of those answered otherwise how many had which status in
-        the recording and which one now.
+        The number of requests; and of those answered differently, how many had each pair of
+        (recorded status, new status).
 
     Raises:
-        JournalError: The file is not a recording; nothing was asked.
+        JournalError: The file is not a recording; nothing was sent.
     """
     recorded = list(_recorded(file))
     others: Counter[tuple[int, int]] = Counter()

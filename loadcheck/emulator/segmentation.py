@@ -1,6 +1,6 @@
 """``GET /api/2/events/segmentation``: budget, cache, the count itself, and the answer's shape.
 
-Results are kept for a while, and asked-for counts then stand still [D] Chart basics.
+Results are cached, so counts lag behind until they expire [D] Chart basics.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _TIMES: dict[str, np.ufunc] = {
     ">=": np.greater_equal,
     "greater or equal": np.greater_equal,
 }
-"""How the second form of a segment may compare the number of times."""
+"""The comparisons with a number of times in the second form of a segment."""
 Number = int | float
 
 
@@ -65,8 +65,8 @@ class Series:
         segment: Index of its segment.
         event: Index of its event.
         label: Values of the properties that split it; () if none does.
-        values: One a interval.
-        collapsed: Over the whole range: not the sum where users are counted.
+        values: One per interval.
+        collapsed: Over the whole range; for users not the sum of ``values``.
     """
 
     segment: int
@@ -90,8 +90,8 @@ class Counter:
     Args:
         view: The events.
         axis: The intervals.
-        seen_until_ms: Events that become visible later are not there.
-        is_type: Which events an event type of a query means, ``_active`` and ``_all`` included.
+        seen_until_ms: Events that become visible later are ignored.
+        is_type: Returns which events an event type means, ``_active`` and ``_all`` included.
     """
 
     def __init__(self, view: View, axis: Axis, seen_until_ms: int, is_type: TypeMask) -> None:
@@ -103,13 +103,13 @@ class Counter:
         self._rows: Rows = np.flatnonzero(inside & (view.visible <= seen_until_ms))
 
     def chart(self, query: Segmentation) -> Chart:
-        """Count."""
+        """Return the result of a query."""
         found: list[Series] = []
         pruned = False
         for segment_number, segment in enumerate(query.segments):
             members = self._members(segment)
             for number, event in enumerate(query.events):
-                # beside a group_by in the event a segment has no effect [U-obs]
+                # with a group_by in the event a segment has no effect [U-obs]
                 asked = self._rows if event.group_by else members
                 rows = self._of_event(event, asked)
                 if query.active_only:
@@ -125,7 +125,7 @@ class Counter:
     # ---- which events
 
     def _members(self, segment: Segment) -> Rows:
-        """Return the events of a segment: of the users, with the properties, that it names."""
+        """Return the events that a segment selects, by properties and by what their users did."""
         rows = self._rows
         for entry in segment.filters:
             column = self._view.columns[entry.key]
@@ -156,7 +156,7 @@ class Counter:
         return rows[np.isin(self._steps(rows) * span + self._view.people[rows], wanted)]
 
     def _steps(self, rows: Rows) -> Rows:
-        """Return the number of the interval of each event."""
+        """Return the index of each event's interval."""
         return np.searchsorted(self._bounds, self._view.times[rows], side="right") - 1
 
     # ---- how many
@@ -173,7 +173,7 @@ class Counter:
         collapsed = self._measure(groups, query, measured, members, by_interval=False)[:, 0]
         order = np.lexsort((np.arange(size), -collapsed))
         kept = order[: query.limit]
-        groups = groups.only(kept)  # a cell for every interval only where it is shown
+        groups = groups.only(kept)  # cells for every interval only of the groups that are shown
         values = self._measure(groups, query, measured, members, by_interval=True)
         whole = query.metric not in ("average", "pct_dau", "sums", "value_avg")
         lines = [
@@ -250,7 +250,7 @@ def _sums(
 
 
 def _ratio(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the quotient, 0 where there is nothing to divide by."""
+    """Return the quotient, 0 where the divisor is 0."""
     return np.divide(above, below, out=np.zeros_like(above), where=below != 0)
 
 
@@ -294,7 +294,7 @@ class ResultCache:
         return self._results.get(query)
 
     def put(self, query: Segmentation, now_ms: int, content: dict[str, Any]) -> None:
-        """Keep a result; the oldest ones make room."""
+        """Keep a result, and drop the oldest ones beyond the maximum."""
         self._results[query] = Cached(now_ms, content)
         self._results.move_to_end(query)
         while len(self._results) > _MOST:
@@ -302,7 +302,7 @@ class ResultCache:
 
 
 def lifetime_ms(query: Segmentation, today: dt.date) -> int:
-    """Return for how long a result is served again [D].
+    """Return how long a result is served from the cache [D].
 
     For weekly and monthly charts only the span of lifetimes is documented; which range gets which
     is [U]: the shortest one where it begins within the last 30 days, else the longest.
@@ -376,7 +376,7 @@ class SegmentationEndpoint:
         return lifetime_ms(query, now.date())
 
     async def _count(self, query: Segmentation, x_axis: Axis, seen_until_ms: int) -> dict[str, Any]:
-        """Count, in a thread where it takes long."""
+        """Return the result of a query, counted in a thread if there are many events."""
         view = View(self._store, query.keys, self._taxonomy)
         counter = Counter(view, x_axis, seen_until_ms, self._is_type)
         if len(view.types) < _INLINE_EVENTS:
@@ -410,7 +410,7 @@ class SegmentationEndpoint:
         return {
             "data": {
                 "series": [line.values for line in series],
-                # numbers and pairs as clients see them [U-obs]; the documents show texts.
+                # numbers and pairs as clients see them [U-obs]; the documentation shows strings.
                 # How two properties are joined is [U].
                 "seriesLabels": [
                     [line.event, "; ".join(line.label)] if grouped else line.event
@@ -429,7 +429,7 @@ class SegmentationEndpoint:
 def _answer(
     query: Segmentation, content: dict[str, Any], computed_ms: int, now_ms: int, *, cached: bool
 ) -> Answer:
-    """Return the answer with what saved charts say about their making [U-obs]."""
+    """Return the answer, with the metadata of the computation that saved charts have [U-obs]."""
     return json_answer(
         200,
         content

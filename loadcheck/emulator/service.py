@@ -1,4 +1,4 @@
-"""The emulator as a whole: its state, which path leads to which part, and the raw export."""
+"""The emulator as a whole: its state, its routes, and the raw export."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _REGIONS = ("us", "eu")
 
 
 class Emulator:
-    """One project of Amplitude, and behind it the others of its organization.
+    """One Amplitude project, with the others of its organization.
 
     Attributes:
         config: Its configuration.
@@ -129,7 +129,7 @@ class Emulator:
         return self._known(region, request).router(request)
 
     def _known(self, region: str, request: Request) -> Emulator:
-        """Return the project that a request names; one that nobody has a key of, if none does."""
+        """Return the project of a request's key, or one that refuses every key if none has it."""
         here = [each for each in (self, *self.others) if each.config.region == region]
         key = _key_of(request)
         for each in here:
@@ -174,7 +174,7 @@ class Emulator:
         self.router.add("DELETE", f"{path}/{{}}/{{}}", guarded(self._deletions.delete, jobs))
 
     def state(self) -> dict[str, Any]:
-        """Return what has arrived and what became of it."""
+        """Return the counters of what was received, stored and refused."""
         uploads = self._uploads.items()
         return {
             "now_ms": self.clock.now_ms(),
@@ -206,7 +206,7 @@ class Emulator:
 
 
 def _strangers(config: EmulatorConfig) -> EmulatorConfig:
-    """Return a project whose keys nobody can name: it refuses as the real ones refuse."""
+    """Return a project with unknown random keys, which refuses requests as the real ones do."""
     keys = secrets.token_hex(16), secrets.token_hex(16)
     return _another(config, OtherProject(api_key=keys[0], secret_key=keys[1], region="us"))
 
@@ -224,7 +224,7 @@ def _another(config: EmulatorConfig, project: OtherProject) -> EmulatorConfig:
 
 
 def _key_of(request: Request) -> str | None:
-    """Return the API key in a request; None if it has none."""
+    """Return the API key in a request; None if it has none, "" if it is not readable."""
     scheme, _, pair = request.header(b"authorization").partition(b" ")
     if scheme.lower() == b"basic":
         try:
@@ -249,7 +249,7 @@ _NOT_FOUND = 404
 
 
 class Export:
-    """Hands out the events of whole hours."""
+    """Exports the events of whole hours."""
 
     def __init__(
         self, config: EmulatorConfig, *, store: EventStore, people: UserDirectory, clock: Clock
@@ -263,7 +263,8 @@ class Export:
         """Answer with the archive.
 
         Raises:
-            QueryError: A parameter is malformed, the range is too long, or nothing is there.
+            QueryError: A parameter is malformed, the range or the archive is too large, or there
+                are no events.
         """
         query = parameters(request)
         start_ms, end_ms = (
@@ -304,7 +305,7 @@ class Export:
     def _lines(self, rows: list[int]) -> bytes:
         lines = (
             orjson.dumps(
-                # not merged, as raw data is [U]
+                # the id before merging, as in raw data [U]
                 record(self._store, row, self._people.of_row(row)),
                 option=orjson.OPT_APPEND_NEWLINE,
             )
@@ -325,7 +326,7 @@ def _hour(text: str, name: str) -> int:
 
 
 class EventsList:
-    """Lists the event types and how often each came this week, which begins on Monday [U]."""
+    """Lists the event types and how often each occurred this week, which begins on Monday [U]."""
 
     def __init__(
         self,

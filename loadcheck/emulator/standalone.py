@@ -1,7 +1,7 @@
 """The emulator on its own, for clients other than loadcheck: ``loadcheck emulate``.
 
-It runs until it is asked to stop: the event loop, the socket, the journal, and the control
-endpoint: clock, faults and the truth about them.
+It runs until a signal stops it: the event loop, the socket, the journal, and the control endpoint
+for the clock, the faults and the record of their hits.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ _CLOCK: Keys = {
     "now_ms": {"type": "integer", "minimum": 0, "maximum": LATEST_MS},
     "advance": {"title": "duration"},
 }
-"""How the clock is moved."""
+"""The keys of a request that moves the clock."""
 
 
 class Control:
     """Moves the clock, plants faults, and reports what they did.
 
-    The embedded emulator's paths begin with a secret, so that only the parent process finds them.
-    The one that stands alone has them at ``/control``, for those who have its keys.
+    The embedded emulator's paths begin with a secret that only the parent process knows. The
+    standalone one has them under ``/control`` and requires the project's keys.
     """
 
     def __init__(self, emulator: Emulator) -> None:
@@ -61,9 +61,9 @@ class Control:
         """Add its routes.
 
         Args:
-            router: Where to.
-            prefix: What their paths begin with.
-            keys: Only for requests with the project's keys, as queries have them.
+            router: The router to add them to.
+            prefix: Prefix of their paths.
+            keys: Whether requests need the project's keys, as queries do.
         """
         for method, name, handler in (
             ("GET", "clock", self._clock),
@@ -95,7 +95,7 @@ class Control:
     def _move(self, request: Request) -> Answer:
         """Move the clock: ``{"stopped": true, "speed": 10, "now_ms": 0, "advance": "1h"}``.
 
-        In this order; all may be left out.
+        Applied in this order; all are optional.
         """
         try:
             table = Reader(_table(request), _CLOCK)
@@ -117,7 +117,7 @@ class Control:
         return self._clock(request)
 
     def _replace(self, request: Request) -> Answer:
-        """Put other faults to work, as ``[target.faults]`` writes them; their windows begin now."""
+        """Replace the faults by those of the body, in the form of ``[target.faults]``."""
         emulator = self._emulator
         try:
             faults = parse_faults(_table(request), emulator.config.seed)
@@ -170,13 +170,13 @@ async def serving(
     bound: socket.socket | None = None,
     before: Application | None = None,
 ) -> AsyncIterator[str]:
-    """Serve for the length of a block, which gets the base URL.
+    """Serve for the length of a block, and yield the base URL.
 
-    A journal is closed at its end. A bound socket stands for the address. ``before`` stands
-    before the emulator.
+    The journal is closed at the end. A bound socket replaces the address. ``before`` answers in
+    place of the emulator, which it wraps.
 
     Raises:
-        OSError: The address cannot be had.
+        OSError: The address is not available.
         JournalWriteError: Not everything that was stored could be kept.
     """
     async with listening(before or emulator, host, port, bound) as url:
@@ -188,7 +188,7 @@ async def serving(
 
 
 def open_emulator(config: EmulatorConfig, data: Path | None) -> tuple[Emulator, Journal | None]:
-    """Make an emulator, with the events of an earlier one if there is a data file.
+    """Create an emulator, with the events of its data file if there is one.
 
     Raises:
         JournalError: The file cannot be used.
@@ -198,9 +198,9 @@ def open_emulator(config: EmulatorConfig, data: Path | None) -> tuple[Emulator, 
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
-    """Run on the fastest event loop there is, with room for many connections."""
+    """Run a coroutine on uvloop (not on Windows), with the limit on open files raised."""
     _allow_many_connections()
-    gc.freeze()  # what is there by now stays: the collector need not look at it again
+    gc.freeze()  # objects created so far live on: the collector need not scan them again
     if sys.platform == "win32":
         asyncio.run(main)
     else:
@@ -222,13 +222,13 @@ def _allow_many_connections() -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keeping:
-    """What is kept of what comes in, and what came before.
+    """What is kept of events and requests, and what is replayed first.
 
     Attributes:
         data: SQLite file that keeps the events across restarts; None: in memory only.
-        record: File that takes a line for each request.
-        replay: Such a file, whose requests are asked first.
-        log: Whether each request is a line on stderr.
+        record: File that gets a line for each request.
+        replay: Such a file, whose requests are replayed first.
+        log: Whether each request is logged to stderr.
     """
 
     data: Path | None = None
@@ -251,11 +251,11 @@ def serve(
         config: The emulator's configuration.
         host: Address to listen on.
         port: Port to listen on, 0 for any free one.
-        keeping: What is kept of what comes in.
+        keeping: What is kept of events and requests.
         ready: Called with the base URL once it serves.
 
     Raises:
-        OSError: The address cannot be had.
+        OSError: The address is not available.
         JournalError: A file cannot be used.
         JournalWriteError: Not everything that was stored, or recorded, could be kept.
     """
@@ -268,7 +268,7 @@ async def _serve(
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
             loop.add_signal_handler(number, ended.set)
     emulator, journal = open_emulator(config, keeping.data)
     Control(emulator).install(emulator.router, "/control", keys=True)
@@ -303,7 +303,7 @@ def _visible(config: EmulatorConfig) -> str:
 
 
 def greeting(config: EmulatorConfig, url: str) -> str:
-    """Return what a person wants to know: where it is, its keys, and what to try first."""
+    """Return the text shown at the start: its addresses, its keys, and what to try first."""
     upload = (
         f'{{"api_key":"{config.api_key}","events":'
         '[{"user_id":"user-00001","event_type":"hello"}]}'

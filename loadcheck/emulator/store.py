@@ -1,8 +1,8 @@
-"""Everything that was accepted, in columns: core fields one each, properties by shape.
+"""Stores accepted events in columns: one per core field, those of properties by shape.
 
 Strings and property values are numbered in the order of their arrival, through hash tables of 12 to
-16 bytes an entry where a dict takes 200. Here are also the ``insert_id``s of seven days, the names
-that the project still has room for [D], and an event as the export shows it.
+16 bytes an entry where a dict takes 200. Also here: the ``insert_id``s, the names within the limits
+of the project [D], and an event in the form of the export.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _TAIL = 1 << 10
 class ProbingTable:
     """Entries numbered from 0, found by their hash through linear probing.
 
-    The owner probes by itself, as a call per probe would cost more than the probe: it starts at
+    The owner probes itself, as a call per probe would cost more than the probe: it starts at
     ``slots[hash & mask]`` and goes on until it meets a 0; a slot holds the entry's number plus 1.
     The table does not wrap around but has a tail, which a 0 always ends.
     """
@@ -168,7 +168,7 @@ def record(store: EventStore, row: int, amplitude_id: int) -> dict[str, Any]:
 
 
 def derived_device(user_id: str) -> str:
-    """Return the device id of events that came without: a hash of the user id [D]."""
+    """Return the device id of events sent without one: a hash of the user id [D]."""
     return hashlib.sha256(user_id.encode("utf-8", "surrogatepass")).hexdigest()[:36] + "R"
 
 
@@ -178,10 +178,10 @@ def _time(epoch_ms: int) -> str:
 
 
 class Taxonomy:
-    """The names of a project in the order in which they came.
+    """The names of a project in the order of their arrival, which decides about their limits.
 
     Attributes:
-        store: The events whose names they are.
+        store: The events that have these names.
     """
 
     def __init__(self, limits: TaxonomyLimits, store: EventStore) -> None:
@@ -192,12 +192,12 @@ class Taxonomy:
         self._counts = {"e:": 0, "u:": 0}
 
     def queryable_type(self, number: int) -> bool:
-        """Return whether the event type of this number can be asked for."""
+        """Return whether the event type of this number can be queried."""
         most = self._limits.event_types
         return number >= 0 and (most is None or number < most)
 
     def queryable_property(self, key: str) -> bool:
-        """Return whether a property can be asked for."""
+        """Return whether a property can be queried."""
         scope = key[:2]
         most = self._limits.event_properties if scope == "e:" else self._limits.user_properties
         if most is None or scope not in self._counts:
@@ -292,7 +292,7 @@ def label_of(value: Any) -> str:
 
 
 class StringIndex:
-    """Maps strings to numbers and back, in some 30 bytes a string beyond its text."""
+    """Maps strings to numbers and back, in about 30 bytes per string besides its text."""
 
     __slots__ = ("_ends", "_table", "_text")
 
@@ -326,7 +326,7 @@ class StringIndex:
         return self._table.insert(hash(text), position)
 
     def _look_up(self, text: str) -> tuple[int, int]:
-        """Return the number of ``text`` or -1, and where the table has, or would have, it."""
+        """Return the number of ``text`` or -1, and its present or future position in the table."""
         key_hash = hash(text)
         table = self._table
         slots, hashes = table.slots, table.hashes
@@ -364,16 +364,16 @@ class EventStore:
         devices: The device ids that were sent.
         types: The event types.
         values: The property values.
-        insert_ids: The ``insert_id``s of the last days and older.
+        insert_ids: The ``insert_id``s, expired ones included.
         owners: For every device the first user seen on it, -1 for none; shorter than ``devices``
-            where no later device has one.
-        client_times: For the few events whose time was shifted, what it was before and when they
-            were sent, both by the client's clock.
+            if the last devices have none.
+        client_times: For the few events whose time was shifted, their original time and when they
+            were sent, both by the client's clock, in ms since the epoch.
         erased: How many events were deleted.
     """
 
     ERASED = 2**63 - 1
-    """When events become visible that were deleted."""
+    """When deleted events become visible: never."""
 
     def __init__(self) -> None:
         self.users = StringIndex()
@@ -419,9 +419,9 @@ class EventStore:
         shape: Shape,
         values: Iterable[Any],
     ) -> None:
-        """Add an event. Numbers are those of the indexes; -1 means that there is none.
+        """Add an event. Numbers are those of the indexes; -1 means none.
 
-        By position, as this is the hot path.
+        Arguments are positional, as this is the hot path.
         """
         row = len(self.user)
         self.user.append(user)

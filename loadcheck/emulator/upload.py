@@ -1,7 +1,7 @@
 """Uploads, ``POST /2/httpapi`` and ``POST /batch``: from the bytes of a request to its answer.
 
-``/identify``, user properties without an event, is not an upload: what it stores shows with the
-user's next event [D], and faults that are injected into uploads leave it alone.
+``/identify`` sets user properties without an event and is not an upload: they show with the user's
+next event [D], and the faults of uploads do not affect it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _EVENT_TYPE = "$identify"
 
 
 def read_form(request: Request) -> dict[str, str]:
-    """Return the fields of a request: of a GET those of its query [D], of a POST its form's."""
+    """Return the fields of a request: those in the query of a GET [D], in the form of a POST."""
     if request.method == "GET":
         return _decoded(request.query)
     kind = request.header(b"content-type")
@@ -44,7 +44,7 @@ def read_form(request: Request) -> dict[str, str]:
             str(part.get_param("name", header="content-disposition")): _text(part)
             for part in parser.parsebytes(head + request.body).iter_parts()
         }
-    # how another type is answered is [U]: as a form that has no field
+    # how other types are answered is [U]: as a form without fields
     return _decoded(request.body) if kind.lower().startswith(_URLENCODED) else {}
 
 
@@ -61,11 +61,11 @@ def _text(part: Any) -> str:
 
 
 class Identify:
-    """The endpoint.
+    """The ``/identify`` endpoint.
 
     Attributes:
-        requests: Requests that came.
-        refusals: Requests refused, by status.
+        requests: Number of requests received.
+        refusals: Number of requests refused, by status.
     """
 
     def __init__(self, config: EmulatorConfig, clock: Clock, committer: Committer) -> None:
@@ -93,7 +93,7 @@ class Identify:
         return Answer(200, b"success", b"text/html;charset=utf-8")  # [U-obs] older clients
 
     def _users(self, request: Request, now_ms: int) -> list[dict[str, Any]]:
-        """Return whom a request identifies, as events of that type, if it may pass as a whole."""
+        """Return the users that a request identifies, as ``$identify`` events; raise refusals."""
         size = len(request.body) or len(request.query)
         if request.overflow or (self._most_bytes is not None and size > self._most_bytes):
             raise RefusedError(check.too_large())
@@ -134,21 +134,21 @@ class RefusedError(Exception):
 
 
 def read_payload(request: Request, most_bytes: int | None) -> tuple[dict[str, Any], int]:
-    """Return the payload, and the size of its serialized form.
+    """Return the payload, and the size of its serialized form in bytes.
 
     Raises:
         RefusedError: It is not a JSON object, or too large.
     """
     if b"json" not in request.header(b"content-type").lower():
-        # mandatory [D]; how another one is refused is [U]
+        # mandatory [D]; how others are refused is [U]
         raise RefusedError(check.bad_request("Invalid JSON request body"))
     body = request.body
-    # without a cap it is the one of the server, so that a few bytes of gzip do not fill the memory
+    # never more than the server's cap, so that a few bytes of gzip do not fill the memory
     most_bytes = MAX_BODY_BYTES if most_bytes is None else min(most_bytes, MAX_BODY_BYTES)
     try:
         if body and request.header(b"content-encoding").lower() == b"gzip":
             body = decompressed(body, most_bytes)
-        # the cap counts what was serialized, so the bytes after decompression [U]
+        # the cap is on the serialized form, so on the bytes after decompression [U]
         if request.overflow or len(body) > most_bytes:
             raise RefusedError(check.too_large())
         if not body:
@@ -172,7 +172,7 @@ def decompressed(body: bytes, most_bytes: int) -> bytes:
 
 
 class UsersOf:
-    """The user ids of a request, whatever is wrong with it; read only when asked for."""
+    """The user ids of a request, even of an invalid one; read only when iterated over."""
 
     __slots__ = ("_request",)
 
@@ -196,9 +196,10 @@ class Uploads:
     """One ingestion endpoint.
 
     Attributes:
-        requests: Requests that came.
-        acknowledged: Events of those answered with 200, duplicates included.
-        refusals: Requests refused, by status.
+        requests: Number of requests received.
+        acknowledged: Number of events accepted, duplicates included; even if a fault then spoils
+            the answer.
+        refusals: Number of requests refused, by status.
     """
 
     def __init__(
@@ -264,7 +265,7 @@ class Uploads:
         return Answer(200, _ANSWER % (len(events), size, now_ms))
 
     def _events(self, payload: dict[str, Any], now_ms: int) -> list[dict[str, Any]]:
-        """Return the events of a payload if it may pass as a whole."""
+        """Return the events of a payload, or raise the refusal of the whole upload."""
         api_key = payload.get("api_key")
         if api_key is None:
             raise RefusedError(_missing("api_key"))
@@ -276,7 +277,7 @@ class Uploads:
         if type(events) is not list:
             raise RefusedError(check.bad_request("Invalid event JSON"))
         most = self._limits.max_events
-        if most is not None and len(events) > most:  # exactly as many as the cap: [U], taken
+        if most is not None and len(events) > most:  # exactly the cap is accepted [U]
             raise RefusedError(check.too_large())
         least = _min_id_length(payload["options"]) if "options" in payload else MIN_ID_LENGTH
         problems = check_events(events, min_id_length=least, strip=self._strip)
@@ -339,7 +340,7 @@ def _min_id_length(options: object) -> int:
 
 
 def _shift_ms(payload: dict[str, Any], now_ms: int) -> int:
-    """Return what the client's clock is behind the server's, if by more than a minute [D]."""
+    """Return how far the client's clock is behind the server's, 0 if within a minute [D]."""
     try:
         sent = dt.datetime.fromisoformat(payload["client_upload_time"])
     except (TypeError, ValueError):

@@ -29,9 +29,9 @@ _MOST_DIGITS = 19
 
 
 class UserDirectory:
-    """Finds people by what they are called.
+    """Finds people by their ids.
 
-    A person is a user id or, where none was ever seen on it, a device. Their Amplitude id is even
+    A person is a user id, or a device on which no user id was ever seen. Their Amplitude id is even
     for users and odd for devices, so that it stays the same as both grow in number.
     """
 
@@ -40,7 +40,7 @@ class UserDirectory:
         self._left: tuple[tuple[int, int], NDArray[np.bool_]] | None = None
 
     def of_row(self, row: int) -> int:
-        """Return the Amplitude id that an event came with, before any merging."""
+        """Return the Amplitude id of an event's own user or device, before any merging."""
         user = self._store.user[row]
         return _FIRST + (2 * user if user >= 0 else 2 * self._store.device[row] + 1)
 
@@ -75,7 +75,7 @@ class UserDirectory:
         return number + len(self._store.users) if device else number
 
     def _with_events(self) -> NDArray[np.bool_]:
-        """Return for every person whether deletions left them an event."""
+        """Return for every person whether they have an event that was not deleted."""
         store = self._store
         state = (len(store), store.erased)
         if self._left is None or self._left[0] != state:
@@ -101,13 +101,13 @@ class UserDirectory:
         return np.flatnonzero(self._store.identities() == self._person(amplitude_id))
 
     def numbered(self, text: str) -> int | None:
-        """Return the Amplitude id that a text is, or None if no user has it."""
+        """Return a text as an Amplitude id, or None if it is not the id of a known person."""
         if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
             return None
         return int(text) if self.known(int(text)) else None
 
     def named(self, text: str) -> list[int]:
-        """Return who is called so: Amplitude id, user id, or device id."""
+        """Return the person with this Amplitude id, user id or device id: a list of one or none."""
         person = self.numbered(text)
         if person is not None:
             return [person]
@@ -118,7 +118,7 @@ class UserDirectory:
         return [person] if self.known(person) else []
 
     def beginning(self, prefix: str) -> Iterator[int]:
-        """Return whose user id begins so."""
+        """Yield the Amplitude ids of the users whose user id begins with ``prefix``."""
         for number, name in enumerate(self._store.users):
             if name.startswith(prefix) and self.known(self.of_user(number)):
                 yield self.of_user(number)
@@ -213,10 +213,10 @@ class UserActivity:
 
 
 def spend_one(requests: RateWindow, clock: Clock) -> None:
-    """Count a request against the hour's.
+    """Count a request against a rate limit.
 
     Raises:
-        QueryError: They are used up.
+        QueryError: The limit is reached.
     """
     now_ms = clock.now_ms()
     if not requests.allows(1, now_ms):
@@ -235,7 +235,7 @@ _PROJECT = 1
 _MOST_IDS = 100
 _DAY_MS = 86_400_000
 _REVOCABLE = 0.1
-"""Share of the time until a job runs in which, at its end, it cannot be revoked: 3 days of 30."""
+"""Last share of the time until a job runs, in which it cannot be revoked: 3 of 30 days."""
 _LONGEST_DAYS = 186
 _NOT_FOUND = 404
 _BROKEN = 500
@@ -246,9 +246,9 @@ class _Job:
     """Deletions that fall due together: staging, then submitted, then done.
 
     Attributes:
-        day: When they fall due.
-        due_ms: The same as an instant.
-        fixed_ms: From then on nobody can be taken out.
+        day: The day on which they fall due (UTC).
+        due_ms: The instant at which they fall due.
+        fixed_ms: After this instant they cannot be revoked.
         people: The people to delete.
         done: Whether it has run.
     """
@@ -260,13 +260,13 @@ class _Job:
     done: bool = False
 
     def status(self, now_ms: int) -> str:
-        """Return how far it is."""
+        """Return "staging", "submitted" or "done"."""
         if self.done:
             return "done"
         return "submitted" if now_ms > self.fixed_ms else "staging"
 
     def as_json(self, now_ms: int, people: Collection[int] | None = None) -> dict[str, Any]:
-        """Return it as the API shows it, with all of its people or some."""
+        """Return it as the API shows it, with all of its people or only those given."""
         shown = self.people if people is None else people
         return {
             "day": self.day.isoformat(),
@@ -325,19 +325,19 @@ class Deletions:
                 rows = [row for person in job.people for row in self._people.rows(person).tolist()]
                 self._store.erase(rows)
                 job.done = True
-                # what cannot be written is done again after a restart
+                # if this cannot be written, the deletion is repeated after a restart
                 with contextlib.suppress(JournalWriteError):
                     self._note({"job": number, "rows": rows})
 
     def _open_job(self) -> _Job:
-        """Return the job that takes what is asked for now."""
+        """Return the job for deletions requested now; create it if necessary."""
         now_ms = self._clock.now_ms()
         due_ms = now_ms + self._after_ms
         day = dt.datetime.fromtimestamp(due_ms / 1000, dt.UTC).date()
-        whole = self._after_ms >= _DAY_MS  # then it is the day that counts, else the last request
+        whole = self._after_ms >= _DAY_MS  # then due as the day begins, else by the last request
         if whole:
             due_ms = due_ms // _DAY_MS * _DAY_MS
-        # three days before is a day, too: until its end
+        # the last day for revoking counts until its end
         fixed_ms = due_ms - _REVOCABLE * self._after_ms + (_DAY_MS - 1 if whole else 0)
         for job in self._jobs:
             if job.day == day and not job.done:
@@ -347,15 +347,15 @@ class Deletions:
         return self._jobs[-1]
 
     async def post(self, request: Request) -> Answer:
-        """Queue deletions: all that are asked for, or none.
+        """Queue all requested deletions, or none.
 
         Raises:
-            QueryError: The request is malformed, too large or too frequent, or names somebody
-                unknown without saying that this is to be ignored.
+            QueryError: The request is malformed, too large or too frequent, has unknown ids that
+                it does not ask to ignore, or cannot be written to the journal.
         """
         spend_one(self._requests, self._clock)
         content = _content(request)
-        # the flag is spelled in two ways in the documents
+        # the documentation spells the flag in two ways
         ignore = any(_true(content.get(key)) for key in ("ignore_invalid_id", "ignore_invalid_ids"))
         wanted = [*_listed(content, "user_ids"), *_listed(content, "amplitude_ids")]
         if not 1 <= len(wanted) <= _MOST_IDS:
@@ -405,7 +405,7 @@ class Deletions:
         """Take one person out of a job.
 
         Raises:
-            QueryError: There is no such job, or it is too late.
+            QueryError: There is no such job, it is too late, or the journal cannot be written.
         """
         due = read_day(day.replace("-", ""), "JOB_START_DAY")
         person = self._people.numbered(amplitude_id)
@@ -425,7 +425,7 @@ class Deletions:
             raise QueryError(f"cannot be kept: {error}", _BROKEN) from None
 
     def _found(self, content: dict[str, Any]) -> tuple[list[int], list[str]]:
-        """Return the users asked for, and the unknown ids."""
+        """Return the Amplitude ids of the requested users, and the unknown ids."""
         found: list[int] = []
         unknown: list[str] = []
         for user_id in _listed(content, "user_ids"):

@@ -1,7 +1,6 @@
 """The store as one query sees it: copied at one instant, so that a thread may read it.
 
-Conditions are evaluated once per distinct value of a property instead of once per event; so is what
-splits events into groups.
+Conditions and groups are evaluated once per distinct value of a property instead of once per event.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ class Filter:
     Attributes:
         key: The property, as the store keys it.
         op: One of :data:`OPERATORS`.
-        values: What it is compared with; any of them is enough.
+        values: The values to compare with; one match is enough.
     """
 
     key: str
@@ -104,8 +103,8 @@ class Groups:
     """Events and the group of each.
 
     Attributes:
-        rows: The events; one stands here several times if it belongs to several groups.
-        codes: The number of the group of each.
+        rows: The events; an event in several groups is repeated.
+        codes: The group number of each.
         labels: The values that make up each group; those seen, in alphabetical order.
     """
 
@@ -152,7 +151,7 @@ def group(view: View, rows: NDArray[np.integer[Any]], keys: Sequence[str]) -> Gr
 def _split(
     column: Column, rows: NDArray[np.integer[Any]]
 ) -> tuple[NDArray[np.integer[Any]], NDArray[np.int64], NDArray[np.int64], list[str]]:
-    """Return the rows, which of the given ones each was, their codes, and what these mean."""
+    """Return the rows (repeated for lists), the index of each in ``rows``, codes and labels."""
     codes = column.codes[rows]
     distinct, places = np.unique(codes, return_inverse=True)
     names = [[NONE] if code < 0 else labels_of(column.value(code)) for code in distinct.tolist()]
@@ -196,7 +195,7 @@ class Column(Protocol):
 
 
 class PropertyColumn:
-    """A property."""
+    """The column of a property."""
 
     __slots__ = ("_values", "codes")
 
@@ -224,7 +223,7 @@ class PropertyColumn:
 
 
 class IdColumn:
-    """A user or device id."""
+    """The column of the user ids or the device ids."""
 
     __slots__ = ("_ids", "codes")
 
@@ -241,7 +240,7 @@ class IdColumn:
         return [*found, -1] if NONE in labels else found
 
     def value(self, code: int) -> Any:
-        """Return an id."""
+        """Return the id of a code."""
         return self._ids[code]
 
 
@@ -250,11 +249,11 @@ class View:
 
     Attributes:
         types: The event type of every event, as a number.
-        times: When it happened.
-        visible: From when on it is counted.
+        times: When it happened, in ms since the epoch.
+        visible: From when on it is counted, likewise.
         people: The number of the person it counts for.
         population: How many such numbers there are.
-        columns: The properties asked for.
+        columns: The requested properties, by key.
     """
 
     def __init__(self, store: EventStore, keys: Iterable[str], taxonomy: Taxonomy) -> None:

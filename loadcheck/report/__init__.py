@@ -1,1 +1,1 @@
-"""A result as people read it. Returns text or bytes; printing is the caller's."""
+"""Formats results for people. Returns text or bytes; printing is up to the caller."""

@@ -33,23 +33,23 @@ _ENDINGS = {
     "interrupted": "the search was interrupted",
 }
 _FINE = 10
-"""Rates below are written with digits after the point."""
+"""Rates below this are written with up to three significant digits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeRow:
-    """A probe as it is shown, with units.
+    """A probe as displayed, with units.
 
     Attributes:
         number: Its place in the order in which probes were run.
-        rate: Copies per second it asked for.
+        rate: Target rate in copies per second.
         verdict: "held", "broke", "unproven" or "cut".
-        figures: Of its latency, by the titles of :data:`~loadcheck.report.view.FIGURES`.
-        samples: Of its latency.
+        figures: Its latency, by the titles of :data:`~loadcheck.report.view.FIGURES`.
+        samples: Number of samples of its latency.
         errors: Share of copies that were not acknowledged.
-        lag: From acknowledgement until counted, 95th percentile.
-        lost: Users lost at least.
-        reason: Why the rate did not hold, and what was carried.
+        lag: Time from acknowledgement until counted, 95th percentile.
+        lost: Minimum number of lost users.
+        reason: Why the rate did not hold, and the rate that was carried.
     """
 
     number: str
@@ -64,7 +64,7 @@ class ProbeRow:
 
 
 def probe_row(probe: Document) -> ProbeRow:
-    """Return a probe as it is shown."""
+    """Return a probe as displayed."""
     return ProbeRow(
         number=str(probe["number"]),
         rate=probe["rate"],
@@ -83,12 +83,12 @@ def probe_row(probe: Document) -> ProbeRow:
 
 
 def by_rate(document: Document) -> list[Document]:
-    """Return the probes as they are in the document, in the order of their rates."""
+    """Return the probes of the document, ordered by rate."""
     return sorted(document["probes"], key=lambda probe: (probe["rate"], probe["number"]))
 
 
 def probe_rows(document: Document) -> list[ProbeRow]:
-    """Return the probes in the order of their rates."""
+    """Return the probes as displayed, ordered by rate."""
     return [probe_row(probe) for probe in by_rate(document)]
 
 
@@ -135,7 +135,7 @@ def headline(document: Document) -> str:
 
 
 def badge(document: Document) -> str:
-    """Return the verdict, or that the answer is a lower bound: nothing above it broke."""
+    """Return the verdict, or "lower bound" if the target was not what broke above the answer."""
     answer = document["answer"]
     if document["verdict"] == "pass" and (
         answer["interval"][1] is None or answer["limited_by"] != "target"
@@ -180,13 +180,13 @@ def _reason(probe: Document) -> str:
 
 
 def summary(document: Document, *, color: bool, width: int, paths: Sequence[str] = ()) -> str:
-    """Return a search for a person.
+    """Return the summary of a search for a terminal.
 
     Args:
         document: The search's document.
         color: Whether to use terminal colours.
         width: Columns of the terminal.
-        paths: Files that it is in; shown at the end.
+        paths: Files of the result, shown at the end.
     """
     document = printable_document(document)
     paper = CapturedConsole(color=color, width=width)
@@ -216,7 +216,7 @@ def _verdict(document: Document, console: Console) -> None:
 
 
 def copies(rate: float) -> str:
-    """Return a rate of copies."""
+    """Return a rate with its unit, copies/s."""
     return f"{rate:,.0f} copies/s" if rate >= _FINE else f"{rate:.3g} copies/s"
 
 
@@ -268,7 +268,7 @@ def _lag(probe: Document) -> str:
 
 
 def _beyond(answer: Document) -> str:
-    """Return what breaks above the answer, as a clause; "" if nothing is known to."""
+    """Return what breaks above the answer, as a clause; "" if unknown."""
     because = answer["because"]
     if answer["limited_by"] != "target":
         return ""

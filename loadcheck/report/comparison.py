@@ -1,4 +1,4 @@
-"""A comparison for a terminal: what it comes to, then every figure."""
+"""A comparison for a terminal: the verdict, then every figure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _GAP = "  "
 
 
 def text(document: Document, *, color: bool, width: int) -> str:
-    """Return a comparison.
+    """Return a comparison as text.
 
     Args:
         document: A comparison's document.
@@ -69,18 +69,18 @@ def _verdict(document: Document, console: Console) -> None:
 
 
 def cause(document: Document) -> str:
-    """Return what the verdict rests on as a sentence without its full stop."""
+    """Return the reason for the verdict as a sentence without its full stop."""
     reason = _reason(document)
     return f"{reason[:1].upper()}{reason[1:]}"
 
 
 def badge(document: Document) -> str:
-    """Return the verdict in a word or two."""
+    """Return the verdict, or "no baseline"."""
     return str(document["verdict"]) if document["base"] else "no baseline"
 
 
 def _reason(document: Document) -> str:
-    """Return what the verdict rests on, in a few words."""
+    """Return the reason for the verdict, in a few words."""
     if not document["base"]:
         return "no baseline yet: nothing to compare with"
     target = [figure for figure in document["figures"] if figure["about"] == "target"]
@@ -130,7 +130,7 @@ def _table(document: Document, width: int) -> Iterator[Text]:
     if 1 + first + sum(widths) + len(gap) * 5 + last > width:
         gap = " "
     if 1 + first + sum(widths) + len(gap) * 5 + last > width:
-        # a narrow terminal goes without the intervals; the words rest on them all the same
+        # omitted in a narrow terminal; the words are based on the intervals anyway
         widths.pop()
     head = " ".ljust(first + 1)
     head += "".join(gap + name.rjust(wide) for name, wide in zip(titles, widths, strict=False))
@@ -153,7 +153,7 @@ def _table(document: Document, width: int) -> Iterator[Text]:
 
 
 def is_shown(figure: Document) -> bool:
-    """Return whether a figure says anything: unknown values and expected zeros do not."""
+    """Return whether a figure is informative: unknown values and expected zeros are not."""
     if figure["base"] is None and figure["candidate"] is None:
         return False
     quiet = not figure["base"] and not figure["candidate"] and figure["word"] == "same"
@@ -161,7 +161,7 @@ def is_shown(figure: Document) -> bool:
 
 
 def row(figure: Document) -> tuple[str, str, str, str]:
-    """Return base, candidate, difference and interval of a figure in words."""
+    """Return base, candidate, difference and interval of a figure as text."""
     low, high = figure["low"], figure["high"]
     if low is None:
         interval = figure["why"]
@@ -221,7 +221,7 @@ def percent(share: float) -> str:
 
 
 def also_different(document: Document) -> list[str]:
-    """Return, in a sentence or none, in what else the runs differ."""
+    """Return a sentence on what else differs between the runs; [] if nothing does."""
     seen: dict[str, Document] = {}
     for difference in document["differences"]:
         if not difference["matters"]:
@@ -238,5 +238,5 @@ def also_different(document: Document) -> list[str]:
 
 
 def shown(document: Document) -> Sequence[Document]:
-    """Return the figures that say anything."""
+    """Return the informative figures."""
     return [figure for figure in document["figures"] if is_shown(figure)]

@@ -1,8 +1,8 @@
-"""What a run came to and why, in a line: the one place that derives it.
+"""Derives the verdict of a run and its cause, in one line: no other module does.
 
-The cause comes first, in words that need no knowledge of the checks: what was rejected and with
-what response, who is missing, which threshold is broken. The terminal, Markdown, HTML, JUnit and
-the list of results all show this line.
+The cause needs no knowledge of the checks: what was rejected and with which response, how many
+users are missing, which threshold is broken. The terminal, Markdown, HTML, JUnit and the list of
+results all show this line.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from loadcheck.report import words
 from loadcheck.result import Document
 
 NOT_CHECKED = "verification: disabled"
-"""What is said of a run with verify.enabled = false."""
+"""Shown for a run with verify.enabled = false."""
 
 
 _MOST_CAUSES = 3
@@ -29,7 +29,7 @@ _SAYING = (
     *("message", "error", "detail", "details", "error_description", "description"),
     *("reason", "title", "errors", "msg", "code"),
 )
-"""Where services say in JSON why they refused, the most telling first."""
+"""JSON keys under which services explain a refusal, the most informative first."""
 _COUNTS = {
     "lost": "lost_at_least",
     "duplicated": "duplicated",
@@ -51,13 +51,13 @@ def line(document: Document) -> str:
 
 
 def together(documents: Sequence[Document], verdict: str) -> str:
-    """Return what came of all flows of a mix together, in one line."""
+    """Return the result of all flows of a mix together, in one line."""
     name, parts = documents[0]["mix"]["name"], of_all(documents)
     return f"{verdict.upper()}  {name} together  {'   '.join(parts)}"
 
 
 def of_all(documents: Sequence[Document]) -> list[str]:
-    """Return what came of all flows of a mix together, in parts of a sentence."""
+    """Return the result of all flows of a mix together, in parts of a sentence."""
     whole = documents[0]["mix"]["together"]
     copies, seen = whole["copies"], whole["consistency"]
     flows = words.count(len(documents))
@@ -79,7 +79,7 @@ def of_all(documents: Sequence[Document]) -> list[str]:
 
 
 def thresholds(document: Document) -> list[Mapping[str, Any]]:
-    """Return how thresholds stand: the run's own, and those of all flows of its mix together."""
+    """Return the judged thresholds: the run's own, and those of all flows of its mix together."""
     return [
         *document.get("thresholds", ()),
         *named_together(together_thresholds(document)),
@@ -87,7 +87,7 @@ def thresholds(document: Document) -> list[Mapping[str, Any]]:
 
 
 def named_together(thresholds: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return thresholds of all flows of a mix as they are called among those of one."""
+    """Return thresholds of all flows of a mix, marked as such among those of one flow."""
     return [{**each, "expression": f"together: {each['expression']}"} for each in thresholds]
 
 
@@ -100,7 +100,7 @@ def together_thresholds(document: Document) -> Sequence[Mapping[str, Any]]:
 
 
 def _of_mix(document: Document) -> Iterator[str]:
-    """Yield which thresholds of all flows together do not hold."""
+    """Yield the thresholds of all flows together that do not hold, in words."""
     joint = {"thresholds": together_thresholds(document)}
     yield from _thresholds(joint, "fail", "threshold broken", "{} thresholds broken")
     several = "no evidence for {} thresholds"
@@ -108,9 +108,9 @@ def _of_mix(document: Document) -> Iterator[str]:
 
 
 def badge(document: Document) -> str:
-    """Return the verdict, unless it is of a part only of what was to be done, and says "pass".
+    """Return the verdict, or "in progress", or "interrupted" in place of "pass".
 
-    Neither a run that was interrupted nor one that goes on has passed.
+    Neither an interrupted nor an unfinished run has passed.
     """
     run = document["run"]
     if run.get("in_progress"):
@@ -121,7 +121,7 @@ def badge(document: Document) -> str:
 
 
 def ended(document: Document) -> str:
-    """Return how the run ended, if otherwise than by itself and the badge does not say it."""
+    """Return how the run ended; "" if it ended by itself, or if the badge says so."""
     ending = words.ending(document["run"])
     return "" if ending == badge(document) else ending
 
@@ -138,9 +138,9 @@ def cause(document: Document) -> str:
 
 
 def causes(document: Document) -> Iterator[str]:
-    """Yield the reasons for the verdict, the most telling first, and what fails all flows of a mix.
+    """Yield the reasons for the verdict, the most important first, and those of the whole mix.
 
-    The latter is not a reason for the verdict of one flow, but is for that of its run.
+    The latter are not reasons for the verdict of one flow, but for that of its mix run.
     """
     yield from _of_run(document)
     yield from (f"all flows together: {said}" for said in _of_mix(document))
@@ -171,7 +171,7 @@ def _of_run(document: Document) -> Iterator[str]:
         "acknowledged",
     }
     if unreached or unacknowledged:
-        # that nothing is known of what was never sent, or was all refused, goes without saying
+        # obviously nothing is known about users that were never sent, or all refused
         explained |= {"target", "unverified"}
     for finding in findings(document):
         if finding["verdict"] == "fail" and finding["check"] not in explained:
@@ -191,9 +191,9 @@ def _of_run(document: Document) -> Iterator[str]:
 
 
 def findings(document: Document) -> list[Mapping[str, Any]]:
-    """Return the findings to show, what failed first, without those that would mislead.
+    """Return the findings to show, failures first, without those that would mislead.
 
-    Without acknowledged users none can be lost: that "none is" would read as good news.
+    Without acknowledged users none can be lost: "none lost" would read as good news.
     """
     copies = document["copies"]
     none_acknowledged = not copies["acknowledged"]
@@ -210,15 +210,15 @@ def findings(document: Document) -> list[Mapping[str, Any]]:
 
 
 def is_checked(document: Document) -> bool:
-    """Return whether the run was to find out if users arrived."""
+    """Return whether the run was to verify that users arrived."""
     return bool(document.get("consistency", {}).get("checked", True))
 
 
 def measured(threshold: Mapping[str, Any]) -> str:
-    """Return what a threshold was compared with, in words."""
+    """Return the value that was measured for a threshold, in words."""
     value, unit = threshold["measured"], threshold["unit"]
     if value is None and threshold.get("low") is None:
-        # a lag without end is not a number in JSON
+        # an unbounded lag is null in JSON
         return "unbounded" if threshold["verdict"] == "fail" else "no data"
     said = f"measured {'unbounded' if value is None else words.in_unit(value, unit)}"
     if threshold["verdict"] != "unknown":
@@ -231,14 +231,14 @@ def measured(threshold: Mapping[str, Any]) -> str:
         return said
     least = words.in_unit(low, unit)
     most = "unbounded" if high is None else words.in_unit(high, unit)
-    # of a lost worker's copies nothing was measured that could be an interval
+    # copies of a lost worker were not measured, so they give no interval
     return said if least == most else f"{said}: between {least} and {most}"
 
 
 def main_reason(step: Mapping[str, Any]) -> tuple[str, int, int]:
-    """Return why most attempts of a step failed, how many did for that, and how many in all.
+    """Return the main reason for failed attempts of a step, its count, and that of all reasons.
 
-    Of a response with a status it is what the service wrote into the first such body, if it did.
+    For a response with a status it is the message in the first such body, if there is one.
     """
     reasons: Mapping[str, int] = step["reasons"]
     if not reasons:
@@ -248,20 +248,20 @@ def main_reason(step: Mapping[str, Any]) -> tuple[str, int, int]:
 
 
 def reason_in_words(reason: str, examples: Mapping[str, str]) -> str:
-    """Return a reason in the words of the service, where it used any."""
+    """Return a reason in the words of the service, if it gave any."""
     status = _STATUS.match(reason)
     if status is None:
         return words.shortened(reason, _LONGEST_REASON)
     phrase = reason.partition(": ")[0]
     if status[1].startswith("2"):
-        # the criterion that does not hold is the reason; the body need not say so
+        # the failed criterion is the reason, whatever the body says
         return words.shortened(f"{phrase}, but {reason.partition(': ')[2]}", _LONGEST_REASON)
     said = _said(examples.get(status[1], ""))
     return words.shortened(f"{status[1]} {said}", _LONGEST_REASON) if said else phrase
 
 
 def _said(body: str) -> str:
-    """Return what an error's body says for people; "" if it says nothing."""
+    """Return the human-readable message of an error's body; "" if it has none."""
     try:
         return " ".join(_message(json.loads(body)).split())
     except ValueError:
@@ -292,7 +292,7 @@ def _so_far(document: Document) -> str:
 
 
 def _acknowledged_users(document: Document) -> int | None:
-    """Return how many users must be counted: fewer than copies, where some come again."""
+    """Return how many users must be counted: fewer than copies if some return."""
     lower: int | None = document.get("consistency", {}).get("lower")
     copies: int | None = document["copies"]["acknowledged"]
     return lower if lower is not None and "sessions" in document.get("scenario", {}) else copies
@@ -338,7 +338,7 @@ def started_at_most(copies: Mapping[str, int]) -> int:
 
 
 def _refused(document: Document) -> Iterator[str]:
-    """Yield how many copies were not acknowledged, and mostly why."""
+    """Yield how many copies were not acknowledged, with the main reason."""
     copies = document["copies"]
     amounts = [
         f"{words.count(copies[name])} {name}"
@@ -368,12 +368,12 @@ def _why(document: Document) -> str:
 
 
 def times(number: int) -> str:
-    """Return how often something happened."""
+    """Return a number of times: "once", "2 times"."""
     return "once" if number == 1 else f"{words.count(number)} times"
 
 
 def _counted(document: Document) -> Iterator[str]:
-    """Yield what the counts prove to be wrong."""
+    """Yield the problems that the counts prove."""
     seen, failed = document.get("consistency", {}), {}
     for finding in document.get("findings", ()):
         if finding["verdict"] == "fail":
@@ -406,7 +406,7 @@ def _thresholds(document: Document, verdict: str, one: str, several: str) -> Ite
         threshold
         for threshold in document.get("thresholds", ())
         if threshold["verdict"] == verdict
-        # what is missing has been said in words
+        # losses are already reported in words
         and not (verdict == "fail" and seen.get(_COUNTS.get(_metric(threshold), "")))
     ]
     if not found:

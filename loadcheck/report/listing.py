@@ -1,4 +1,4 @@
-"""Stored results for a terminal, one a line, and why they did not pass."""
+"""Stored results for a terminal, one per line, with why they did not pass."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _COLORS = {
 
 _TITLES = ("when (UTC)", "scenario", "verdict", "rate", "p99", "lost", "dup.")
 _WORDS = 3
-"""So many columns hold words; the others hold numbers."""
+"""Number of leading columns that hold words; the others hold numbers."""
 _DISPENSABLE = (6, 4, 3)
-"""Columns that a narrow terminal goes without, in this order."""
+"""Columns that are dropped in a narrow terminal, in this order."""
 _GAP = "  "
 _GOOD = ("pass", "same", "better")
 
@@ -49,11 +49,11 @@ _CAUSES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
 
 
 def text(entries: Sequence[Entry], *, color: bool, width: int) -> str:
-    """Return a line for each result, and below it why it did not pass; then files of no use.
+    """Return a line for each result, and below it why it did not pass; then unusable files.
 
-    The flows of a mix stand below a line of all of them together, with the id of that run.
+    The flows of a mix follow a line for all of them together, with the id of that run.
 
-    Where a line is too short for the name of the file it has one of its own.
+    If the terminal is too narrow, file names have lines of their own.
     """
     entries = grouped([_printable(entry) for entry in entries])
     good = [entry for entry in entries if not entry.trouble]
@@ -122,7 +122,7 @@ def _line(cells: Sequence[Text], widths: Sequence[int]) -> Text:
 
 
 def rows(entries: Sequence[Entry]) -> list[dict[str, Any]]:
-    """Return the same for scripts."""
+    """Return the entries as JSON objects, for scripts."""
     return [
         {
             "file": str(entry.path),

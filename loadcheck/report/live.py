@@ -1,8 +1,8 @@
-"""A run while it goes on: a few lines that are drawn again and again, or one plain line.
+"""A run in progress: a few lines that are redrawn continually, or one plain line.
 
-Drawn four times a second beside the load, so this is string formatting only, and what takes longer
-(the histogram, the thresholds) is looked at once a second: a table library would hold up the event
-loop for milliseconds, and they would show as latency.
+Drawn four times a second beside the load, so this is string formatting only, and slower parts (the
+histogram, the thresholds) are updated once a second: a table library would block the event loop for
+milliseconds, which would show as latency.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from loadcheck.verify.progress import Progress
 from loadcheck.verify.thresholds import Judged
 
 PLAIN_WIDTH = 100
-"""Columns that a line for a log may take."""
+"""Maximum number of columns of a line for a log."""
 _BAR = 30
 _SHORTEST_BAR = 8
 _TRACE = 40
-"""Seconds that a sparkline may show."""
+"""Maximum number of seconds in a sparkline."""
 _COLUMNS = 40
-"""Columns that the histogram may take."""
+"""Maximum number of columns of the histogram."""
 _LABEL = 13
 _MOST_THRESHOLDS = 6
 _DIM, _BOLD, _OFF = "\x1b[2m", "\x1b[1m", "\x1b[0m"
@@ -43,7 +43,7 @@ _STAGES = {"starting": "starting", "settle": "waiting for the count", "done": "d
 
 
 class LiveView:
-    """Draws a run; keeps what is looked at once a second only.
+    """Draws a run; caches what is updated only once a second.
 
     Args:
         run: The run.
@@ -63,7 +63,7 @@ class LiveView:
         """Return the lines: at most ``height``, none longer than ``width``."""
         self._look()
         run, room = self._run, max(0, width - _LABEL)
-        # the second figure says which rows go first where the terminal is low
+        # the number is a rank: rows with the highest are dropped first if the terminal is low
         rows = [
             (self._title(width), 0),
             (self._row("rate", self._rate(room)), 3),
@@ -87,7 +87,7 @@ class LiveView:
         return [_clip(rows[index][0], width) for index in sorted(kept)]
 
     def _look(self) -> None:
-        """Look at what takes longer, once in each second."""
+        """Update the slower parts, once a second."""
         second = int(self._run.elapsed_s)
         if second == self._second:
             return
@@ -183,7 +183,7 @@ class LiveView:
         return f"{text}   {self._bar(filled, wide)}"
 
     def _limits(self, room: int) -> list[str]:
-        """Return how the thresholds stand: a row each for few, what is broken first."""
+        """Return a row per threshold; of many the first ones, broken before others, and counts."""
         judged = self._judged
         if not judged:
             return []
@@ -222,7 +222,7 @@ class LiveView:
         return self._paint(_GREEN, "━" * filled) + self._paint(_DIM, "╌" * (wide - filled))
 
     def _with_trace(self, parts: Sequence[str], column: str, room: int) -> str:
-        """Return parts, and in what room is left a line of a column's last seconds."""
+        """Return parts and, in the remaining room, a sparkline of a column's last seconds."""
         text = _fit(parts, room)
         seconds = min(_TRACE, room - len(text) - 3)
         if seconds < _SHORTEST_BAR:
@@ -232,13 +232,13 @@ class LiveView:
 
 @dataclass(frozen=True, slots=True)
 class _Bins:
-    """Samples over the logarithm of their length.
+    """Samples by the logarithm of their duration.
 
     Attributes:
-        places: Where each bucket lies between the shortest, 0, and the longest, 1.
-        counts: Samples in each.
-        low_ms: The shortest.
-        high_ms: The longest.
+        places: Position of each bucket between the shortest, 0, and the longest, 1.
+        counts: Number of samples in each.
+        low_ms: The shortest duration.
+        high_ms: The longest duration.
     """
 
     places: Any
@@ -247,7 +247,7 @@ class _Bins:
     high_ms: float
 
     def drawn(self, columns: int) -> str:
-        """Return a column of each stretch; one with any sample is never empty."""
+        """Return a sparkline of this many columns; one with any sample is never empty."""
         if columns <= 0:
             return ""
         at = np.minimum((self.places * columns).astype(np.int64), columns - 1)
@@ -267,20 +267,20 @@ def _binned(times: Histogram) -> _Bins | None:
 
 
 def interruption(run: Progress) -> str:
-    """Return what happens now that a signal has come, and what another one does."""
+    """Return what happens after a signal, and what another signal would do."""
     if run.signals > 1:
         return "Interrupted again: saving what is known."
     return "Interrupted: waiting for the count. Ctrl-C again: save at once."
 
 
 def news_since(run: Progress, seen: int) -> list[str]:
-    """Return the news after the first so many, a line each, for logs."""
+    """Return the news after the first ``seen`` ones, a line each, for logs."""
     time = words.clock(run.elapsed_s)
     return [f"{time:>7}  {'workers':<8}  {_said(news)}" for news in run.news[seen:]]
 
 
 def _spent(run: Progress) -> str:
-    """Say what asking has cost so far; "" if nobody was asked."""
+    """Return the number and the cost of queries so far; "" if there were none."""
     spent = run.spent()
     queries, cost = spent.get("queries", 0), spent.get("query_cost", 0)
     if not queries:
@@ -316,7 +316,7 @@ def line(run: Progress) -> str:
 
 
 def together_line(run: Progress, width: int) -> str:
-    """Return how the thresholds of all flows of a mix stand, in one plain line, for logs.
+    """Return the state of the thresholds of all flows of a mix in one plain line, for logs.
 
     "" if there are none, or another flow shows them.
     """
@@ -345,7 +345,7 @@ def probe_line(number: int, rate: str, run: Progress, width: int) -> str:
 
 
 def _value(judged: Judged) -> str:
-    """Return what a threshold is at, in words."""
+    """Return the present value of a threshold, in words."""
     value = judged.value
     if value is None:
         return "no data"
@@ -353,7 +353,7 @@ def _value(judged: Judged) -> str:
 
 
 def _said(trouble: str) -> str:
-    """Return what the service said, without secrets and without what would act on a terminal."""
+    """Return a message without secrets, and without what would control a terminal."""
     return printable(cover(trouble))
 
 
@@ -374,7 +374,7 @@ def _done(run: Progress) -> float:
 
 
 def _fit(parts: Sequence[str], room: int, gap: str = "   ") -> str:
-    """Return the first part, and of the others those that there is room for."""
+    """Return the first part, and those of the others that fit."""
     text = parts[0]
     for part in parts[1:]:
         if cells(text) + len(gap) + cells(part) <= room:

@@ -88,7 +88,7 @@ def _table(
 
 
 def _plain(value: str) -> str:
-    """Return a text that Markdown leaves as it is: no link, mention, image, HTML or new line."""
+    """Return a text escaped for Markdown: without link, mention, image, HTML or new line."""
     return _SPECIAL.sub(r"\\\1", " ".join(value.split()))
 
 

@@ -1,4 +1,4 @@
-"""The metrics of a run: what they are, as Prometheus reads them, and a Grafana dashboard of them.
+"""The metrics of a run: descriptions, values, Prometheus exposition, and a Grafana dashboard.
 
 Source: "Prometheus exposition formats", text format 0.0.4, and OpenTelemetry's "Prometheus and
 OpenMetrics Compatibility" for how names, units and attributes are written there. A snapshot holds
@@ -45,13 +45,13 @@ class Distribution:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """Everything that is exported.
+    """The values of all metrics at one instant.
 
     Attributes:
-        time_ns: Since the epoch.
-        totals: What only grows.
-        levels: What is so at this instant.
-        times: Durations.
+        time_ns: The instant, in ns since the epoch.
+        totals: Counters, which only grow.
+        levels: Gauges.
+        times: Distributions of durations.
     """
 
     time_ns: int
@@ -94,7 +94,7 @@ def snapshot(record: Record, time_ns: int, flow: str = "") -> Snapshot:
 
     Args:
         record: What has been measured.
-        time_ns: Now, since the epoch.
+        time_ns: Now, in ns since the epoch.
         flow: Which flow of a mix the run is: an attribute of all its figures; "" for none.
     """
     own: Labels = (("loadcheck.flow", flow),) if flow else ()
@@ -141,17 +141,17 @@ DESCRIPTIONS: Mapping[str, tuple[str, str]] = {
     "loadcheck.request.duration": ("From when a request was sent until its answer.", "s"),
     "loadcheck.lateness": ("From due to sent: delay of the load generator.", "s"),
 }
-"""Of each metric what it is, and its unit."""
+"""Description and unit of each metric."""
 
 BOUNDS_S = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
     *(1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
 )
-"""Upper edges of the buckets of a histogram that is not exponential."""
+"""Upper edges of the buckets of a histogram that is not exponential, in seconds."""
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _UNITS = {"s": "seconds"}
-"""Units that are part of a name; what stands in braces counts things and is none."""
+"""Units that become part of a name; those in braces only say what is counted."""
 _ODD = re.compile(r"[^a-zA-Z0-9_]")
 
 Metrics = Mapping[str, Any]
@@ -163,12 +163,12 @@ def dashboard() -> str:
 
 
 def exposition(metrics: Metrics, resource: Mapping[str, str]) -> str:
-    """Return what is scraped.
+    """Return metrics in the format that Prometheus scrapes.
 
     Args:
         metrics: A snapshot as JSON.
-        resource: Who measured them; once, as OpenTelemetry's ``target_info``, and ``job`` and
-            ``instance`` are the scraper's to give.
+        resource: Attributes of the source of the metrics, written once, as OpenTelemetry's
+            ``target_info``; ``job`` and ``instance`` are added by the scraper.
     """
     lines = [
         "# HELP target_info Target metadata",
@@ -187,7 +187,7 @@ def exposition(metrics: Metrics, resource: Mapping[str, str]) -> str:
 
 
 def written(name: str, *, counter: bool) -> str:
-    """Return how a metric is called: with its unit, and ``_total`` if it only grows."""
+    """Return the Prometheus name of a metric: with its unit, and ``_total`` for a counter."""
     unit = _UNITS.get(DESCRIPTIONS[name][1], "")
     parts = [_ODD.sub("_", name), *([unit] if unit else []), *(["total"] if counter else [])]
     return "_".join(parts)
@@ -212,7 +212,7 @@ def _labels(labels: Mapping[str, Any]) -> str:
     merged: dict[str, str] = {}
     for key, value in labels.items():
         name = _ODD.sub("_", key)
-        # what has a name only here is named by OpenTelemetry's rules
+        # values of names that are equal only here are joined by OpenTelemetry's rules
         merged[name] = f"{merged[name]};{_escaped(value)}" if name in merged else _escaped(value)
     return "{" + ",".join(f'{name}="{value}"' for name, value in merged.items()) + "}"
 

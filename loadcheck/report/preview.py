@@ -1,6 +1,6 @@
 """What a run would send, for a terminal; and problems of documents in other tools' formats.
 
-Those are JSON, SARIF, and annotations of GitHub.
+The formats are JSON, SARIF, and annotations of GitHub.
 """
 
 from __future__ import annotations
@@ -114,11 +114,11 @@ def _escaped(text: str, table: dict[str, str]) -> str:
 Preview = Mapping[str, Any]
 _CELL: Final = 20
 _STAGES: Final = 8
-"""So many stages are listed."""
+"""Maximum number of stages listed."""
 
 
 def text(preview: Preview, *, width: int = 100) -> str:
-    """Return a preview as lines of plain text; requests stand as they are, however long."""
+    """Return a preview as lines of plain text; requests are not wrapped."""
     lines = [f"{preview['scenario']}: {preview['description']}".rstrip(": "), ""]
     lines += _rows(
         *([("profile", preview["profile"])] if preview["profile"] else []),
@@ -158,7 +158,7 @@ def text(preview: Preview, *, width: int = 100) -> str:
 
 
 def together(limits: Sequence[str], *, width: int = 100) -> str:
-    """Return what all flows of a mix must keep together; "" if nothing is said."""
+    """Return the thresholds of all flows of a mix together; "" if there are none."""
     rows = [("" if index else "together", limit) for index, limit in enumerate(limits)]
     return "".join(f"{line}\n" for line in ["", *_rows(*rows, width=width)]) if rows else ""
 
@@ -168,7 +168,7 @@ def _rows(*rows: tuple[str, str], width: int) -> list[str]:
 
 
 def wrapped(name: str, value: str, column: int, width: int) -> list[str]:
-    """Return a name in its column and what belongs to it beside, as lines that fit a width."""
+    """Return a name in its column and its value beside it, as lines that fit a width."""
     return textwrap.wrap(
         value,
         width,
@@ -194,7 +194,7 @@ def _role(preview: Preview, step: Mapping[str, Any]) -> str:
 
 
 def _edit(edit: Mapping[str, Any]) -> str:
-    """Say what the scenario puts into a request beyond what the document does."""
+    """Return a change that the scenario makes to a request of the document."""
     value = edit["value"]
     shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return f"{edit['step']} {edit['at']} = {shown}"
@@ -254,7 +254,7 @@ def _thinks(load: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _wait(wait: Mapping[str, Any]) -> str:
-    """Say how long somebody waits."""
+    """Return a wait in words: its mean and, unless fixed, its 99th percentile."""
     mean, most = words.clock(wait["mean_s"]), words.clock(wait["p99_s"])
     if wait["kind"] == "fixed":
         return mean
@@ -270,7 +270,7 @@ def _size(sizes: Mapping[str, Any]) -> str:
 
 
 def _samples(preview: Preview) -> list[str]:
-    """Say what differs between the first copies; buckets aside, which are ours."""
+    """Return what differs between the first copies, except the buckets that loadcheck adds."""
     copies = [dict(_leaves(sample["body"])) for sample in preview["samples"]]
     places = [] if preview["buckets"] is None else preview["buckets"]["places"]
     ours = tuple("/" + each.rpartition("/")[2] for each in places)
@@ -297,7 +297,7 @@ def _samples(preview: Preview) -> list[str]:
 
 
 def _leaves(body: str) -> Iterator[tuple[str, str]]:
-    """Yield the places of values in a body, and the values as JSON; of other text the whole."""
+    """Yield place and JSON of each value in a body; the whole body if it is not JSON."""
     try:
         waiting: list[tuple[str, Any]] = [("", json.loads(body))]
     except ValueError:
@@ -337,7 +337,7 @@ def _connects(preview: Preview) -> str:
 
 
 def _stages(load: Mapping[str, Any]) -> list[str]:
-    """Say what a load is made of, and draw it."""
+    """Return the stages of a load, and a sparkline of it."""
     shape, trace = load["shape"], load.get("trace")
     drawn = [] if shape is None else [words.sparkline(shape)]
     if trace is not None:
@@ -385,14 +385,14 @@ def _thresholds(preview: Preview) -> list[str]:
 
 
 def _some(places: Sequence[str]) -> str:
-    """Name the first two and the last."""
+    """Return the first two places and the last; of up to three, all."""
     if len(places) <= 3:  # noqa: PLR2004
         return ", ".join(places)
     return f"{places[0]}, {places[1]} … {places[-1]}"
 
 
 def _names(preview: Preview) -> list[tuple[str, str]]:
-    """Say what is added to every request so that the missing can be named."""
+    """Return what is added to every request so that missing users can be named."""
     buckets = preview["buckets"]
     if buckets is None and preview.get("approximate"):
         return [("names", "none: approximate counts cannot be compared by bucket")]

@@ -20,10 +20,10 @@ from loadcheck.result import Document
 
 
 class CapturedConsole:
-    """Takes what would be printed and gives it back as text.
+    """Captures what is printed as text.
 
     Attributes:
-        console: Print here.
+        console: The console to print to.
     """
 
     __slots__ = ("_buffer", "console")
@@ -50,11 +50,11 @@ COLORS: Mapping[str, str] = {"pass": "green", "fail": "red", "unknown": "yellow"
 _MARKS = {"pass": "✓", "fail": "✗", "unknown": "?"}
 _MAX_REASONS = 3
 _WIDE = 40
-"""Up to this many columns, what thresholds measured stands in a column."""
+"""Maximum width of the column of thresholds, beside which the measured values are aligned."""
 _EXAMPLE = 160
 _TITLES = ("p50", "p90", "p99", "p99.9", "max", "samples")
 _DISPENSABLE = ("p90", "p99.9", "samples")
-"""Columns of the latencies that a narrow terminal goes without, in this order."""
+"""Columns of the latencies that are dropped in a narrow terminal, in this order."""
 
 _SENT_AGAIN = {
     "retries": "retries",
@@ -70,7 +70,7 @@ def summary(document: Document, *, color: bool, width: int, paths: Sequence[str]
         document: A results document of any phase.
         color: Whether to use terminal colours.
         width: Columns of the terminal.
-        paths: Files that it is in; shown at the end.
+        paths: Files of the result, shown at the end.
     """
     view = run_view(document)
     paper = CapturedConsole(color=color, width=width)
@@ -103,7 +103,7 @@ def _verdict(view: RunView, console: Console) -> None:
 
 
 def print_paths(console: Console, paths: Sequence[str]) -> None:
-    """Print the files that a result is in, below an empty line."""
+    """Print the files of a result, below an empty line."""
     console.print()
     for path in paths:
         console.print(Text(f"  {path}", style="dim"), soft_wrap=True)
@@ -112,7 +112,7 @@ def print_paths(console: Console, paths: Sequence[str]) -> None:
 def print_headline(
     console: Console, *, badge: str, color: str, name: str, cause: str, note: str = ""
 ) -> None:
-    """Print a verdict, what it is of and why; the cause below where the line is too short."""
+    """Print a verdict, its subject and its cause; the cause below if the line is too short."""
     title = Text(f" {badge.upper()} ", style=f"bold reverse {color}")
     title.append("  ", style="not bold not reverse")
     title.append(name, style="not reverse default")
@@ -157,7 +157,7 @@ def _totals(view: RunView) -> Table:
 
 
 def _spent(spent: Mapping[str, Any]) -> str:
-    """Say what the service was sent and asked: what a run costs."""
+    """Return what was sent to the service and queried: what a run costs."""
     text = f"{many(spent['users'], 'users')}, {many(spent['events'], 'events')}"
     if spent["controls"]:
         text += f" and {words.count(spent['controls'])} of controls"
@@ -173,7 +173,7 @@ def _spent(spent: Mapping[str, Any]) -> str:
 
 
 def _deletion(section: Mapping[str, Any]) -> Text:
-    """Return how far the deletion of the run's users is."""
+    """Return the progress of the deletion of the run's users."""
     users = many(section["users"], "users")
     if section["phase"] == "begun":
         done = f"{words.count(section['done'])} of {many(section['batches'], 'requests')}"
@@ -238,7 +238,7 @@ def _latencies(view: RunView, width: int) -> Table:
 
 
 def _failures(view: RunView) -> Table:
-    """Return what went wrong most often, step by step."""
+    """Return the most frequent failures of each step."""
     table = _grid()
     examples = {step: (status, body) for step, status, body in reversed(view.examples)}
     for step, group in groupby(view.reasons, key=lambda reason: reason.step):
@@ -257,7 +257,7 @@ def _failures(view: RunView) -> Table:
 
 
 def _checks(view: RunView) -> tuple[Table, Table]:
-    """Return findings and thresholds, what failed first."""
+    """Return the findings, failures first, and the thresholds."""
     found = [(each.verdict, each.text, f"  [{each.name}]") for each in view.findings]
     return _marked(found), _thresholds(view.thresholds)
 
@@ -268,7 +268,7 @@ def _thresholds(checks: Sequence[Check]) -> Table:
 
 
 def _marked(rows: Iterable[tuple[str, str, str]]) -> Table:
-    """Return a row for each verdict, text and what stands dim behind it."""
+    """Return a table with a row for each verdict, text, and dimmed text after it."""
     table = Table.grid(padding=(0, 1))
     table.add_column()
     table.add_column(overflow="fold")
@@ -279,7 +279,7 @@ def _marked(rows: Iterable[tuple[str, str, str]]) -> Table:
 
 
 def thresholds(document: Mapping[str, Any], *, color: bool, width: int) -> str:
-    """Return how the thresholds of all flows of a mix stand, a line each; "" if it has none."""
+    """Return the judged thresholds of all flows of a mix, a line each; "" if it has none."""
     limits = run_view(document).thresholds[len(document.get("thresholds", ())) :]
     paper = CapturedConsole(color=color, width=width)
     if limits:
@@ -288,7 +288,7 @@ def thresholds(document: Mapping[str, Any], *, color: bool, width: int) -> str:
 
 
 def _hanging(mark: Text, text: Text) -> Padding:
-    """Return a text whose further lines begin below its first one."""
+    """Return a text after a mark, with its lines aligned."""
     table = Table.grid(padding=(0, 1))
     table.add_row(mark, text)
     return Padding(table, (0, 0, 0, 2))

@@ -18,14 +18,14 @@ from loadcheck.result.schema_others import ended
 _BARS = "▁▂▃▄▅▆▇█"
 _UNUSED, _NOTHING = "·", " "
 _NARROWEST, _WIDEST = 12, 60
-"""Columns of a sparkline."""
+"""Minimum and maximum number of columns of a sparkline."""
 _MOST_NAMED = 3
 _MOST_SKIPPED = 5
 _MOST_NUMBERED = 8
 
 
 def text(document: Document, *, color: bool, width: int) -> str:
-    """Return a trend.
+    """Return a trend as text.
 
     Args:
         document: A trend's document.
@@ -61,7 +61,7 @@ def text(document: Document, *, color: bool, width: int) -> str:
 
 
 def cause(document: Document) -> str:
-    """Return what the verdict rests on as a sentence without its full stop."""
+    """Return the reason for the verdict as a sentence without its full stop."""
     word, histories = document["verdict"], document["histories"]
     for history, over in zip(histories, ended(histories), strict=True):
         if history["verdict"] == word and not over:
@@ -70,7 +70,7 @@ def cause(document: Document) -> str:
 
 
 def reason(history: Document) -> str:
-    """Return what the verdict on a history rests on as a sentence without its full stop."""
+    """Return the reason for the verdict on a history as a sentence without its full stop."""
     if history["missing"]:
         missing = history["missing"]
         return f"{many(missing, 'more runs')} needed to find a change"
@@ -91,7 +91,7 @@ def reason(history: Document) -> str:
 
 
 def about(history: Document, document: Document) -> list[str]:
-    """Return what a history is: what is its own, its runs, and which of them are not used."""
+    """Return lines about a history: what distinguishes it, its runs, and the unused ones."""
     notes = [f"runs with {fact}" for fact in history["apart"]]
     histories = document["histories"]
     if ended(histories)[histories.index(history)]:
@@ -110,7 +110,7 @@ def about(history: Document, document: Document) -> list[str]:
 
 
 def why_unused(history: Document, place: int) -> str:
-    """Return why a run is not evidence, or of which figures of the target it is an outlier."""
+    """Return why a run is not evidence, or of which target figures it is an outlier; else ""."""
     if history["runs"][place]["unused"]:
         return str(history["runs"][place]["unused"])
     out = [name(figure) for figure in target(history) if place in figure["outliers"]]
@@ -125,7 +125,7 @@ def _numbered(places: Sequence[int]) -> str:
 
 
 def skipped_lines(document: Document) -> list[str]:
-    """Return which files were of no use, the first of them by name."""
+    """Return the files that could not be used, the first of them by name."""
     skipped = document["skipped"]
     lines = [f"{each['file']}: {each['why']}" for each in skipped[:_MOST_SKIPPED]]
     rest = len(skipped) - _MOST_SKIPPED
@@ -138,7 +138,7 @@ def target(history: Document) -> list[Document]:
 
 
 def shown(history: Document) -> list[Document]:
-    """Return the figures that say something: those that are zero throughout do not."""
+    """Return the figures to show: not those that are always zero, except losses and errors."""
     return [
         figure
         for figure in history["figures"]
@@ -147,7 +147,7 @@ def shown(history: Document) -> list[Document]:
 
 
 def name(figure: Document) -> str:
-    """Return a figure's name by itself."""
+    """Return a figure's name with its group, if that is more than a heading."""
     own, group = str(figure["name"]), str(figure["group"])
     return own if group.startswith("the ") else f"{group} {own}"
 
@@ -191,7 +191,7 @@ def level(figure: Document) -> str:
 
 
 def interval(figure: Document) -> str:
-    """Return what the present level lies between with 95 % confidence; "" if not known."""
+    """Return the 95 % confidence interval of the present level; "" if unknown."""
     if figure["level_low"] is None:
         return ""
     low, high = value(figure, figure["level_low"]), value(figure, figure["level_high"])
@@ -234,7 +234,7 @@ def sparkline(history: Document, figure: Document, room: int) -> str:
     if not numbers:
         return "".join(marks)
     low, high = min(numbers), max(numbers)
-    # what hardly varies is not drawn as if it did
+    # small variations are not exaggerated
     least = 0.1 * abs(high)
     if high - low < least:
         middle = (low + high) / 2
@@ -292,7 +292,7 @@ def _table(history: Document, width: int) -> Iterator[Text]:
 
 
 def run_name(history: Document, index: int) -> str:
-    """Return which run it is: its number, when it began, its file and commit."""
+    """Return a run's name: its number, when it began, its file and commit."""
     run = history["runs"][index]
     commit = run["labels"].get("commit", "")
     line = f"#{index + 1} {words.instant(run['started_at'])} {run['file']}"

@@ -1,4 +1,4 @@
-"""What is shown of a run, derived once: terminal, Markdown, HTML and JUnit only lay it out."""
+"""Derives what is shown of a run; terminal, Markdown, HTML and JUnit only lay it out."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FIGURES: Mapping[str, str] = {
     "p99.9": "p999_ms",
     "max": "max_ms",
 }
-"""Titles of what is shown of a distribution of times, and their keys in a results file."""
+"""Titles of the figures of a distribution of times, and their keys in a results file."""
 
 _KINDS = ("response_time", "service_time", "failed", "throttled")
 
@@ -32,8 +32,8 @@ class Times:
     Attributes:
         step: Its step; "generator" for the generator's own.
         kind: What was timed, in words.
-        figures: By the titles of :data:`FIGURES`, with units.
-        samples: How many there are.
+        figures: Values with units, by the titles of :data:`FIGURES`.
+        samples: Number of samples.
     """
 
     step: str
@@ -49,9 +49,9 @@ class Rates:
     Attributes:
         achieved: Started per second; "≥" where a lost worker may have started more.
         target: Due per second; "" for a closed load.
-        share: Achieved of target.
-        peak: The highest of a second.
-        most_in_flight: Copies in flight at most.
+        share: Achieved as a share of target.
+        peak: The highest target rate.
+        most_in_flight: Maximum number of copies in flight.
         duration: How long the load took.
     """
 
@@ -69,7 +69,7 @@ class Counted:
 
     Attributes:
         users: Unique users; "–" if unknown.
-        events: "" if not asked for, or unknown.
+        events: Number of events; "" if not queried, or unknown.
         expected: A number, or the two bounds.
         amounts: Lost at least, duplicated and unexpected, as far as known.
         lag: From acknowledgement until counted, by title: p50, p95, p99 and max; "never" if some
@@ -87,7 +87,7 @@ class Counted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reason:
-    """Why attempts of a step failed, and how many did for it."""
+    """A reason for failed attempts of a step, and their number."""
 
     step: str
     text: str
@@ -96,23 +96,23 @@ class Reason:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunView:
-    """A run as it is shown.
+    """A run as displayed.
 
     Attributes:
         document: Its document, safe to print.
-        name: Of the scenario.
+        name: The name of the scenario.
         verdict: "pass", "fail" or "unknown".
         badge: The verdict in a word; see :func:`~loadcheck.report.headline.badge`.
         cause: Why the verdict is what it is, as a sentence without its full stop.
-        ended: How the run ended, if not by itself and the badge does not say so.
+        ended: How the run ended; "" if by itself, or if the badge says so.
         findings: What the checks say, failures first.
         thresholds: Named by their expressions, and those of all flows of a mix together; the text
             is what was measured.
         rates: None before the load has ended.
-        counted: None if nothing was to be counted, or has been.
-        times: Distributions of the steps, that have samples.
+        counted: None if nothing was to be counted, or has been counted.
+        times: Distributions of the steps that have samples.
         own_times: Those of the generator itself: lateness and event loop lag.
-        reasons: Of failed attempts, step by step, the most frequent first.
+        reasons: Reasons for failed attempts by step, the most frequent first.
         examples: Step, status and body of the first response of each error.
     """
 
@@ -181,7 +181,7 @@ def finding_check(finding: Mapping[str, Any]) -> Check:
 
 
 def lag(low_s: float | None, high_s: float | None) -> str:
-    """Return an interval of seconds; without an end: never, or unknown."""
+    """Return an interval of seconds as text; without an upper end: "≥" the lower, or "never"."""
     if high_s is None:
         return "never" if low_s is None else f"≥ {words.clock(low_s)}"
     least, most = words.clock(low_s or 0.0), words.clock(high_s)
@@ -233,7 +233,7 @@ def _counted(document: Document) -> Counted | None:
 
 def _step_times(steps: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
     for name, step in steps.items():
-        # of copies as a whole, only from due to the end means something
+        # for copies as a whole, only the response time is meaningful
         for kind in ("response_time",) if step["role"] == "workflow" else _KINDS:
             yield name, kind.replace("_", " "), step[kind]
 

@@ -11,7 +11,7 @@ _LONGEST_FACT = 40
 CHANGE_COLORS = {"better": "green", "same": "green", "worse": "red", "unsure": "yellow"}
 CHANGE_MARKS = {"better": "✓", "same": "=", "worse": "✗", "unsure": "?"}
 CHANGE_ROLES = {"better": "pass", "same": "pass", "worse": "fail", "unsure": "unknown"}
-"""What a comparison or a trend says of a figure: its colour in a terminal, its mark, its role."""
+"""For each word of a comparison or a trend: its colour in a terminal, its mark, its role."""
 
 
 def duration(milliseconds: float | None) -> str:
@@ -49,17 +49,17 @@ def in_unit(number: float | None, unit: str) -> str:
 
 
 def shortened(text: str, most: int) -> str:
-    """Return a text of so many characters at the most."""
+    """Return a text, cut to at most ``most`` characters."""
     return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
 
 
 def fact(value: Any) -> str:
-    """Return a setting that may have no value, cut if it is long."""
+    """Return a setting as text, "none" for None, cut if it is long."""
     return "none" if value is None else shortened(str(value), _LONGEST_FACT)
 
 
 def rate(per_second: float | None) -> str:
-    """Return a rate."""
+    """Return a rate per second."""
     if per_second is None:
         return "–"
     return f"{per_second:,.0f}/s" if per_second >= 10 else f"{per_second:.3g}/s"
@@ -76,7 +76,7 @@ def instant(utc: str) -> str:
 
 
 def labels(given: Mapping[str, str]) -> str:
-    """Return labels in a line: commits abbreviated, without addresses and what goes without saying.
+    """Return labels in a line: commits abbreviated, without ``ci_url`` and ``dirty=false``.
 
     ``commit=1b2c3d4e5f6a branch=main env=staging``
     """
@@ -89,11 +89,11 @@ def labels(given: Mapping[str, str]) -> str:
 
 
 def ending(run: Mapping[str, Any], what: str = "run") -> str:
-    """Return how a run ended, if otherwise than by itself; "" if it did not.
+    """Return how a run ended; "" if it ended by itself.
 
     Args:
         run: The section ``run`` of its document.
-        what: What it is called.
+        what: The word for it.
     """
     if run.get("in_progress"):
         return "in progress"
@@ -106,7 +106,7 @@ _LEVELS = "▁▂▃▄▅▆▇█"
 
 
 def sparkline(values: Sequence[float | None]) -> str:
-    """Return values as columns of eight heights; nothing is drawn for none and for zero."""
+    """Return values as bars of eight heights; None and zero are blank."""
     most = max((value for value in values if value is not None), default=0) or 1
     return "".join(
         " " if not value else _LEVELS[min(7, max(0, math.ceil(8 * value / most) - 1))]

@@ -1,7 +1,7 @@
-"""The results file: its schema, how it is written so that nothing is lost, how it is read.
+"""The results file: its schema, writing it without loss, and reading it.
 
-Here are the building blocks of the JSON Schemas of all files of loadcheck, and the check against
-them.
+This module has the building blocks of the JSON Schemas of all files of loadcheck, and the check of
+a document against them.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ Document = Mapping[str, Any]
 Shape = dict[str, Any]
 
 OUTCOMES = ("started", "skipped", "acknowledged", "rejected", "indeterminate")
-"""Of copies and of uploads, as results count them and as the ledger keeps them."""
+"""Outcomes of copies and of uploads, as counted in results and kept in the ledger."""
 
 _MAX_PROBLEMS = 10
 _LONGEST, _END = 200, 80
-"""Of a message, and of what is left of its end."""
+"""Maximum length of a message, and of its end that is kept when it is shortened."""
 
 
 def kind_of(document: Mapping[str, Any]) -> str:
@@ -28,11 +28,11 @@ def kind_of(document: Mapping[str, Any]) -> str:
 
 
 def open_object(description: str, properties: dict[str, Shape]) -> Shape:
-    """Return an object in which more may stand than is described: later versions add to it.
+    """Return the schema of an object that may have more properties: later versions add some.
 
     Args:
         description: What it is.
-        properties: By name; with "?" behind it the name may be missing.
+        properties: Schemas by name; a name followed by "?" is optional.
     """
     return {
         "type": "object",
@@ -43,47 +43,47 @@ def open_object(description: str, properties: dict[str, Shape]) -> Shape:
 
 
 def closed_object(description: str, **properties: Shape) -> Shape:
-    """Return an object that has just these properties, all of them."""
+    """Return the schema of an object that has no other properties than these."""
     return open_object(description, properties) | {"additionalProperties": False}
 
 
 def list_of(description: str, items: Shape) -> Shape:
-    """Return a list."""
+    """Return the schema of a list."""
     return {"type": "array", "description": description, "items": items}
 
 
 def number(description: str) -> Shape:
-    """Return a number of any sign."""
+    """Return the schema of a number of any sign."""
     return {"type": "number", "description": description}
 
 
 def amount(description: str) -> Shape:
-    """Return a number that is not negative."""
+    """Return the schema of a non-negative number."""
     return {"type": "number", "minimum": 0, "description": description}
 
 
 def count(description: str) -> Shape:
-    """Return how many there are."""
+    """Return the schema of a non-negative integer."""
     return {"type": "integer", "minimum": 0, "description": description}
 
 
 def text(description: str) -> Shape:
-    """Return a text."""
+    """Return the schema of a string."""
     return {"type": "string", "description": description}
 
 
 def flag(description: str) -> Shape:
-    """Return true or false."""
+    """Return the schema of a boolean."""
     return {"type": "boolean", "description": description}
 
 
 def maybe(shape: Shape) -> Shape:
-    """Return a shape that may be null."""
+    """Return a schema that also allows null."""
     return {**shape, "type": [shape["type"], "null"]}
 
 
 def choice(description: str, *words: str | None) -> Shape:
-    """Return one of some words."""
+    """Return the schema of a choice of words."""
     return {"enum": list(words), "description": description}
 
 
@@ -91,13 +91,13 @@ VERDICT: Shape = choice("No evidence is unknown.", "pass", "fail", "unknown")
 
 
 def object_of(description: str, values: Shape | None = None) -> Shape:
-    """Return an object with whatever names, its values of one shape if that is given."""
+    """Return the schema of an object with any names, and with values of one shape if given."""
     more = {} if values is None else {"additionalProperties": values}
     return {"type": "object", "description": description, **more}
 
 
 def schema_of(title: str, shape: Shape) -> Shape:
-    """Return a shape as a schema of its own."""
+    """Return a shape as a complete JSON Schema."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **shape}
 
 
@@ -109,11 +109,11 @@ PERCENTILES: Mapping[str, float] = {
     "p999_ms": 99.9,
     "max_ms": 100,
 }
-"""What is kept of every histogram, beside the histogram itself."""
+"""The percentiles that are stored with every histogram, by key."""
 
 
 def histogram() -> dict[str, Shape]:
-    """Return what a histogram has."""
+    """Return the properties of a histogram."""
     names = ("median", "90th percentile", "95th percentile", "99th percentile")
     shown = zip(PERCENTILES, (*names, "99.9th percentile", "maximum"), strict=True)
     return {
@@ -128,7 +128,7 @@ def histogram() -> dict[str, Shape]:
 
 
 def outcomes() -> dict[str, Shape]:
-    """Return the numbers of copies by outcome."""
+    """Return the properties that count copies by outcome."""
     return {
         "started": count("Begun for certain: of a lost worker those that it reported."),
         "skipped": count("Due while max_in_flight were under way; never sent."),
@@ -141,7 +141,7 @@ def outcomes() -> dict[str, Shape]:
 
 
 def finding() -> dict[str, Shape]:
-    """Return what a finding has."""
+    """Return the properties of a finding."""
     return {
         "check": text("Name of the check."),
         "verdict": VERDICT,
@@ -151,7 +151,7 @@ def finding() -> dict[str, Shape]:
 
 
 def labels() -> Shape:
-    """Return what identifies a run."""
+    """Return the schema of a run's labels."""
     return object_of("Labels of the run, given or taken from git and CI.", {"type": "string"})
 
 
@@ -174,7 +174,7 @@ def violations(document: Any, schema: Shape) -> list[tuple[str, str]]:
 
 
 def _shortened(message: str) -> str:
-    """Return a message of which the middle is left out if it quotes too much."""
+    """Return a message, with its middle left out if it is too long."""
     if len(message) <= _LONGEST:
         return message
     return f"{message[: _LONGEST - _END]}…{message[-_END:]}"

@@ -1,4 +1,4 @@
-"""What lies in a directory of results, without reading each to its last figure."""
+"""Lists the key figures of the files in a directory of results, without validating each."""
 
 from __future__ import annotations
 
@@ -34,23 +34,23 @@ class Entry:
     """One file and its key figures, as far as it has them.
 
     Attributes:
-        path: Where it stands.
+        path: Path of the file; for a mix, its id.
         kind: "result", "comparison" and so on, from its schema; "" for a broken file.
         started_at: When the run began: UTC, ISO 8601; "" if the file does not say.
         scenario: The scenario's name.
-        verdict: "pass", "fail", "unknown", or what the kind of file has in its place.
+        verdict: "pass", "fail", "unknown", or the equivalent of other kinds.
         phase: How far the run got; "" for other kinds.
         in_progress: Whether its process still writes it.
         interrupted: Whether a signal ended it early.
-        rate: Copies per second: reached by a run, found by a capacity search.
+        rate: Copies per second: achieved by a run, or found by a capacity search.
         p99_ms: Of the ingest step's response time, or service time if it has none.
         lost: Acknowledged users certainly missing.
-        duplicated: Events too many.
-        cause: Why the verdict is what it is; "" if nothing tells.
-        trouble: Why the file is of no use; "" if it is.
-        labels: What identifies it.
-        mix: Of a flow: the id of the run of its mix, what the mix and the flow are called, and the
-            key figures of all flows together, once all have ended.
+        duplicated: Surplus events.
+        cause: Why the verdict is what it is; "" if unknown.
+        trouble: Why the file cannot be used; "" if it can.
+        labels: The labels of the run.
+        mix: Of a flow: the id of its mix run, the names of the mix and the flow, and the key
+            figures of all flows together, once all have ended.
     """
 
     path: Path
@@ -73,13 +73,13 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """Which runs are chosen of many.
+    """A selection of runs.
 
     Attributes:
-        labels: Names and values of labels that all must be there; None stands for any value.
-        scenarios: Names of scenarios, of which it is one; without any, all are.
-        verdicts: The same of verdicts.
-        since: When they began at the earliest, as results files write instants; "" for any time.
+        labels: Names and values of labels that must all be present; None stands for any value.
+        scenarios: Names of scenarios to include; empty: all.
+        verdicts: Verdicts to include; empty: all.
+        since: Earliest start, in the format of results files; "" for any time.
     """
 
     labels: Sequence[tuple[str, str | None]] = ()
@@ -89,13 +89,13 @@ class Wanted:
 
     @property
     def takes_all(self) -> bool:
-        """Whether every run is one of them."""
+        """Whether every run is selected."""
         return not (self.labels or self.scenarios or self.verdicts or self.since)
 
     def takes(
         self, started_at: str, scenario: str, verdict: str, labels: Mapping[str, str]
     ) -> bool:
-        """Return whether a run is one of them."""
+        """Return whether a run is selected."""
         return (
             started_at >= self.since
             and (not self.scenarios or scenario in self.scenarios)
@@ -110,10 +110,10 @@ def wanted(
     since: str | None = None,
     verdicts: Sequence[str] | None = None,
 ) -> Wanted:
-    """Return which runs the options choose.
+    """Return the selection that the options describe.
 
     Raises:
-        InputError: An instant is none.
+        InputError: ``since`` is not an instant.
     """
     pairs = [label.partition("=") for label in labels or ()]
     return Wanted(
@@ -125,7 +125,7 @@ def wanted(
 
 
 def instant(text: str, option: str) -> str:
-    """Return an instant, or how long ago it was, as results files write instants.
+    """Return an instant, given as such or as an age, in the format of results files.
 
     Raises:
         InputError: It is neither.
@@ -163,11 +163,11 @@ def json_files(directory: Path) -> list[Path]:
 
 
 def entries(directory: Path, cause: Cause) -> list[Entry]:
-    """Return what a directory holds, newest first; files that are no results last.
+    """Return the entries of a directory, newest first; unusable files last.
 
     Args:
         directory: Where results are.
-        cause: Says of a document why its verdict is what it is.
+        cause: Returns why a document's verdict is what it is.
 
     Raises:
         ResultFileError: There is no such directory, or it cannot be read.
@@ -242,7 +242,7 @@ def _described(path: Path, kind: str, document: Mapping[str, Any]) -> Entry:
 
 
 def _mix(section: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is known of a flow's mix; files of earlier versions do not say which run."""
+    """Return the mix of a flow; {} for files of earlier versions, which lack its id."""
     if not section.get("id"):
         return {}
     whole = section.get("together") or {}
@@ -260,9 +260,9 @@ def _mix(section: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def grouped(found: Sequence[Entry]) -> list[Entry]:
-    """Return entries with the flows of each run of a mix behind one of all of them together.
+    """Return entries, with the flows of each mix run after an entry for all of them together.
 
-    Such an entry is of the kind "mix"; in place of its path stands its id.
+    Such an entry is of the kind "mix", and its path is the id of the mix run.
     """
     runs: dict[str, list[Entry]] = {}
     for entry in found:
@@ -297,13 +297,12 @@ def _together(flows: Sequence[Entry]) -> Entry:
 def run_files(path: Path) -> list[Path]:
     """Return the results files that an argument names: one, or those of all flows of a mix.
 
-    A mix is named by what was given to ``--output`` (``x.json`` for ``x-buy.json`` and
-    ``x-look.json``), by its id, in front of which its folder stands; without one that is
-    ``results``; or by a folder in which there are no results but its own. Where there is nothing of
-    the kind the path itself is returned.
+    A mix is named by the value of ``--output`` (``x.json`` for ``x-buy.json`` and ``x-look.json``),
+    by its id, preceded by its folder unless that is the current one or ``results``, or by a folder
+    that has no other results. If there is no such mix, the path itself is returned.
 
     Raises:
-        ResultFileError: One of its flows is not there, or the files are not of one run.
+        ResultFileError: The file of a flow is missing, or the files are of several runs.
     """
     if is_folder(path):
         return _only_mix(path)
@@ -321,7 +320,7 @@ def run_files(path: Path) -> list[Path]:
 
 
 def _only_mix(folder: Path) -> list[Path]:
-    """Return the results files of the mix whose folder that is."""
+    """Return the results files of the only mix in a folder; the folder itself if there is none."""
     found = dict(_results_in(folder))
     flows = {file: mix for file, mix in found.items() if mix}
     if not flows:
@@ -336,7 +335,7 @@ def _only_mix(folder: Path) -> list[Path]:
 
 
 def _results_in(folder: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
-    """Yield the results files of a folder, each with what it says of its mix, if it is of one."""
+    """Yield the results files of a folder, each with its ``mix`` section, {} if not a flow."""
     with contextlib.suppress(OSError):
         for file in sorted(folder.glob("[!.]*.json")):
             with contextlib.suppress(ResultFileError):
@@ -368,7 +367,7 @@ def _require_one_run(path: Path, found: Mapping[Path, Mapping[str, Any]]) -> Non
 
 
 def _so_far(document: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the rate and the latency of a run that has not ended: those of its last second."""
+    """Return the rate and the latency of an unfinished run: those of its last second."""
     timeline = document.get("timeline") or {}
     started, p99 = timeline.get("started") or [], timeline.get("p99_ms") or []
     return {"reached_rate": started[-1] if started else None}, {"p99_ms": p99[-1] if p99 else None}
@@ -381,12 +380,12 @@ def _number(value: Any) -> Any:
 
 
 def ordered(found: Sequence[Entry], by: str, *, reverse: bool = False) -> list[Entry]:
-    """Return entries in another order; those that lack what they are in order of go last.
+    """Return entries in another order; those without the figure to order by go last.
 
     Args:
-        found: Newest first.
+        found: Entries, newest first.
         by: "when", "rate", "p99" and "lost" descending; "scenario", "verdict", "file" ascending.
-        reverse: The other way round.
+        reverse: Reverse the order.
     """
     key = _KEYS[by]
     known = [entry for entry in found if key(entry) not in (None, "")]

@@ -1,4 +1,4 @@
-"""A run, and what it measured by interval, in the shape of the results file; that file itself."""
+"""Builds the sections of a results document from a run, and saves the document."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ from loadcheck.workflow.runtime.plan import Role, StepPlan
 
 
 class ResultSink(Protocol):
-    """Where a results document is saved, be it a file or not."""
+    """Destination of a results document, a file or not."""
 
     @property
     def path(self) -> Path:
-        """Where that is."""
+        """Path of the destination."""
 
     def save(self, document: dict[str, Any], *, durable: bool = True) -> None:
-        """Put a document there."""
+        """Save a document."""
 
     def close(self) -> None:
-        """Let others write there."""
+        """Release the destination to other writers."""
 
 
 class ResultWriter:
@@ -57,8 +57,8 @@ class ResultWriter:
 
     Attributes:
         file: Where it is saved.
-        document: What is known so far.
-        target_error: What went wrong with the target, if anything did.
+        document: Its content so far.
+        target_error: An error of the target; None if there was none.
         unsaved: Why the last save failed; None if it did not.
         failed_saves: Saves that failed while the load went on.
     """
@@ -72,12 +72,12 @@ class ResultWriter:
         self._redactor = redactor
 
     def update(self, sections: dict[str, Any]) -> None:
-        """Enter sections that hold words of the service, in which a secret might stand."""
+        """Add sections, hiding secrets that might occur in words of the service."""
         clean = self._redactor.document(sections, own_words())
         self.document |= truncate_examples(clean)
 
     def hide(self, secrets: Iterable[str]) -> None:
-        """Keep further secrets out of what is entered from now on."""
+        """Hide further secrets in the sections added from now on."""
         self._redactor |= secrets
 
     async def save(self, phase: str, *, durable: bool) -> None:
@@ -92,7 +92,7 @@ class ResultWriter:
         self.unsaved = None
 
     async def try_save(self, phase: str, *, durable: bool) -> None:
-        """Save if it can be done: a disk that is full must not end a run that has begun."""
+        """Save, and only note a failure: a full disk must not end a run that has begun."""
         try:
             await self.save(phase, durable=durable)
         except ResultFileError as error:
@@ -103,7 +103,7 @@ class ResultWriter:
         """Save before anything is sent.
 
         Raises:
-            ResultFileError: It cannot be: nothing is to be sent.
+            ResultFileError: It cannot be saved: nothing must be sent.
         """
         try:
             await self.save("intent", durable=True)
@@ -113,7 +113,7 @@ class ResultWriter:
 
 _PACKAGES = ("anyio", "hdrhistogram", "httptools", "httpx", "numpy", "orjson", "uvloop")
 _EXAMPLE = 300
-"""Characters kept of an answer."""
+"""Characters kept of an example answer."""
 
 
 def intent(compiled: CompiledScenario, warnings: Sequence[str] = ()) -> dict[str, Any]:
@@ -147,7 +147,7 @@ def intent(compiled: CompiledScenario, warnings: Sequence[str] = ()) -> dict[str
 
 
 def origin(compiled: CompiledScenario) -> dict[str, Any]:
-    """Return the sections that say what is run, and on which machine."""
+    """Return the sections about the scenario, the workflow and the machine."""
     scenario, observer = compiled.scenario, compiled.observer
     return {
         "labels": dict(scenario.labels),
@@ -164,7 +164,7 @@ def origin(compiled: CompiledScenario) -> dict[str, Any]:
 
 
 def _mix(part: FlowOfMix | None) -> dict[str, Any]:
-    """Return which flow of a mix a run is."""
+    """Return the ``mix`` section: which flow of a mix a run is; {} if it is not a flow."""
     if part is None:
         return {}
     names = {"id": part.id, "name": part.mix, "flow": part.flow, "place": part.place}
@@ -172,7 +172,7 @@ def _mix(part: FlowOfMix | None) -> dict[str, Any]:
 
 
 def _files(scenario: Scenario) -> dict[str, Any]:
-    """Return what tells later whether a data file is still the one whose rows were sent."""
+    """Return fingerprints of data files, which show later whether a file was changed."""
     found = {name: fingerprint(file.path) for name, file in scenario.files.items()}
     return {"data": found} if found else {}
 
@@ -196,7 +196,7 @@ def progress_sections(record: Record, planned: int | None) -> dict[str, Any]:
             "skipped": record.skipped,
             "acknowledged": record.acknowledged,
             "rejected": record.rejected,
-            # what is still under way may or may not take effect: a killed run leaves it at that
+            # copies in flight may or may not take effect; after a kill this is the final state
             "indeterminate": record.indeterminate + record.in_flight,
         },
         "ledger": record.ledger.to_json(),
@@ -241,7 +241,7 @@ def load_sections(figures: RunFigures, steps: Sequence[StepPlan]) -> dict[str, A
 
 
 def _workflow(record: Record, steps: Sequence[StepPlan]) -> dict[str, Any]:
-    """Return the copies as a whole, where they have several steps."""
+    """Return the entry for copies as a whole, if they have several steps."""
     whole = record.workflow
     if whole is None:
         return {}
@@ -252,7 +252,7 @@ def _workflow(record: Record, steps: Sequence[StepPlan]) -> dict[str, Any]:
 
 
 def _queries(record: Record, steps: Sequence[StepPlan]) -> list[tuple[StepPlan, StepRecord]]:
-    """Return our own queries of a step that copies run as well, which are kept apart."""
+    """Return loadcheck's own queries of a step that copies also run, which are kept apart."""
     if record.queries is None:
         return []
     step_id = record.queries.step_id.removesuffix("@observer")
@@ -339,13 +339,13 @@ def environment() -> dict[str, Any]:
 
 
 def utc_now(in_ns: int = 0) -> str:
-    """Return the present, or an instant so far ahead, in UTC, ISO 8601, to the millisecond."""
+    """Return the time ``in_ns`` from now, in UTC, ISO 8601, to the millisecond."""
     at = datetime.now(UTC) + timedelta(microseconds=in_ns / 1000)
     return format_instant(at)
 
 
 def truncate_examples(sections: dict[str, Any]) -> dict[str, Any]:
-    """Return sections with examples of answers cut short: after their secrets have been hidden."""
+    """Return sections with examples of answers truncated, after secrets have been hidden."""
     steps = {
         name: {
             **step,
@@ -358,7 +358,7 @@ def truncate_examples(sections: dict[str, Any]) -> dict[str, Any]:
 
 @cache
 def own_words() -> frozenset[str]:
-    """Return the words of our own in documents: keys, and values that a schema lists."""
+    """Return loadcheck's own words in documents: keys, and values that a schema lists."""
     return frozenset(word for shape in (json_schema(), capacity_schema()) for word in _words(shape))
 
 
@@ -376,7 +376,7 @@ def _words(shape: Any) -> Iterator[str]:
 
 
 def _peak_memory_bytes() -> int:
-    # what getrusage says outlives fork and exec: it may be the peak of whoever started this process
+    # getrusage's peak survives fork and exec: it may be that of the parent process
     with suppress(OSError), Path("/proc/self/status").open(encoding="ascii") as status:
         for line in status:
             if line.startswith("VmHWM:"):
@@ -386,11 +386,11 @@ def _peak_memory_bytes() -> int:
 
 
 def stages(load: OpenLoad | ClosedLoad, duration_s: float) -> list[dict[str, Any]]:
-    """Return where the stages of an open load that were begun lie; none of a closed load.
+    """Return the stages of an open load that were begun; [] for a closed load.
 
     Args:
         load: The load.
-        duration_s: How long copies were started.
+        duration_s: For how long copies were started.
     """
     found: list[dict[str, Any]] = []
     begin_s = 0.0

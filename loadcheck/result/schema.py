@@ -1,4 +1,4 @@
-"""The shape of a results file, as a JSON Schema (draft 2020-12) and as a check against it."""
+"""The JSON Schema (draft 2020-12) of a results file, and a check against it."""
 
 from __future__ import annotations
 
@@ -288,7 +288,7 @@ def _localized() -> Shape:
 
 
 def _workers() -> dict[str, Any]:
-    """Return the section about the processes that shared the load."""
+    """Return the schema of the section about the processes that shared the load."""
     return open_object(
         "The processes that shared the load; absent if this one sent it.",
         {
@@ -330,7 +330,7 @@ def _workers() -> dict[str, Any]:
 
 
 def _deletion() -> dict[str, Any]:
-    """Return the section about the deletion of the run's users."""
+    """Return the schema of the section about the deletion of the run's users."""
     return open_object(
         "How far the deletion of the run's users is; absent if none was asked for.",
         {

@@ -1,4 +1,4 @@
-"""The shapes of capacity searches', comparisons' and trends' files, as JSON Schemas (2020-12)."""
+"""The JSON Schemas (draft 2020-12) of the files of capacity searches, comparisons and trends."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TREND: Final = "loadcheck.trend/1"
 
 
 class Change(enum.Enum):
-    """What is said of a figure."""
+    """The judgement of a figure."""
 
     BETTER = "better"
     WORSE = "worse"
@@ -46,7 +46,7 @@ _COLUMN: Shape = {"type": "array", "items": _NUMBER}
 
 
 def _named_figure() -> dict[str, Shape]:
-    """Return what a comparison and a trend say of a figure whatever its values are."""
+    """Return the properties of a figure that comparisons and trends have in common."""
     return {
         "key": text("As thresholds name it."),
         "group": text("What it is of."),
@@ -333,9 +333,9 @@ _TREND_WORD = choice(
 
 
 def ended(histories: Sequence[Mapping[str, Any]]) -> list[bool]:
-    """Return which histories have ended: another of their name began after their last run.
+    """Return which histories have ended: another of their kind and name began after their last run.
 
-    The verdict of such a one says nothing of the newest run.
+    The verdict of an ended history says nothing about the newest run.
     """
     spans = []
     for history in histories:
@@ -445,7 +445,7 @@ SCHEMAS: Final[Mapping[str, Callable[[], Shape]]] = {
     COMPARISON: comparison_schema,
     TREND: trend_schema,
 }
-"""What makes the schema of a kind of file, by the value of its ``schema``."""
+"""Functions that return the schema of a kind of file, by the value of its ``schema``."""
 
 
 def problems(document: Any, kind: str) -> list[tuple[str, str]]:

@@ -1,7 +1,7 @@
-"""Writes results so that a reader sees the old file or the new one, and reads them back.
+"""Writes results atomically, so that a reader sees the old file or the new one; reads them back.
 
-A file may have been edited by hand: what it holds in encodings that its schema cannot check is
-reported with its place in the document. Files of earlier versions become what this one writes.
+A file may have been edited by hand: errors in encodings that its schema cannot check are reported
+with their place in the document. Files of earlier versions are converted to the present one.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def upgraded(document: Mapping[str, Any], version: int) -> Document:
     What an earlier version did not record is absent or null; nothing is made up.
 
     Args:
-        document: It is not changed.
-        version: Its own; not later than the present one.
+        document: The document; it is not modified.
+        version: Its version; not later than the present one.
 
     Raises:
         KeyError: There never was such a version.
@@ -55,10 +55,10 @@ def upgraded(document: Mapping[str, Any], version: int) -> Document:
 
 
 def _to_1(document: Document) -> Document:
-    """Version 1 has stages and intervals, which cannot be had from what came before it.
+    """Convert version 0 to 1, without its stages and intervals, which cannot be reconstructed.
 
-    Files from before it knew less of the generator and of each observation. An answer was then
-    taken to reflect the state of the instant at which it was asked for.
+    Version 0 recorded less about the generator and about each observation. An answer was then
+    taken to reflect the state at the instant of its request.
     """
     result = dict(document)
     generator = document.get("generator")
@@ -77,7 +77,7 @@ def _to_1(document: Document) -> Document:
 
 
 def _each(items: Any, missing: Callable[[Document], Document]) -> Any:
-    """Return a list's objects with what they lack; what is something else stays as it is."""
+    """Return a list's objects with missing keys filled in; return anything else unchanged."""
     if not isinstance(items, list):
         return items
     try:
@@ -98,9 +98,9 @@ _STEPS: Mapping[int, Callable[[Document], Document]] = {0: _to_1}
 
 
 MAX_FILE_BYTES = 128 * 1024 * 1024
-"""The largest results file that is read: beyond that of a day with a hundred million users."""
+"""Maximum size of a results file to read: above that of a day with a hundred million users."""
 UNFINISHED = ("intent", "running")
-"""The phases of a run that goes on, or was killed."""
+"""The phases of a run that is going on, or was killed."""
 _MOST_NODES, _MOST_VALUES = 1_000_000, 10_000_000  # a week's seconds; each takes memory
 _KIND = re.compile(r"loadcheck\.(\w{1,32})/[0-9]{1,9}")
 _KINDS = {"capacity": "capacity search"}
@@ -113,39 +113,38 @@ def default_name(scenario: str, started: datetime, run_id: str) -> str:
 
 
 def of_flow(path: Path, flow: str) -> Path:
-    """Return where a file of one flow goes, by the name that was given for all."""
+    """Return the path of one flow's file, given the path for all flows."""
     return path.with_name(f"{path.stem}-{flow}{path.suffix}")
 
 
 class ResultFile:
-    """One file that a command writes, again and again while a run goes on, and claims meanwhile.
+    """A file that a command claims, and writes repeatedly while a run goes on.
 
-    A second claim of the same file is refused as long as the first one lasts; it ends with
-    :meth:`close`, or with the process, however that ends.
+    A second claim of the same file is refused while the first one lasts: until :meth:`close`, or
+    until the process ends for whatever reason.
 
     Attributes:
-        path: Where it stands.
+        path: Path of the file.
     """
 
     def __init__(self, path: Path, *, replace: bool = False, option: str = "--output") -> None:
-        """Claim the place.
+        """Claim the file.
 
         Args:
-            path: Where the file is to stand.
-            replace: Write over a file that is there.
-            option: The one that names the file; reported where the place is unknown.
+            path: Path of the file.
+            replace: Overwrite an existing file.
+            option: The option that names the file, for the remedies of problems.
 
         Raises:
-            ResultFileError: The directory cannot be made or written, a file is there already and
-                ``replace`` is false, what is there is no regular file, or somebody else has
-                claimed it.
+            ResultFileError: The directory cannot be created or written, the file exists and
+                ``replace`` is false, it is not a regular file, or another process has claimed it.
         """
         elsewhere = f"choose another {option}"
         self.path = path
         self._claim: int | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            # what a link points to is written, not the link
+            # the target of a link is written, not the link
             self._target = path.resolve() if path.is_symlink() else path
             mode = _mode(self._target)
             folder = self._target.parent
@@ -168,7 +167,7 @@ class ResultFile:
             raise _unusable(path, message, f"wait for it, or {elsewhere}") from None
         except OSError as error:
             raise _unusable(path, f"cannot be written: {reason_of(error)}", elsewhere) from error
-        if not replace and _mode(self._target) is not None:  # made since it was looked at
+        if not replace and _mode(self._target) is not None:  # created since the check above
             self.close()
             raise _unusable(path, "exists already", f"{elsewhere}, or add --force")
 
@@ -189,11 +188,11 @@ class ResultFile:
         self._claim = None
 
     def save(self, document: dict[str, Any], *, durable: bool = True) -> None:
-        """Put a document in the file's place in one step.
+        """Replace the file with a document, atomically.
 
         Args:
             document: The whole results document.
-            durable: Wait until it would outlive a power cut, not only this process.
+            durable: Wait until it would survive a power cut, not only the end of this process.
 
         Raises:
             SaveError: The disk is full, or the file cannot be written.
@@ -201,11 +200,11 @@ class ResultFile:
         self.write(encoded(document), durable=durable)
 
     def write(self, data: bytes, *, durable: bool = True) -> None:
-        """Put bytes in the file's place in one step.
+        """Replace the content of the file, atomically.
 
         Args:
-            data: All that the file is to hold.
-            durable: Wait until it would outlive a power cut, not only this process.
+            data: The whole content.
+            durable: Wait until it would survive a power cut, not only the end of this process.
 
         Raises:
             SaveError: The disk is full, or the file cannot be written.
@@ -214,7 +213,7 @@ class ResultFile:
             _see_that_it_is_a_file(self._target)
             with contextlib.suppress(FileNotFoundError):
                 self._beside.unlink()
-            # exclusively: a link that somebody has laid there is not followed
+            # exclusively, so that a link planted there is not followed
             with os.fdopen(os.open(self._beside, _EXCLUSIVELY, 0o666), "wb") as file:
                 file.write(data)
                 if durable:
@@ -231,16 +230,16 @@ class ResultFile:
 
 
 def encoded(document: Mapping[str, Any]) -> bytes:
-    """Return a document as it stands in its file."""
+    """Return a document as the bytes of its file."""
     option = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS
     return printable_json(document, option)
 
 
 def save_elsewhere(document: Mapping[str, Any], name: str) -> Path | None:
-    """Save a document that could not be saved in its place in the directory for temporary files.
+    """Save a document, which could not be saved in its place, as a temporary file.
 
     Returns:
-        Where it is; None if it cannot be saved there either.
+        Its path; None if it cannot be saved there either.
     """
     try:
         descriptor, path = tempfile.mkstemp(prefix=f"{Path(name).stem[:64]}-", suffix=".json")
@@ -256,7 +255,7 @@ def save_elsewhere(document: Mapping[str, Any], name: str) -> Path | None:
 
 
 def in_progress(path: Path) -> bool:
-    """Return whether a process is still writing a results file: whether somebody claims it."""
+    """Return whether a process is still writing a results file, that is, has claimed it."""
     try:
         claim = _locked(_lock_of(path.resolve() if path.is_symlink() else path), make=False)
     except BlockingIOError:
@@ -274,13 +273,13 @@ _EXCLUSIVELY = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEX
 
 
 def _lock_of(path: Path) -> Path:
-    """Return the file whose lock is the claim; of a name that is short whatever the file's is."""
+    """Return the lock file of a path, whose name is short, however long that of the path is."""
     digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:24]
     return path.with_name(f"{_PREFIX}{digest}.lock")
 
 
 def _claimed(lock: Path) -> int | None:
-    """Return what :func:`_locked` does; who only looks at a lock holds it for an instant."""
+    """Return what :func:`_locked` does; try again, as a mere check also holds the lock briefly."""
     for _ in range(_TRIES):
         with contextlib.suppress(BlockingIOError):
             return _locked(lock)
@@ -289,11 +288,11 @@ def _claimed(lock: Path) -> int | None:
 
 
 def _locked(lock: Path, *, make: bool = True) -> int | None:
-    """Return a descriptor that holds the lock; None where there are no locks.
+    """Return a descriptor that holds the lock; None if the file system has no locks.
 
     Raises:
-        BlockingIOError: Somebody else has it.
-        OSError: It cannot be made.
+        BlockingIOError: Another process holds it.
+        OSError: The lock file cannot be opened or created.
     """
     flags = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     flags |= os.O_RDWR | os.O_CREAT if make else os.O_RDONLY
@@ -307,7 +306,7 @@ def _locked(lock: Path, *, make: bool = True) -> int | None:
             os.close(descriptor)
             raise
         except FileNotFoundError:
-            pass  # its holder took it away just now
+            pass  # its holder has just removed it
         except OSError:  # a file system without locks
             os.close(descriptor)
             return None
@@ -315,7 +314,7 @@ def _locked(lock: Path, *, make: bool = True) -> int | None:
 
 
 def _clean(folder: Path) -> None:
-    """Take away what processes that were killed have left in a directory."""
+    """Remove the files that killed processes have left in a directory."""
     with contextlib.suppress(OSError):
         for lock in folder.glob(f"{_PREFIX}*.lock"):
             with contextlib.suppress(OSError):
@@ -334,7 +333,7 @@ def _see_that_it_is_a_file(path: Path) -> None:
 
 
 def _mode(path: Path) -> int | None:
-    """Return what a path is; None if there is nothing."""
+    """Return the mode of a path; None if there is no file."""
     try:
         return path.stat().st_mode
     except FileNotFoundError:
@@ -342,12 +341,12 @@ def _mode(path: Path) -> int | None:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Return the results document of a run, checked as far as its readers rely on it.
+    """Return the results document of a run, checked against the schema.
 
-    What an earlier version has written is returned in the shape of the present one.
+    Documents of earlier versions are converted to the present one.
 
     Raises:
-        ResultFileError: It is missing, truncated, of something else, or of a later version.
+        ResultFileError: It is missing, truncated, not a results file, or of a later version.
     """
     return _checked(path, _parsed(path))
 
@@ -356,11 +355,11 @@ def read_any(path: Path, kinds: Collection[str] = (schema_others.CAPACITY,)) -> 
     """Return the document of a run, of a capacity search or of another kind, as ``schema`` says.
 
     Args:
-        path: Where it stands.
-        kinds: What may stand in ``schema`` beside a run's.
+        path: Path of the file.
+        kinds: Accepted values of ``schema`` besides a run's.
 
     Raises:
-        ResultFileError: It is missing, truncated, of something else, or of a later version.
+        ResultFileError: It is missing, truncated, of another kind, or of a later version.
     """
     document = _parsed(path)
     found = document.get("schema") if isinstance(document, dict) else None
@@ -370,9 +369,10 @@ def read_any(path: Path, kinds: Collection[str] = (schema_others.CAPACITY,)) -> 
 
 
 def read_unchecked(path: Path) -> dict[str, Any]:
-    """Return a document of any kind of ours, in its present shape, without looking into it.
+    """Return a document of any loadcheck kind, in its present shape, without validating it.
 
-    For who reads many: it costs a fraction of :func:`read_any`. What of it is used must be seen to.
+    For reading many files: it costs a fraction of :func:`read_any`. Callers must check what they
+    use.
 
     Raises:
         ResultFileError: It cannot be read, or is not a file of loadcheck.
@@ -393,10 +393,10 @@ def read_unchecked(path: Path) -> dict[str, Any]:
 
 
 def read_results(path: Path) -> bytes:
-    """Return what a results file holds, if it can be parsed without taking all memory.
+    """Return the bytes of a results file, if they can be parsed without taking all memory.
 
     Raises:
-        UnreadableError: It cannot be read, or is not a file of any run.
+        UnreadableError: It cannot be read, or has more values than a run can have.
     """
     data = read_file(path, MAX_FILE_BYTES)
     if len(data) > _MOST_NODES and (  # a small one cannot hold so many
@@ -506,7 +506,7 @@ def columns(section: Mapping[str, Any], key: str) -> dict[str, list[Any]]:
     """Return the columns of a section, all of the same length.
 
     Raises:
-        ResultFileError: They are not.
+        ResultFileError: Their lengths differ.
     """
     found = {name: list(column) for name, column in section.items() if isinstance(column, list)}
     lengths = {name: len(column) for name, column in found.items()}
@@ -518,7 +518,7 @@ def columns(section: Mapping[str, Any], key: str) -> dict[str, list[Any]]:
 
 
 def instant(text: str, key: str) -> datetime:
-    """Return an instant; UTC if it does not say.
+    """Return an instant from text; UTC if it has no time zone.
 
     Raises:
         ResultFileError: It is not in ISO 8601.

@@ -1,14 +1,14 @@
 """The configuration of the emulator: mappings (TOML, JSON) parsed into frozen values.
 
 All keys, as they stand under ``[target]`` of a scenario or in the file of ``loadcheck emulate
---config``; every one may be left out. Durations are texts such as "500ms" or numbers of seconds.
+--config``; all are optional. Durations are strings such as "500ms" or numbers of seconds.
 A delay is a duration, ``{ min, max }`` (uniform) or ``{ median, p99 }`` (lognormal).
 
 .. code-block:: toml
 
     api_key = "an-api-key"                  # drawn at random
     secret_key = "a-secret-key"             # drawn at random
-    region = "us"                           # or "eu": whose data centre knows these keys
+    region = "us"                           # or "eu": the data centre that knows these keys
     projects = [{ api_key = "b", secret_key = "c", region = "eu" }]   # further ones: none
     seed = 7                                # of everything random: 0
     visibility_delay = { median = "2s", p99 = "30s" }   # 0
@@ -17,13 +17,13 @@ A delay is a duration, ``{ min, max }`` (uniform) or ``{ median, p99 }`` (lognor
     short_ids = "strip"                     # or "refuse", as /2/httpapi was seen to
     empty_result = "zeros"                  # or "empty": no series
     export_lag = "2h"                       # until an hour can be exported
-    deletion_after = "30d"                  # until users are gone that were asked to be deleted
-    capacity = "4000/s"                     # uploads are served one by one, at this rate: no bound
+    deletion_after = "30d"                  # from a deletion request until the users are gone
+    capacity = "4000/s"                     # uploads served one at a time at this rate: no limit
     block_bots = false                      # discard events whose user_agent is not a browser's
     blocked_event_types = ["noise"]         # acknowledged and discarded
     inactive_event_types = ["ping"]         # not counted by _active
     silenced_devices = ["device-9"]         # refused with 400
-    custom_events = { Bought = ["buy", "subscribe"] }   # asked for as ce:Bought
+    custom_events = { Bought = ["buy", "subscribe"] }   # queried as ce:Bought
 
     preset = "replica-lag"                  # or "partition-late", "compaction": no preset
 
@@ -43,9 +43,9 @@ A delay is a duration, ``{ min, max }`` (uniform) or ``{ median, p99 }`` (lognor
     slow = [{ rate = 0.1, delay = { median = "20ms", p99 = "1s" } }, { on = "queries" }]
     stall = { after = "5s", lasting = "2s" }
 
-The kinds of faults are :data:`~loadcheck.emulator.config.faults.KINDS`. What one hits is chosen by
-``rate``, or ``count`` with ``among`` or ``first``, inside a window of ``after``, ``lasting`` and
-``every``, counted from the first upload; without any of these it hits all.
+The kinds of faults are :data:`~loadcheck.emulator.config.faults.KINDS`. What a fault hits is chosen
+by ``rate``, or ``count`` with ``among`` or ``first``, inside a window of ``after``, ``lasting`` and
+``every``, counted from the first upload; without any of these it hits everything.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ _HTTPAPI = UploadLimits(
     max_bytes=1_000_000,
     max_events=2000,
     user_events_per_s=30,
-    window_s=30,  # "averaged over a recent window" [D]; its length [U], that of batch taken
+    window_s=30,  # "averaged over a recent window" [D]; its length is [U], batch's is used
     user_events_per_day=500_000,
     project_events_per_s=1000,
     project_requests_per_s=100,
@@ -112,10 +112,10 @@ _SIZES = ("max_bytes", "max_events", "window_s", "max_intervals")
 
 
 def _limits(top: Reader) -> Limits:
-    """Read ``limits``: a word, or a table whose ``base`` is that word and the rest changes.
+    """Read ``limits``: a word, or a table with that word as ``base`` and changes to it.
 
-    "off" lifts rates, budgets and room for names. Sizes of a request and windows of a query are
-    part of what the API is and stay, unless a table changes them.
+    "off" lifts the limits on rates, costs and names. Request sizes and query windows are part of
+    the API itself and stay, unless a table changes them.
     """
     if not isinstance(top.table.get("limits"), Mapping):
         word = top.choice("limits")
@@ -166,7 +166,7 @@ def parse(table: Mapping[str, Any]) -> EmulatorConfig:
     """Check a configuration and fill in what it leaves out.
 
     Raises:
-        ConfigError: Something in it cannot be used; it holds every problem.
+        ConfigError: It is invalid; the error holds every problem.
     """
     top = Reader(table)
     seed = top.integer("seed")
@@ -222,10 +222,10 @@ def _projects(top: Reader) -> tuple[OtherProject, ...]:
 
 
 def parse_faults(table: Mapping[str, Any], seed: int) -> tuple[Fault, ...]:
-    """Check a table of faults by itself, as the control endpoint takes it.
+    """Check a table of faults on its own, as the control endpoint receives it.
 
     Raises:
-        ConfigError: Something in it cannot be used.
+        ConfigError: It is invalid; the error holds every problem.
     """
     top = Reader({"faults": table})
     faults = read_faults(top, seed)

@@ -1,4 +1,4 @@
-"""``[faults]``: which kinds of faults there are, and which of them make up a preset."""
+"""``[faults]``: the kinds of faults, and the presets made up of them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class Kind:
     Attributes:
         does: What it does, for the status page.
         subject: What its selection counts; "time" means that only a window makes sense.
-        on: What it hits unless configured otherwise; None: not to be chosen.
+        on: What it hits unless configured otherwise; None: not configurable.
         status: The HTTP status unless configured otherwise; 0: none.
         delay_ms: The delay unless configured otherwise; None: none.
         number: The number it takes, unless configured otherwise; None: none.
         number_key: What that number is called.
-        parted: Whether it can be about a share of the users alone, by a hash of the id.
+        parted: Whether it can be limited to a share of the users, by a hash of the id.
     """
 
     does: str
@@ -101,11 +101,11 @@ KINDS: Mapping[str, Kind] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preset:
-    """Faults that together are what a service is known to do.
+    """Faults that together imitate a known behaviour of services.
 
     Attributes:
-        does: What that is, and what a run says of it.
-        faults: As ``faults`` writes them.
+        does: That behaviour, and its effect on a run.
+        faults: As written under ``faults``.
     """
 
     does: str

@@ -66,7 +66,7 @@ def _table(says: str, keys: Mapping[str, Any], **more: Any) -> dict[str, Any]:
 
 
 def _attributes(kind: type) -> dict[str, str]:
-    """Return what a class says of its attributes, where it says it."""
+    """Return the descriptions of the attributes in a class's docstring, by name."""
     _, _, said = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:\n")
     parts = re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", said, re.MULTILINE)
     return {name: " ".join(text.split()).replace("``", "") for name, text in parts}
@@ -263,4 +263,4 @@ KEYS: Keys = {
         example={"drop": {"count": 7, "among": 20_000}},
     ),
 }
-"""What may stand under ``[target]`` of a scenario, or in the file of ``emulate --config``."""
+"""The keys allowed under ``[target]`` of a scenario and in the file of ``emulate --config``."""

@@ -39,7 +39,7 @@ _Z99 = 2.3263478740408408  # the 99th percentile of the standard normal distribu
 
 @dataclass(frozen=True, slots=True)
 class DelayDistribution:
-    """How long something takes.
+    """A distribution of delays, in milliseconds.
 
     Attributes:
         kind: "fixed": always ``first_ms``. "uniform": between ``first_ms`` and ``second_ms``.
@@ -53,7 +53,7 @@ class DelayDistribution:
     second_ms: float = 0.0
 
     def __str__(self) -> str:
-        """Return it as a configuration has it."""
+        """Return it as written in a configuration."""
         first, second = duration(self.first_ms), duration(self.second_ms)
         if self.kind == "fixed":
             return f'"{first}"'
@@ -78,10 +78,10 @@ class Selection:
         rate: Each with this probability, from 0 to 1; None: not by chance.
         count: This many of them; None: no fixed number.
         among: With ``count``: chosen at random among the first ``among``.
-        first: With ``count``: in a row, from this number on, the first of all being 0.
-        after_ms: The time window begins so long after the first upload.
-        lasting_ms: Length of the time window; None: for ever.
-        every_ms: The window comes again at this interval; None: once.
+        first: With ``count``: in a row, from this number on; the very first is 0.
+        after_ms: From the first upload until the time window begins.
+        lasting_ms: Length of the time window; None: it never ends.
+        every_ms: The window recurs at this interval; None: it does not.
     """
 
     rate: float | None = None
@@ -95,15 +95,15 @@ class Selection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One way to misbehave; :data:`loadcheck.emulator.config.faults.KINDS` says what each does.
+    """One configured fault.
 
     Attributes:
-        kind: Which way.
+        kind: A key of :data:`loadcheck.emulator.config.faults.KINDS`, which says what it does.
         selection: Which requests, events or users it hits.
         seed: Makes its choice repeatable.
-        on: Whether uploads, queries or both are hit; only some kinds let it be chosen.
-        status: The HTTP status it answers with, where it answers.
-        delay: How long it holds up, where it does.
+        on: Whether uploads, queries or both are hit; configurable for some kinds only.
+        status: The HTTP status it answers with; 0: none.
+        delay: The delay it causes; None: none.
         number: Copies to add (``duplicate``), or the ``events_ingested`` to claim (``miscount``).
         partition: Only this share of the users, by a hash of the id; None: all of them.
     """
@@ -171,7 +171,7 @@ class QueryLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaxonomyLimits:
-    """How many names a project has room for; beyond them stored, but never queryable."""
+    """How many names a project may have; those beyond are stored, but never queryable."""
 
     event_types: int | None
     event_properties: int | None
@@ -198,32 +198,32 @@ class OtherProject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmulatorConfig:
-    """Everything that the emulator is configured by.
+    """The whole configuration of the emulator.
 
     Attributes:
-        api_key: Of the one project it has.
-        secret_key: Of that project, for the Dashboard REST API.
-        seed: Of everything random.
-        visibility: From the acknowledgement of an event until queries count it.
+        api_key: API key of the main project.
+        secret_key: Its secret key, for the Dashboard REST API.
+        seed: Random seed.
+        visibility: Delay from the acknowledgement of an event until queries count it.
         time_zone: IANA name of the project's time zone, which decides its days.
-        limits_name: What to call the limits: "documented" or "off", with changes or without.
+        limits_name: Name of the limits: "documented" or "off", with changes or without.
         httpapi: Limits of ``/2/httpapi``.
         batch: Limits of ``/batch``.
         queries: Limits of the query endpoints.
         taxonomy: Limits of the number of names.
         cache: Whether results of queries are cached for the documented ages.
         short_ids: "strip" as documented, or "refuse" as ``/2/httpapi`` was seen to.
-        empty_result: What a query that finds nothing answers: a series of zeros, or no series.
+        empty_result: The answer to a query that finds nothing: a series of zeros, or no series.
         blocked_event_types: Acknowledged, but not stored.
         inactive_event_types: Not counted by ``_active``.
-        custom_events: Name → the event types it stands for, asked for as ``ce:Name``.
+        custom_events: Name → the event types it stands for, queried as ``ce:Name``.
         silenced_devices: Devices whose events are refused.
         export_lag_ms: How long after its end an hour can be exported.
         deletion_after_ms: From a request to delete a user until that is done.
         block_bots: Whether events whose ``user_agent`` is not a browser's are discarded.
-        capacity: Uploads served in a second, one after the other; None: as fast as it can.
-        faults: Ways to misbehave.
-        region: The data centre that its project's data is in.
+        capacity: Uploads served per second, one at a time; None: unlimited.
+        faults: The faults of the main project.
+        region: The data centre of the main project.
         projects: Further projects.
     """
 

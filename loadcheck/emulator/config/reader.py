@@ -1,6 +1,6 @@
-"""Typed reading of a configuration by its keys: every problem is collected, none stops the reading.
+"""Reads a configuration by its keys, with types; collects all problems instead of stopping at one.
 
-What a key takes, and what it is if it is left out, stands in
+The values that a key takes, and its default, are defined in
 :data:`~loadcheck.emulator.config.keys.KEYS` alone.
 """
 
@@ -18,7 +18,7 @@ from loadcheck.emulator.config.keys import KEYS, Keys
 from loadcheck.emulator.config.model import DelayDistribution, Fault, Selection, Side, milliseconds
 
 _SHOWN = 60
-"""Characters of a value in a message."""
+"""Maximum number of characters of a value in a message."""
 _RATE = re.compile(r"(\d[\d_]*(?:\.\d+)?)\s*/\s*s")
 
 
@@ -49,9 +49,9 @@ class ConfigError(Exception):
 
 
 class Reader:
-    """One table of the configuration, and where in the whole it stands.
+    """One table of the configuration, and its path in the whole.
 
-    A getter returns the key's default if the key is absent, or its value was reported.
+    A getter returns the key's default if the key is absent, or its value reported as a problem.
     """
 
     def __init__(
@@ -61,13 +61,13 @@ class Reader:
         path: str = "",
         problems: list[ConfigProblem] | None = None,
     ) -> None:
-        """Note every key that is not known, and leave it out.
+        """Report every unknown key, and leave it out.
 
         Args:
             table: The table.
-            keys: What may stand in it, as JSON Schema; None: keys that the user names.
-            path: Its dotted key; "" for the whole.
-            problems: Takes what is wrong; None: a list of its own.
+            keys: The keys it may have, as JSON Schema; None: any, named by the user.
+            path: Its dotted key; "" for the whole configuration.
+            problems: List to which problems are added; None: a new one.
         """
         self.table = dict(table)
         self.path = path
@@ -85,11 +85,11 @@ class Reader:
         return f"{self.path}.{key}" if self.path else key
 
     def problem(self, key: str, message: str, remedy: str) -> None:
-        """Note that the value at ``key`` cannot be used."""
+        """Report that the value at ``key`` cannot be used."""
         self.problems.append(ConfigProblem(path=self.at(key), message=message, remedy=remedy))
 
     def misfit(self, key: str, expected: str) -> None:
-        """Note that the value at ``key`` is not what was expected."""
+        """Report that the value at ``key`` is not what was expected."""
         text = repr(self.table[key])
         shown = text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
         self.problem(key, f"found {shown}", expected)
@@ -117,7 +117,7 @@ class Reader:
         ]
 
     def text(self, key: str) -> str:
-        """Return a string that is not empty; "" where there is none, and no default."""
+        """Return a non-empty string; "" if the key is absent and has no default."""
         default = str(self.keys[key].get("default", ""))
         value = self.table.get(key, default)
         if isinstance(value, str) and (value or key not in self.table):
@@ -134,7 +134,7 @@ class Reader:
         return ()
 
     def choice(self, key: str) -> str:
-        """Return one of the words that the key takes; "" where there is none, and no default."""
+        """Return one of the words that the key takes; "" if it is absent and has no default."""
         default, words = str(self.keys[key].get("default", "")), _part(self.keys[key], "enum")
         value = self.table.get(key, default)
         if key not in self.table or (isinstance(value, str) and value in words):
@@ -145,7 +145,7 @@ class Reader:
         return default
 
     def flag(self, key: str) -> bool:
-        """Return true or false."""
+        """Return a boolean."""
         default = bool(self.keys[key].get("default"))
         value = self.table.get(key, default)
         if isinstance(value, bool):
@@ -154,7 +154,7 @@ class Reader:
         return default
 
     def integer(self, key: str) -> int:
-        """Return a whole number within the bounds of the key; the least where there is none."""
+        """Return an integer within the bounds of the key; by default the least."""
         least, most = (int(_part(self.keys[key], name)) for name in ("minimum", "maximum"))
         default = int(self.keys[key].get("default", least))
         value = self.table.get(key, default)
@@ -192,7 +192,7 @@ class Reader:
         return None
 
     def duration_ms(self, key: str) -> float:
-        """Return a duration in milliseconds; 0 where there is none, and no default."""
+        """Return a duration in milliseconds; 0 if the key is absent and has no default."""
         default = milliseconds(self.keys[key].get("default", 0)) or 0.0
         found = milliseconds(self.table.get(key, default / 1000))
         if found is None:
@@ -225,7 +225,7 @@ class Reader:
 
 
 def _part(shape: Mapping[str, Any], word: str) -> Any:
-    """Return what a shape, or the first of its alternatives that does, says at ``word``."""
+    """Return the value at ``word`` of a shape or of its first alternative with one, else None."""
     parts = (shape, *shape.get("anyOf", ()))
     return next((part[word] for part in parts if word in part), None)
 
@@ -248,7 +248,7 @@ def read_faults(top: Reader, seed: int) -> tuple[Fault, ...]:
 
 
 def _keys(kind: str) -> Keys:
-    """Return what a fault of a kind takes."""
+    """Return the keys that a fault of a kind takes."""
     keys: Keys = _part(KEYS["faults"]["properties"][kind], "properties")
     return keys
 
@@ -267,7 +267,7 @@ def _entries(table: Reader, name: str) -> Iterator[Reader]:
 
 def _fault(table: Reader, name: str, seed: int, number: int) -> Fault:
     kind = KINDS[name]
-    # a number of its own, so that two faults do not hit the same by having the same seed
+    # a seed per fault, so that two faults do not hit the same subjects
     own = seed + zlib.crc32(f"{name}.{number}".encode())
     return Fault(
         kind=name,

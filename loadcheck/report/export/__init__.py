@@ -4,10 +4,10 @@ JUnit XML, which every CI service shows, has a case for each check. HdrHistogram
 headline latency in the layout of ``AbstractHistogram.outputPercentileDistribution``, in
 milliseconds, or a log with a line for each histogram, distinguished by tags; format version 1.3 of
 ``HistogramLogWriter``. Values inside the log's histograms are microseconds, its column of maxima is
-milliseconds. What all belongs to intervals of the load has a line for each of them there, at two
-significant digits. The rest has one line for the whole run, at three: failed and refused requests,
-queries that go on after the load, and everything in a file that keeps no intervals. The timeline is
-comma-separated: a row a second, a column a figure.
+milliseconds. Times of which all samples belong to intervals of the load have one line per interval
+there, at two significant digits. All others have one line for the whole run, at three: failed and
+refused requests, queries that go on after the load, and everything in a file without intervals. The
+timeline is comma-separated: one row per second, one column per figure.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff
 def run_junit(document: Document) -> str:
     """Return the checks of a results document.
 
-    What failed is a failure; what is unknown is an error, since no evidence is not a pass either.
+    A failed check is a failure; an unknown one is an error, since no evidence is not a pass.
     """
     view = run_view(document)
     document, run = view.document, view.document["run"]
@@ -86,14 +86,14 @@ def _suites(
     skipped: Mapping[str, str] = MappingProxyType({}),
     properties: Mapping[str, Any] = MappingProxyType({}),
 ) -> str:
-    """Return a document of one suite.
+    """Return a JUnit document of one suite.
 
     Args:
-        document: What it is about: a run, or a capacity search.
+        document: The document of a run or a capacity search.
         cases: Name, verdict and summary of each.
-        said: What it comes to.
+        said: The overall result in a sentence.
         skipped: Names of cases that were not run, with the reason.
-        properties: Of the suite.
+        properties: Properties of the suite.
     """
     name, target = str(document["scenario"].get("name", "")), _target_of(document)
     took_s = document["search"]["took_s"] if "search" in document else None
@@ -139,7 +139,7 @@ def _ending(run: Mapping[str, Any]) -> str:
 
 
 def _target_of(document: Document) -> str:
-    """Return what a run was sent to: the embedded emulator, or hosts by name."""
+    """Return the target of a run: its hosts, or its kind if no hosts are named."""
     target = document["scenario"].get("target") or {}
     servers = target.get("servers") or {}
     hosts = {urlsplit(str(url)).netloc.rpartition("@")[2] for url in servers.values()}
@@ -147,7 +147,7 @@ def _target_of(document: Document) -> str:
 
 
 def _class_name(scenario: str, target: str) -> str:
-    """Return the class that a CI service groups cases by; one of each scenario and target."""
+    """Return the class that a CI service groups cases by: one per scenario and target."""
     parts = ("loadcheck", scenario, target.replace(".", "_"))
     return _clean(".".join(part for part in parts if part))
 
@@ -185,7 +185,7 @@ def _labels(document: Document) -> dict[str, str]:
 
 
 def _clean(value: str) -> str:
-    """Return a text without the characters that XML cannot hold."""
+    """Return a text with the characters that XML cannot hold replaced."""
     return _FORBIDDEN.sub("\ufffd", value)
 
 
@@ -193,7 +193,7 @@ _COLUMNS = (*COUNTS, *LEVELS, *FIGURES)
 
 
 def csv_rows(document: Mapping[str, Any]) -> str:
-    """Return the rows of a results document, with a header; times are UTC, ISO 8601.
+    """Return the timeline of a results document, with a header; times are UTC, ISO 8601.
 
     ``at`` is empty for files that do not say when the load began.
     """
@@ -212,7 +212,7 @@ def csv_rows(document: Mapping[str, Any]) -> str:
 
 
 def hlog(document: Document) -> str:
-    """Return the log of a results document."""
+    """Return the histograms of a results document as an HdrHistogram log."""
     document = printable_document(document)
     began = document["run"].get("load_began_at") or document["run"]["started_at"]
     epoch_s = stored.instant(began, "run.load_began_at").timestamp()
@@ -230,7 +230,7 @@ def hlog(document: Document) -> str:
     for _, _, name, *_ in found:
         whole.pop(name, None)
     for name, times in whole.items():
-        # what is broken is reported, not handed on
+        # a broken histogram is reported, not passed on
         stored.histogram(times, name)
         found.append((0.0, duration_s, name, times["max_ms"] or 0.0, times["hdr"]))
     # readers expect them in the order of time
@@ -268,7 +268,7 @@ def _by_interval(
 
 
 def _tag(name: str) -> str:
-    """Return a name without what ends a tag."""
+    """Return a name with the characters that end a tag replaced."""
     return "".join("_" if character in ", " else character for character in name)
 
 
@@ -300,7 +300,7 @@ def hgrm(document: Mapping[str, Any]) -> str:
     name, times = next(iter(histograms(document).items()), ("", None))
     histogram = HdrHistogram(1, 3_600_000_000, 3)
     if times is not None:
-        # read by the checked way first: what is broken is reported
+        # decoded by the checked reader first, which reports a broken histogram
         encoded = stored.histogram(times, name).encode()
         histogram = HdrHistogram.decode(encoded.encode("ascii"))
     lines = [f"{'Value':>12} {'Percentile':>14} {'TotalCount':>10} {'1/(1-Percentile)':>14}", ""]
@@ -336,7 +336,7 @@ _CURVE = ("rate", "p50_ms", "p99_ms", "error_rate", "visible_p95_s", "carried_ra
 
 
 def capacity_csv(document: Document) -> str:
-    """Return a capacity curve as comma-separated values: a row a rate, with a header."""
+    """Return a capacity curve as comma-separated values: one row per rate, with a header."""
     document = printable_document(document)
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")

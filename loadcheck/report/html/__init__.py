@@ -1,17 +1,16 @@
-"""A result as one HTML page that needs nothing but a browser: no network, no other file.
+"""Renders a result as one self-contained HTML page: no network, no other file.
 
 The charts are drawn by a script of our own (``script/``, 33 kB) as SVG, from data inside the page.
 Libraries were tried. uPlot 1.6.32 (MIT) draws the same series under the same content security
 policy, but on canvases: the nine charts of a run are printed as 18 pixel images instead of lines
-and text, in the colours of the screen even if that is dark, and 53 kB (51 of script) come on top
-of what it does not have: keyboard, hatching, bands between two series, labelled stages and limits,
-the percentile axis. Plotly's script alone is 4.7 MB, and needs inline styles that the policy
-refuses. Without scripts a page has plain pictures in their place, and every number in tables.
+and text, in the colours of the screen even if that is dark, and its 53 kB (51 of script) come on
+top of what it lacks: keyboard control, hatching, bands between two series, labelled stages and
+limits, the percentile axis. Plotly's script alone is 4.7 MB, and needs inline styles that the
+policy refuses. Without scripts a page has plain pictures instead, and every number in tables.
 
-Of such a picture everything is said by attributes of SVG, which no content security policy
-forbids: Jenkins shows archived pages under ``sandbox; default-src 'none'``. Where styles are loaded
-they go before the attributes, so the picture follows a dark page; where scripts run, theirs takes
-its place.
+Such a picture is styled by SVG attributes alone, which no content security policy forbids: Jenkins
+shows archived pages under ``sandbox; default-src 'none'``. Where styles are loaded, they override
+the attributes, so the picture follows a dark page; where scripts run, their chart replaces it.
 """
 
 from __future__ import annotations
@@ -71,7 +70,7 @@ _SYMBOLS = {
     "diamond": "m0,-4l4,4l-4,4l-4,-4Z",
     "cross": "m-4,-4l8,8m0,-8l-8,8",
 }
-"""What points are marked with, from where they lie."""
+"""Markers of points: SVG paths that start at the point."""
 
 ToPixels = Callable[[float], float]
 Points = Sequence[tuple[float, float, float]]
@@ -79,7 +78,7 @@ Points = Sequence[tuple[float, float, float]]
 
 
 def figure(chart: Chart) -> Markup:
-    """Return a chart as an SVG element with its title for those who cannot see it; "" if empty."""
+    """Return a chart as an SVG element with an accessible title; "" if empty."""
     drawn = [(one, points) for one in chart.series if (points := _points(one))]
     if not drawn and chart.heat is None:
         return Markup()
@@ -107,7 +106,7 @@ def figure(chart: Chart) -> Markup:
 
 
 def _points(series: Series) -> list[tuple[float, float, float]]:
-    """Return the points of a series that there are: of many the highest of each few."""
+    """Return the known points of a series; if there are many, the highest of each few."""
     lows = series.low or [None] * len(series.y)
     all_ = [
         (float(x), float(y), float(y if low is None else low))
@@ -122,7 +121,7 @@ def _points(series: Series) -> list[tuple[float, float, float]]:
 
 
 def _placed(axis: Axis, values: Sequence[float], start: float, end: float) -> ToPixels:
-    """Return where values lie between two places."""
+    """Return a function that places values between the pixels ``start`` and ``end``."""
     log = axis.scale is not Scale.LINEAR
     above = [value for value in values if value > 0]
     low, high = _extent(axis, values)
@@ -171,7 +170,7 @@ def _axes(
 
 
 def _uprights(chart: Chart, x: ToPixels) -> Iterator[Markup]:
-    """Yield the upright lines of a chart, and what they mean."""
+    """Yield the vertical lines of a chart, with their labels."""
     bottom = _HEIGHT - _BOTTOM
     for number, mark in enumerate(m for m in chart.marks if m.axis == "x" and m.to is None):
         at, color = x(mark.at), _COLORS.get(mark.role, _GREY)
@@ -253,7 +252,7 @@ def _element(name: str, attributes: dict[str, Any], content: str | Markup = "") 
 
 
 _SCRIPT = ("words", "scales", "elements", "chart", "drawing", "pointing", "page")
-"""The parts of the script, in the order in which they need each other."""
+"""The parts of the script, in the order of their dependencies."""
 
 _PAGES: Mapping[str, Callable[[Mapping[str, Any]], Page]] = {
     "loadcheck.capacity": capacity_page,
@@ -263,7 +262,7 @@ _PAGES: Mapping[str, Callable[[Mapping[str, Any]], Page]] = {
 
 
 def page(document: Mapping[str, Any]) -> bytes:
-    """Return what is stored in a file as an HTML page in UTF-8.
+    """Return a stored document as an HTML page in UTF-8.
 
     Args:
         document: That of a run of any phase, of a capacity search, a comparison or a trend.
@@ -272,7 +271,7 @@ def page(document: Mapping[str, Any]) -> bytes:
 
 
 def content(document: Mapping[str, Any]) -> Page:
-    """Return what is stored in a file as what a page of it consists of."""
+    """Return the content of a page about a stored document."""
     document = printable_document(document)
     kind = document["schema"].partition("/")[0]
     return _PAGES.get(kind, result_page)(document)
@@ -280,11 +279,11 @@ def content(document: Mapping[str, Any]) -> Page:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Live:
-    """What is otherwise in the page of a run that goes on.
+    """What differs in a live page, which shows a run in progress.
 
     Attributes:
-        token: Who has it may ask for news, and stop the run.
-        whole: Whether it is a whole page, for viewers without a script, too.
+        token: Permits requests for updates, and for stopping the run.
+        whole: Whether it is the whole page, for viewers without scripts, too, or an update.
     """
 
     token: str = ""
@@ -294,14 +293,14 @@ class _Live:
 def render(made: Page, *, token: str = "", number: int = 0) -> bytes:
     """Return a page as HTML in UTF-8.
 
-    Whatever a file says is escaped by the template. The content security policy allows the page's
+    All content from files is escaped by the template. The content security policy allows the page's
     own style and script, by their hashes, and nothing else: no fetch, frame, form or image. With a
-    token the page is one that goes on: it may ask for news where it comes from, and for a stop.
+    token the page is live: it may request updates from its origin, and a stop.
 
     Args:
         made: The page.
-        token: Of a page that goes on; "" for one that is complete.
-        number: Of the state that it shows.
+        token: Token of a live page; "" for a complete one.
+        number: Number of the state that it shows.
     """
     style, script = _part("page.css"), _script(live=bool(token))
     own = "'self'" if token else "'none'"
@@ -314,7 +313,7 @@ def render(made: Page, *, token: str = "", number: int = 0) -> bytes:
     text: str = _template().render(
         page=made,
         policy=policy,
-        # neither needs escaping: they are ours, and end no element
+        # no escaping needed: both are ours, and do not end their elements
         style=Markup(style),  # noqa: S704
         script=Markup(script),  # noqa: S704
         data=_data(made, number=number, live=bool(token)),
@@ -325,11 +324,11 @@ def render(made: Page, *, token: str = "", number: int = 0) -> bytes:
 
 
 def update(content: Page, *, number: int) -> bytes:
-    """Return what has changed in a page that goes on: its content again, and its charts, as JSON.
+    """Return an update of a live page, as JSON: its whole content, and its charts.
 
     Args:
         content: The page.
-        number: Of the state that it shows.
+        number: Number of the state that it shows.
     """
     made = _template().make_module({"page": content, "live": _Live(), **_NO_FRAME})
     return orjson.dumps(
@@ -370,7 +369,7 @@ def _part(name: str) -> str:
 
 @cache
 def _script(*, live: bool) -> str:
-    """Return the script: its parts, which see each other and nothing else sees."""
+    """Return the script: its parts, together in a scope of their own."""
     names = (*_SCRIPT, "live") if live else _SCRIPT
     parts = "\n".join(_part(f"script/{name}.js") for name in names)
     return f'"use strict";\n(() => {{\n{parts}}})();\n'

@@ -1,9 +1,9 @@
-"""A run's figures while it goes on, sent to an OpenTelemetry collector if the user names one.
+"""Sends the figures of a run in progress to an OpenTelemetry collector, if the user names one.
 
-Only the standard environment variables decide, and only over OTLP/HTTP with protobuf. Nothing is
-recorded for it: what is sent is read, once in an export interval, from the histograms and counters
-that a run keeps anyway, and turned into OTLP's data model in a thread. So the load pays nothing,
-which the SDK's instruments, fed sample by sample, would not allow.
+Only the standard environment variables configure it, and it speaks only OTLP/HTTP with protobuf.
+Nothing is recorded for it: once per export interval, values are read from the histograms and
+counters that a run keeps anyway, and converted to OTLP's data model in a thread. So it costs the
+load nothing, unlike the SDK's instruments, which would be fed sample by sample.
 
 Source: OpenTelemetry specification, "Environment Variable Specification" and "OpenTelemetry
 Protocol Exporter". Endpoint, headers, timeout, compression and certificates are read by the
@@ -45,9 +45,9 @@ class Settings:
         variable: The variable that names it.
         proxy: URL of the proxy on the way there; "" for none.
         interval_s: Seconds from one export to the next.
-        delta: Counts and histograms hold what came since the last export, not since the beginning.
+        delta: Counts and histograms cover the time since the last export, not since the beginning.
         exponential: Histograms have exponential buckets instead of fixed ones.
-        problems: What the variables ask for and does not exist, in words.
+        problems: Values of the variables that are not supported, in words.
     """
 
     endpoint: str = ""
@@ -63,7 +63,7 @@ def settings(environment: Mapping[str, str]) -> Settings | None:
     """Return the settings; None if no endpoint is named, or metrics are switched off.
 
     Raises:
-        InputError: What the exporter would read cannot be used.
+        InputError: A variable that the exporter would read cannot be used.
     """
 
     def value(name: str) -> str:
@@ -107,7 +107,7 @@ def settings(environment: Mapping[str, str]) -> Settings | None:
 
 
 def _unusable(variable: str, value: Callable[[str], str]) -> list[Problem]:
-    """Return what the exporter would read and cannot use."""
+    """Return a problem for each variable that the exporter would read and cannot use."""
     found = []
     try:
         split_http_url(value(variable))
@@ -149,7 +149,7 @@ _CHECKS: Mapping[str, Callable[[str], str]] = {
     "CLIENT_CERTIFICATE": _file,
     "CLIENT_KEY": _file,
 }
-"""What the exporter reads by the ends of the variables' names → what is expected, "" if it is."""
+"""Checks by the end of a variable's name; each returns what is expected, or "" if it is met."""
 
 
 _LAST_WORD_S = 3.0
@@ -162,9 +162,9 @@ _EXTRA = (
 def with_metrics(view: ProgressView, wanted: Settings) -> ProgressView:
     """Return a view of a run, or of each flow of a mix, that also sends its metrics.
 
-    Whatever goes wrong with them is noted among the run's warnings and harms nothing else.
+    Problems with metrics become warnings of the run and affect nothing else.
     """
-    # imported, and found wanting, before the load begins: it takes long
+    # imported, or found to be missing, before the load begins: this takes long
     ready = [_sender(wanted)]
 
     async def watch(progress: Progress) -> None:
@@ -190,7 +190,7 @@ def _sender(wanted: Settings) -> _Sender | None:
         from loadcheck.report.otel import points  # noqa: PLC0415
     except ImportError:
         return None
-    # it complains by itself, on stderr, unless somebody listens: its failures are reported here
+    # without a handler it would log to stderr; its failures are reported here
     logging.getLogger("opentelemetry").addHandler(logging.NullHandler())
     try:
         exporter = OTLPMetricExporter(session=_session(wanted.proxy))
@@ -204,12 +204,12 @@ def _sender(wanted: Settings) -> _Sender | None:
 
 
 def _session(proxy: str) -> Any:
-    """Return what metrics are sent with: to the endpoint, and to nowhere that an answer names."""
+    """Return the session that sends metrics: to the endpoint, and nowhere else."""
     import requests  # noqa: PLC0415  # comes with the extra
 
     class Session(requests.Session):
         def get_redirect_target(self, resp: Any) -> None:
-            """Follow no redirect: where metrics go was consented to."""
+            """Follow no redirect: the user consented to the endpoint alone."""
 
     session = Session()
     session.trust_env = False  # loopback goes through no proxy, and .netrc is not read
@@ -269,7 +269,7 @@ class _Sender:
         await self._finished()
 
     async def _finished(self) -> None:
-        """Wait for the export that is under way, and enter what came of it."""
+        """Wait for the export in progress, and record its outcome."""
         export = self._under_way
         if export is None:
             return
@@ -298,7 +298,7 @@ class _Export:
     """One export in a thread that does not keep the process from ending.
 
     Attributes:
-        snapshot: What is exported.
+        snapshot: The exported snapshot.
         trouble: Why it failed; "" if it has not.
     """
 
@@ -311,7 +311,7 @@ class _Export:
 
     @property
     def is_running(self) -> bool:
-        """Whether it goes on."""
+        """Whether it is still running."""
         return self._thread.is_alive()
 
     def _run(self) -> None:
@@ -323,7 +323,7 @@ class _Export:
 
 
 class _Identity:
-    """Who sends the metrics; what the environment says of that goes first."""
+    """The resource that metrics are from: that of the environment, updated by the run's own."""
 
     def __init__(self) -> None:
         from opentelemetry.sdk.resources import Resource  # noqa: PLC0415  # an extra

@@ -1,4 +1,4 @@
-"""Snapshots in OpenTelemetry's data model.
+"""Converts snapshots to OpenTelemetry's data model.
 
 Source: OpenTelemetry specification, "Metrics Data Model". Durations are seconds, as its semantic
 conventions ask for.
@@ -48,9 +48,9 @@ def metrics(
 
     Args:
         now: The snapshot.
-        since: The one before, if counts are to be those since then; None for cumulative ones.
-        began_ns: When counting began, since the epoch.
-        resource: Who sends them.
+        since: The previous snapshot, for counts since then; None for cumulative ones.
+        began_ns: When counting began, in ns since the epoch.
+        resource: The source of the metrics.
         exponential: Whether histograms have exponential buckets.
     """
     temporality = (
@@ -142,7 +142,7 @@ def _buckets(
     places = np.flatnonzero(counts)
     seconds = middles_s()[places]
     if before is not None and places.size:
-        # what the extremes of an interval were is known to the width of a bucket
+        # the extremes of an interval are known only to the width of a bucket
         least, most = float(seconds[0]), float(seconds[-1])
     else:
         least, most = times.least_ns * _NS, times.most_ns * _NS

@@ -50,7 +50,7 @@ class Axis:
     """One axis.
 
     Attributes:
-        label: What is along it.
+        label: What it measures.
         unit: How its values are written.
         scale: How they are laid out.
         switch: Whether a reader may change between linear and logarithmic.
@@ -85,7 +85,7 @@ class Series:
         dash: "", "dash", "dot" or "dashdot": distinguishable without colour.
         marker: "", "circle", "square", "triangle", "diamond" or "cross".
         faint: Thinner than the others.
-        quiet: Named only where it is pointed at.
+        quiet: Named only while it is pointed at.
     """
 
     label: str
@@ -102,15 +102,15 @@ class Series:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """A line or a stretch that is pointed out.
+    """A marked line or stretch.
 
     Attributes:
-        axis: "x" for an upright one, "y" for a level one.
-        at: Where.
-        to: Where it ends; None for a line.
+        axis: "x" for a vertical one, "y" for a horizontal one.
+        at: Its position, or the beginning of a stretch.
+        to: The end of a stretch; None for a line.
         label: What it is.
         role: What it means; decides colour.
-        span: Between which x a level line goes; None for all the way.
+        span: First and last x of a horizontal line; None for the whole width.
     """
 
     axis: str
@@ -139,7 +139,7 @@ class Bar:
     Attributes:
         low, high: Its ends.
         at: The value.
-        least, most: Between these a difference is as good as none.
+        least, most: Differences between these count as none.
         role: What it means; decides colour.
     """
 
@@ -159,7 +159,7 @@ class Cell:
         text: What it says.
         role: A verdict or another meaning; decides colour.
         strong: Whether it stands out.
-        link: Id of what in the page it leads to; "" for nothing.
+        link: Id of the element in the page that it links to; "" for none.
         bar: Drawn instead of the text.
     """
 
@@ -178,7 +178,7 @@ class Table:
         columns: Headings. The first column names the row.
         rows: Texts or cells.
         numeric: Whether all columns but the first are numbers, and flush right.
-        prose: Whether the last column is words all the same.
+        prose: Whether the last column is text nevertheless.
         note: A sentence below it.
     """
 
@@ -192,7 +192,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heat:
-    """How many samples fell where, over time: cells that are darker the more there are.
+    """A heat map of samples over time: a cell is darker the more samples it holds.
 
     Attributes:
         x: Edges along the x axis, ascending: one more than there are columns.
@@ -205,7 +205,7 @@ class Heat:
     cells: Sequence[Sequence[int]]
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as the script reads it: of each column the first row and those from there."""
+        """Return it as the script reads it: of each column its first row and counts."""
         columns = []
         for column in self.cells:
             filled = [place for place, number in enumerate(column) if number]
@@ -223,10 +223,10 @@ class Chart:
         note: How to read it, in a sentence.
         x, y: Its axes.
         series: Drawn in this order.
-        marks: What is pointed out.
+        marks: Marked lines and stretches.
         group: Charts of one group share the extent and the cursor along x.
         height: In CSS pixels.
-        table: Its data, for those who cannot see it.
+        table: Its data, for readers who cannot see it.
         heat: Drawn beneath the series.
     """
 
@@ -244,7 +244,7 @@ class Chart:
     kind: str = field(default="chart", init=False)
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as the script reads it; what series have in common is written once."""
+        """Return it as the script reads it; x values that series share are written once."""
         shared: dict[tuple[Number, ...], int] = {}
         series = [
             {
@@ -285,7 +285,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Code:
-    """Text as it stands in a file, folded away."""
+    """Verbatim text, collapsed."""
 
     title: str
     text: str
@@ -297,10 +297,10 @@ class Check:
     """A finding or a threshold in a list of them.
 
     Attributes:
-        verdict: What it came to.
+        verdict: Its verdict.
         name: Its id.
         text: What it says.
-        meaning: What it looks at in general; folded away.
+        meaning: What it checks in general; collapsed.
     """
 
     verdict: str
@@ -311,7 +311,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checks:
-    """What the checks say."""
+    """A list of findings or thresholds."""
 
     checks: Sequence[Check]
     kind: str = field(default="checks", init=False)
@@ -322,7 +322,7 @@ Block = Chart | Table | Text | Code | Checks
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """A heading and what stands below it."""
+    """A heading and its content."""
 
     name: str
     title: str
@@ -353,11 +353,11 @@ class Page:
         origin: When and where the figures were taken.
         tiles: The key figures.
         warnings: What a reader should know before trusting them.
-        sections: The rest.
+        sections: Its sections.
         began_at: When the load began, UTC, ISO 8601: the zero of charts over time; "" if there is
             no such instant, or more than one.
-        parts: Pages of their own, one after the other below the sections.
-        name: Of a part: its id, which its sections' and charts' names begin with.
+        parts: Whole pages, one after the other below the sections.
+        name: Of a part: its id, with which the names of its sections and charts begin.
     """
 
     verdict: str
@@ -374,7 +374,7 @@ class Page:
     name: str = ""
 
     def within(self, name: str) -> Page:
-        """Return it as a part of another page, in which names are unique by the part's."""
+        """Return it as a part of another page, with names that begin with the part's."""
         return replace(
             self,
             name=name,

@@ -1,4 +1,4 @@
-"""What was acknowledged against what was counted, and the lag between the two."""
+"""Charts of acknowledged and counted users, and of the lag between the two."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _curves(document: Document, seconds: Seconds, answers: Sequence[tuple[float,
     unsure = [0, *seconds.total("indeterminate")]
     last = max(ends[-1], *(instant for instant, _ in answers), 0) if answers else ends[-1]
     if last > ends[-1]:
-        # what is acknowledged stays so while we wait for the count
+        # the number of acknowledged users stays the same while waiting for the count
         ends, acknowledged, unsure = (
             [*ends, last],
             [*acknowledged, acknowledged[-1]],
@@ -102,7 +102,7 @@ def _curves(document: Document, seconds: Seconds, answers: Sequence[tuple[float,
 def _lag(
     document: Document, seconds: Seconds, answers: Sequence[tuple[float, int]]
 ) -> Chart | None:
-    """Return how long the users acknowledged by each instant were not all counted."""
+    """Return the chart of the time until all users acknowledged by an instant were counted."""
     if not answers:
         return None
     missing = _missing_by(document)
@@ -155,12 +155,12 @@ def _thinned(items: Sequence[_T]) -> list[_T]:
 
 
 def _settled(counts: Sequence[int]) -> list[int]:
-    """Return the counts that were never gone back on: what is seen only for a while is not seen."""
+    """Return for each count the lowest from there on: users seen only for a while do not count."""
     return list(accumulate(reversed(counts), min))[::-1]
 
 
 def _missing_by(document: Document) -> list[int]:
-    """Return the seconds in which the users were sent who are known to be lost, in order."""
+    """Return the seconds in which the users known to be lost were sent, in order."""
     localized = (document.get("consistency") or {}).get("localized") or {}
     return sorted(copy["second"] for copy in localized.get("lost", ()))
 
@@ -193,7 +193,7 @@ def _observations(document: Document) -> Table:
     seen = document["consistency"]
     answers = seen["observations"]
     every = max(1, -(-len(answers) // _MAX_ROWS))
-    # the last answer is the one that the verdict stands on
+    # the last answer is the one that the verdict is based on
     chosen = [*answers[:-1:every], answers[-1]]
     baseline = seen.get("baseline") or 0
     return Table(

@@ -257,7 +257,7 @@ def _table(columns: Mapping[str, Iterable[str]]) -> Table:
 
 
 def _axis(rates: Sequence[float]) -> Axis:
-    """Return the axis of rates: the climb is geometric, and looks so if it went far."""
+    """Return the axis of rates: logarithmic if they span far, as the climb is geometric."""
     far = max(rates) > _SPREAD * min(rates) > 0
     return Axis(label=_RATE.label, unit=_RATE.unit, scale=Scale.LOG if far else Scale.LINEAR)
 

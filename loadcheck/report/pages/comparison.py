@@ -1,4 +1,4 @@
-"""The page of a comparison: what differs and how sure that is, then the runs over each other.
+"""The page of a comparison: what differs, with which certainty, then the runs overlaid.
 
 A base and a candidate may be one run or several on each side.
 """
@@ -61,7 +61,7 @@ def _steps(document: Document) -> list[str]:
 
 
 def _lines(document: Document) -> Iterator[tuple[Document, dict[str, Any]]]:
-    """Yield every run with how its line looks; a side's first run bears its name."""
+    """Yield every run with the look of its line; a side's first run is labelled as the side."""
     for side, dash in _SIDES:
         for place, run in enumerate(document[side]):
             yield (
@@ -186,12 +186,12 @@ def _time(document: Document, step: str) -> str:
 
 
 def _id(document: Document, step: str) -> str:
-    """Return a step's number: its name may hold what an element's id must not."""
+    """Return a step's number, as its name may not be valid in an element's id."""
     return str(_steps(document).index(step) + 1)
 
 
 def _table(series: Sequence[Series], write: Any) -> Table:
-    """Return the values at the first run's times; the others' at the same place in order."""
+    """Return the values at the first run's times; those of the others by index."""
     first = series[0]
     every = max(1, -(-len(first.x) // _MAX_ROWS))
     return Table(
@@ -257,7 +257,7 @@ def _name(figure: Document) -> str:
 
 
 def _weight(figure: Document) -> tuple[bool, float]:
-    """Return how much a figure's difference says; what came from nothing says most."""
+    """Return a sort key for the size of a figure's difference; one without a base is largest."""
     change = figure["relative"]["difference"]
     return change is None, abs(change or 0.0)
 

@@ -1,6 +1,6 @@
 """Response time over the load, by the instant at which copies fell due, and by percentile.
 
-The percentile axis is that of HdrHistogram's plots: every nine takes equal room.
+The percentile axis is that of HdrHistogram's plots: each further nine takes equal space.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def percentile_charts(document: Document) -> list[Chart]:
 
 
 def histograms(document: Document) -> list[Chart]:
-    """Return how the times of the step whose outcome is the copy's are distributed."""
+    """Return the chart of the distribution of the ingest step's times; [] without samples."""
     name = document["workflow"].get("ingest")
     step = document.get("steps", {}).get(name)
     if step is None:
@@ -147,7 +147,7 @@ def _percentile_chart(document: Document, name: str, place: int, *, alone: bool)
 
 
 def grid(most: float) -> list[float]:
-    """Return values of 1/(1-p) from 1 up to one, at even distances on the axis."""
+    """Return values of 1/(1-p) from 1 up to ``most``, evenly spaced on the axis."""
     x = [1.0]
     while x[-1] < most:
         x.append(min(10 ** (len(x) / _PER_DECADE), float(most)))
@@ -175,9 +175,9 @@ class Curves:
     """Percentiles over time.
 
     Attributes:
-        begin, end: Of each stretch, in seconds since the load began.
-        columns: Milliseconds by name.
-        note: Which copies each stretch is about.
+        begin, end: Ends of each stretch, in seconds since the load began.
+        columns: Percentiles in milliseconds, by name.
+        note: Which copies or responses a stretch covers.
     """
 
     begin: Sequence[float]
@@ -187,7 +187,7 @@ class Curves:
 
 
 def chart(document: Document, at_most: int = _MAX_POINTS) -> Chart | None:
-    """Return the chart; None if no copy succeeded."""
+    """Return the chart of latency over time; None if no copy succeeded."""
     drawn = curves(document, at_most)
     if not any(drawn.columns["max"]):
         return None
@@ -236,7 +236,7 @@ def curves(document: Document, at_most: int) -> Curves:
 
     Args:
         document: The result; it has a timeline.
-        at_most: Points, of those by second: neighbours are joined.
+        at_most: Maximum number of points by second, to which neighbours are joined.
     """
     return _intervals(document, 1) or _seconds(document, at_most)
 
@@ -251,7 +251,7 @@ def _intervals(document: Document, at_most: int) -> Curves | None:
 
     Args:
         document: The result.
-        at_most: Intervals; neighbours are joined until there are no more. 1 means all.
+        at_most: Maximum number of intervals, to which neighbours are joined; 1 keeps all.
     """
     intervals = document.get("intervals")
     step = (intervals or {}).get("steps", {}).get(document["workflow"].get("ingest"))

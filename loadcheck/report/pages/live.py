@@ -1,4 +1,4 @@
-"""The page of a run while it goes on: the report's charts, and what only the present has."""
+"""The page of a run in progress: the report's charts, and its present state."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from loadcheck.report.pages.timeline import Cells, map_of
 from loadcheck.result import Document
 
 POINTS = 600
-"""Of a line: more are joined, so that an hour costs no more than ten minutes."""
+"""Maximum points of a line; more are joined, so that an hour costs no more than ten minutes."""
 _SHOWN_EVENTS = 30
 _P99 = "p99 of the last second"
 _STAGES = {
@@ -38,11 +38,11 @@ _STAGES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Something that happened.
+    """An event of a run.
 
     Attributes:
-        at_s: When, since the load began.
-        text: What.
+        at_s: When it happened, since the load began.
+        text: What happened.
         role: A verdict; decides colour.
     """
 
@@ -53,16 +53,16 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Live:
-    """What is known of a run besides its document while it goes on.
+    """What is known about a run in progress, besides its document.
 
     Attributes:
         now: Its state, as :class:`loadcheck.web.Feed` sends it.
-        title: What a probe of a search is called; "" for a run.
-        events: What happened, the latest last.
+        title: The name of a probe of a search; "" for a run.
+        events: Events, the latest last.
         heat_edges: Ends of the columns of the heat map, in seconds, and where the first begins.
         heat: Its columns.
-        probes: Of a search: what came of those before, as rows of a table.
-        lost: Users that are certainly lost; None if nobody has looked for them.
+        probes: Of a search: the results of earlier probes, as rows of a table.
+        lost: Users that are certainly lost; None if not checked.
     """
 
     now: Mapping[str, Any]
@@ -75,7 +75,7 @@ class Live:
 
 
 def live_page(document: Document, live: Live) -> Page:
-    """Return the page of a run that goes on.
+    """Return the page of a run in progress.
 
     Args:
         document: The results document so far.
@@ -111,17 +111,17 @@ def live_page(document: Document, live: Live) -> Page:
 
 
 def live_pages(flows: Sequence[tuple[Document, Live]]) -> Page:
-    """Return one page of the flows of a mix that go on beside each other.
+    """Return one page for the flows of a mix in progress.
 
     Args:
-        flows: Of each what its own page is made of.
+        flows: Document and live state of each.
     """
     pages = [live_page(document, live) for document, live in flows]
     failing = [page for page in pages if page.badge == "failing"]
     said = dict.fromkeys(page.because for page in pages)
     because = " ".join(f"{page.title}: {page.because}" for page in failing or pages)
     document, now = _together(flows)
-    # the first flow that goes on shows them; those before it have ended
+    # the first running flow has the present ones; flows before it have ended
     limits = next((live.now["together"] for _, live in flows[::-1] if live.now["together"]), ())
     broken = [each["expression"] for each in limits if each["verdict"] == "fail"]
     whole = several_page(pages)
@@ -149,7 +149,7 @@ def live_pages(flows: Sequence[tuple[Document, Live]]) -> Page:
 
 
 def _together(flows: Sequence[tuple[Document, Live]]) -> tuple[Document, Mapping[str, Any]]:
-    """Return the sums of several flows; their percentiles have none."""
+    """Return the sums of several flows; percentiles cannot be summed."""
     documents = [document for document, _ in flows]
     rows = [document["timeline"].get("started") for document in documents]
     names = {(document.get("mix") or {}).get("name") for document in documents}
@@ -169,7 +169,7 @@ def _together(flows: Sequence[tuple[Document, Live]]) -> tuple[Document, Mapping
 
 
 def _sum(values: Sequence[Any]) -> Any:
-    """Return the sum; None if one is not known."""
+    """Return the sum; None if a value is unknown, or if there are none."""
     return None if None in values or not values else sum(values)
 
 
@@ -236,7 +236,7 @@ def _tiles(document: Document, now: Mapping[str, Any], lost: int | None) -> list
         )
     )
     if headline.is_checked(document):
-        seen, sure = copies["uniques"], copies["users"]  # copies that come back are no users more
+        seen, sure = copies["uniques"], copies["users"]  # returning users count once
         note = (
             f"{words.count(max(0, sure - seen))} to come" if seen is not None else "not yet asked"
         )
@@ -285,7 +285,7 @@ def _over_time(document: Document, live: Live) -> Section | None:
 
 
 def _generator(document: Document, now: Mapping[str, Any]) -> Section:
-    """Return how those who send the load are."""
+    """Return the section about the load generator and its workers."""
     late = document["timeline"].get("lateness_p99_ms") or [None]
     blocks: list[Block] = [
         Table(

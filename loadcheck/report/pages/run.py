@@ -1,6 +1,6 @@
 """The page of one run: verdict, errors, charts, affected users, steps, scenario and machine.
 
-Of several results, as of one pipeline, it shows what came of each, and each one's report below.
+For several results, as of one pipeline, it has an overview, and each report below.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _WORST_FIRST = ("fail", "unknown", "pass")
 
 
 def several_page(pages: Sequence[Page], documents: Sequence[Mapping[str, Any]] = ()) -> Page:
-    """Return one page of several, the verdict of which is the worst of theirs.
+    """Return one page for several, whose verdict is the worst of theirs, or that of their mix.
 
     Args:
         pages: In the order in which they are shown; at least two.
-        documents: What they are made of: the flows of one mix are also shown together.
+        documents: Their documents; the flows of one mix are also shown together.
     """
     titles = Counter(page.title for page in pages)
     parts = [
@@ -80,7 +80,7 @@ def _is_mix(documents: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def _distinct_title(page: Page) -> str:
-    """Return what a page is called that has the title of another."""
+    """Return a distinct title for a page that has the title of another."""
     return f"{page.title}, {page.origin[0]}" if page.origin else page.title
 
 
@@ -93,7 +93,7 @@ def _because(parts: Sequence[Page], worst: str) -> str:
 
 
 def _overview(parts: Sequence[Page]) -> Table:
-    """Return a row for each, with the key figures that any of them has."""
+    """Return a table with a row for each part, and the key figures that any of them has."""
     labels = list(dict.fromkeys(tile.label for part in parts for tile in part.tiles))
     rows: list[list[str | Cell]] = []
     for part in parts:
@@ -110,7 +110,7 @@ def _overview(parts: Sequence[Page]) -> Table:
 
 
 def environment_section(document: Document) -> Section:
-    """Return the section of what was run, where and with what."""
+    """Return the section about the scenario, the run and its environment."""
     run, environment = document["run"], document["environment"]
     workflow = document["workflow"]
     rows: list[list[str]] = [
@@ -365,7 +365,7 @@ def _verdict(view: RunView) -> Section:
 
 
 def thresholds_table(thresholds: Sequence[Mapping[str, Any]]) -> Table:
-    """Return how thresholds stand, as a results file holds them."""
+    """Return a table of judged thresholds, given as in a results file."""
     return Table(
         columns=["threshold", "measured", "verdict"],
         rows=[

@@ -1,6 +1,6 @@
-"""A result's timeline in rows of one or more seconds, and what charts over time point out.
+"""A result's timeline in rows of one or more seconds, and the marks of charts over time.
 
-Those are stages, limits, and stretches from which users are missing.
+Marks are stages, limits, and stretches from which users are missing.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MILLISECONDS = {"us": 1e-3, "ms": 1.0, "s": 1e3, "m": 60e3}
 
 
 _WIDE = 20.0
-"""From this ratio of the longest to the shortest on, times are laid out logarithmically."""
+"""Above this ratio of the longest to the shortest time, the axis is logarithmic."""
 
 
 def time_axis(values: Iterable[Number]) -> Axis:
@@ -164,10 +164,10 @@ class Seconds:
 
 
 def _joined(document: Document) -> dict[str, list[Any]]:
-    """Return the timeline's columns, made such that the end of the load shows as what it is.
+    """Return the timeline's columns, corrected at the end of the load.
 
-    The few copies that fell into the moment between the last second's end and the clock's tick
-    belong to that second; a row after the end that holds nothing else joins the one before.
+    The few copies between the end of the last second and the clock's tick belong to that second; a
+    single row after the end is merged with the one before.
     """
     columns = stored.columns(document["timeline"], "timeline")
     ended_s = document.get("load", {}).get("duration_s")
@@ -184,7 +184,7 @@ def _joined(document: Document) -> dict[str, list[Any]]:
 
 
 def _join(columns: dict[str, list[Any]]) -> None:
-    """Make one row of the last two."""
+    """Merge the last two rows."""
     for name, column in columns.items():
         last = column.pop()
         if name in COUNTS:

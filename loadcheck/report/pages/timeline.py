@@ -1,7 +1,6 @@
-"""What happened when: rates, latencies and outcomes over the seconds, and a heat map of the times.
+"""Charts over time: rates, latencies and outcomes by second, and a heat map of the times.
 
-Two modes, a second hump, or a stretch in which everything was slow look alike as a p99; the map
-shows them.
+Two modes, a second hump and a slow stretch look alike in a p99; the map distinguishes them.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ PER_DECADE = 10
 _LOWEST_US = 10
 _DECADES = 8
 ROWS = PER_DECADE * _DECADES
-"""From 10 microseconds, and below, to 1,000 seconds, and above."""
+"""Rows of the map, from 10 microseconds, and below, to 1,000 seconds, and above."""
 _MOST_COLUMNS = 120
 _MOST_TABLE_ROWS = 60
 _EDGES_MS = [_LOWEST_US / 1e3 * 10 ** (row / PER_DECADE) for row in range(ROWS + 1)]
@@ -125,7 +124,7 @@ def _middle(row: int) -> float:
 
 
 def _merged(cells: Cells, edges: Sequence[float], most: int) -> tuple[Cells, list[float]]:
-    """Return no more than so many columns: neighbours are added up."""
+    """Return at most ``most`` columns, by adding up neighbours."""
     every = max(1, -(-len(cells) // most))
     firsts = np.arange(0, len(cells), every)
     return np.add.reduceat(cells, firsts, axis=0), [*edges[:-1:every], edges[-1]]
@@ -160,7 +159,7 @@ _MAX_ROWS = 60
 
 
 def charts(document: Document, at_most: int = _MAX_POINTS) -> list[Chart]:
-    """Return the charts over the seconds of the load; none if it has no second."""
+    """Return the charts over time; [] if the timeline is empty."""
     timeline = document.get("timeline")
     if not timeline or not timeline["second"]:
         return []
@@ -237,7 +236,7 @@ def _outcomes(document: Document, seconds: Seconds, table: Seconds, stages: list
 def _others(
     document: Document, seconds: Seconds, table: Seconds, stages: list[Mark]
 ) -> Chart | None:
-    """Return what was not acknowledged on a scale of its own: beside the rest it would be flat."""
+    """Return the chart of failures and retries, on its own scale: beside the rest it is flat."""
     names = [
         name
         for name in ("rejected", "indeterminate", "skipped", "retries")
