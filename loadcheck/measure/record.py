@@ -539,9 +539,15 @@ class Record(Recorded):
             self.indeterminate += 1
 
     @property
+    def unconfirmed(self) -> int:
+        """Copies that a lost generator may have started, beyond those known to have been."""
+        # by the sets: copies that think are neither in flight nor have they an outcome
+        return int(self.ledger.indeterminate.difference_cardinality(self.ledger.started))
+
+    @property
     def started_at_most(self) -> int:
         """Copies that can have been started, those of a lost generator included."""
-        return self.acknowledged + self.rejected + self.indeterminate + self.in_flight
+        return self.started + self.unconfirmed
 
     @property
     def possible(self) -> int:

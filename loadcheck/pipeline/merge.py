@@ -645,8 +645,9 @@ class MergedFigures:
             figures["rate"] = tried / length_s if length_s else None
             return Measured.exactly(figures.get(name))
         copies, load, seen = document["copies"], document["load"], document["consistency"]
-        # only copies that certainly started count: a lost worker may have sent none of its others
-        ended = copies["started"] - document["generator"]["unsent"]
+        # neither copies without an outcome count, nor those that a lost worker may not have sent
+        ended = sum(copies[each] for each in ("acknowledged", "rejected", "indeterminate"))
+        ended = min(ended, copies["started"]) - document["generator"]["unsent"]
         known: dict[str, float | None] = {
             **{key: value for key, value in copies.items() if key != "planned"},
             "error_rate": (ended - copies["acknowledged"]) / ended if ended else None,

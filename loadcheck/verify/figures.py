@@ -137,8 +137,9 @@ class RunFigures:
     def ended(self) -> int:
         """Copies started that have an outcome, without those that this machine could not send."""
         record = self.record
-        # copies in flight are not errors: the figure is used during the load, too
-        return record.started - record.in_flight - len(record.unsent)
+        # copies without an outcome are not errors: the figure is used during the load, too
+        ended = record.acknowledged + record.rejected + record.indeterminate
+        return ended - record.unconfirmed - len(record.unsent)
 
     def _visible(self, percentile: float) -> Measured | None:
         if self.lag is None:
@@ -178,7 +179,7 @@ class RunFigures:
         """Return how many copies a lost generator may have started without reporting them."""
         record = self.record
         if stage is None:
-            return record.started_at_most - record.started
+            return record.unconfirmed
         unknown = record.ledger.indeterminate - record.ledger.started
         return int(unknown.range_cardinality(stage.span.first, stage.span.last))
 

@@ -206,9 +206,9 @@ def away(hosts: Hosts, loadcheck: Loadcheck) -> Away:
     return Away(hosts, loadcheck, hosts.open())
 
 
-def ended(process: subprocess.Popen[str], loadcheck: Loadcheck, code: int) -> dict[str, Any]:
+def ended(process: subprocess.Popen[str], loadcheck: Loadcheck, *codes: int) -> dict[str, Any]:
     stdout, stderr = process.communicate(timeout=120)
-    assert process.returncode == code, stdout + stderr
+    assert process.returncode in codes, stdout + stderr
     result = document(loadcheck)
     bounds_hold(result)
     return result
@@ -235,11 +235,16 @@ def test_a_cut_that_heals_loses_nothing(
     wait_for(lambda: document(loadcheck)["copies"]["acknowledged"] > 350, 20)
     hosts.heal(0)
     until_told(process, "is heard again")
-    result = ended(process, loadcheck, 0)
+    result = ended(process, loadcheck, 0, 3)
+    # on a busy machine a worker may pause, and pass over what falls due meanwhile: that is told
+    wrong = {each["check"] for each in result["findings"] if each["verdict"] != "pass"}
+    assert wrong <= {"generator"}, result["findings"]
     assert any("was silent" in warning for warning in result["warnings"])
-    assert result["copies"]["acknowledged"] == result["consistency"]["uniques"] == 1200
+    copies = result["copies"]
+    assert bool(copies["skipped"]) is bool(wrong)
+    assert copies["acknowledged"] == result["consistency"]["uniques"] == 1200 - copies["skipped"]
     workers = result["run"]["workers"]["shards"]
-    assert [worker["acknowledged"] for worker in workers] == [600, 600]
+    assert all(600 - copies["skipped"] <= worker["acknowledged"] <= 600 for worker in workers)
     # their clocks have nothing in common, and what was sent in a second is all the same known
     assert all(90 <= row <= 110 for row in result["timeline"]["due"][:12])
     wait_for(lambda: not hosts.shards())

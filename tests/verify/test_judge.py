@@ -123,6 +123,18 @@ def test_what_is_unknown_beats_a_broken_threshold_and_both_are_told() -> None:
     assert [each.verdict for each in judgement.judged] == [Verdict.FAIL, Verdict.UNKNOWN]
 
 
+def test_a_copy_that_thinks_is_no_error_and_may_have_taken_effect() -> None:
+    measured = figures()
+    record = measured.record
+    before = record.possible
+    record.start(20)
+    record.in_flight -= 1  # as the runner does while a copy thinks
+    assert (record.started_at_most, record.possible) == (record.started, before + 1)
+    for check in ("error_rate == 0", "rate_ratio > 0"):
+        (limit,) = judge([threshold(check)], RunEvidence(figures=measured), []).judged
+        assert limit.verdict is Verdict.PASS, limit
+
+
 def test_what_this_machine_had_too_little_for_is_no_error_of_the_targets() -> None:
     measured = figures()
     record, request = measured.record, Request(0, STEP.origin, b"POST / HTTP/1.1\r\n", b"")
