@@ -289,7 +289,7 @@ def _named(found: Sequence[Candidate], wish: str, option: str, source: str) -> C
 def _field(fields: Sequence[Field], wish: str, option: str, where: str) -> Field:
     """Return the field given by its place or its name."""
     fitting = [each for each in fields if each.at == wish]
-    fitting = fitting or [each for each in fields if wish in {each.name, each.tokens[-1:]}]
+    fitting = fitting or [each for each in fields if wish == each.name]
     fitting = fitting or [each for each in fields if words.plain(each.name) == words.plain(wish)]
     if len(fitting) == 1:
         return fitting[0]

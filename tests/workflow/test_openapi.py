@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from loadcheck.documents.document import Document
+from loadcheck.workflow.description.openapi import Description
 from tests.workflow.workbench import OPENAPI, Bench, Reply, drive, give_up, workflow
 
 READ = {
@@ -103,3 +105,17 @@ def test_a_description_without_operations(bench: Bench, paths: Any) -> None:
     bench.openapi = {**OPENAPI, "paths": paths}
     error = bench.refused(workflow({"stepId": "s", "operationId": "search"}))
     assert 'there is no operation "search"' in str(error)
+
+
+@pytest.mark.parametrize("within", [False, True])
+def test_what_an_answer_lacks_is_known_of_every_method(*, within: bool) -> None:
+    schema = {"type": "object", "properties": {"users": {"type": "integer"}}}
+    content = {"application/json": {"schema": schema}}
+    operation = {"responses": {"200": {"description": "counted", "content": content}}}
+    item = {"additionalOperations": {"COUNT": operation}} if within else {"COUNT": operation}
+    root = {**OPENAPI, "paths": {"/things": item}}
+    document = Document(name="api.json", location="api.json", root=root)
+    described = Description(document, lambda *_: pytest.fail("nothing is read"))
+    counted = described.at("/things", "COUNT")
+    assert counted.lacks(["users"]) is None
+    assert counted.lacks(["people"]) == ["users"]

@@ -241,21 +241,21 @@ class Description:
             secured=self._secured,
             body_required=isinstance(body, dict) and body.get("required") is True,
             servers=tuple(self._servers(operation, item)),
-            lacks=partial(self._answer_lacks, path, method),
+            lacks=partial(self._answer_lacks, operation, home),
             sets_cookies=self._sets_cookies(operation, home),
         )
 
-    def _response_schema(self, path: str, method: str) -> tuple[Any, Document] | None:
+    def _response_schema(
+        self, operation: dict[str, Any], home: Document
+    ) -> tuple[Any, Document] | None:
         """Return the schema of an operation's successful JSON answer, and the document it is in.
 
-        None if there is no such operation or no such schema.
+        None if there is no such schema.
 
         Raises:
             DescriptionError: A reference cannot be resolved.
         """
-        item, home = self.resolve(look_up(self.document.root, ("paths", path)), self.document)
-        operation = item.get(method) if isinstance(item, dict) else None
-        responses = operation.get("responses") if isinstance(operation, dict) else None
+        responses = operation.get("responses")
         for status, raw in responses.items() if isinstance(responses, dict) else ():
             if str(status).startswith("2"):
                 response, at = self.resolve(raw, home)
@@ -275,9 +275,11 @@ class Description:
                     return True
         return False
 
-    def _answer_lacks(self, path: str, method: str, tokens: Sequence[str]) -> list[str] | None:
+    def _answer_lacks(
+        self, operation: dict[str, Any], home: Document, tokens: Sequence[str]
+    ) -> list[str] | None:
         with suppress(DescriptionError):
-            found = self._response_schema(path, method)
+            found = self._response_schema(operation, home)
             return None if found is None else self._lacks(*found, tokens)
         return None
 
