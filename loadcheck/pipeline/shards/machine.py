@@ -64,7 +64,7 @@ def cores(root: Path = ROOT) -> int:
         found.add(siblings)
     # rounded down: with less than a whole processor a process is stopped for part of each period
     quota = min(_quotas(root), default=math.inf)
-    return max(1, min(len(found), int(min(quota, len(found)))))
+    return max(1, int(min(quota, len(found))))
 
 
 _V1_MEMORY: Final = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
