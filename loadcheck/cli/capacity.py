@@ -11,7 +11,7 @@ import typer
 
 from loadcheck.cli.exits import print_problem
 from loadcheck.cli.overrides import (
-    Changes,
+    ChangeOptions,
     Outputs,
     ScenarioFile,
     Sending,
@@ -56,7 +56,7 @@ def capacity(
         ),
     ] = None,
     *,
-    changes: Changes,
+    changes: ChangeOptions,
     sharing: Sharing,
     sending: Sending,
     keep: Annotated[

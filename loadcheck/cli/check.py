@@ -16,7 +16,7 @@ from typing import Annotated, Final
 import typer
 
 from loadcheck.cli.exits import Exit
-from loadcheck.cli.overrides import AsJson, Changes, Fetching, named_sources, scenario_files
+from loadcheck.cli.overrides import AsJson, ChangeOptions, Fetching, named_sources, scenario_files
 from loadcheck.documents.files import is_folder
 from loadcheck.errors import InputError, Problem, WorkflowError, printable
 from loadcheck.secrets import cover
@@ -30,7 +30,7 @@ _MOST_FILES: Final = 50_000
 _NOT_OURS: Final = frozenset({"node_modules", "__pycache__", "site-packages"})
 
 
-class Format(enum.StrEnum):
+class CheckFormat(enum.StrEnum):
     """How problems are printed."""
 
     TEXT = "text"
@@ -48,24 +48,24 @@ def check(
             autocompletion=scenario_files,
         ),
     ],
-    changes: Changes,
+    changes: ChangeOptions,
     consent: Fetching = False,
     as_json: AsJson = False,
     style: Annotated[
-        Format,
+        CheckFormat,
         typer.Option(
             "--format",
             help="How to print problems: sarif for code scanning and editors, github to"
             " annotate the lines of a pull request.",
         ),
-    ] = Format.TEXT,
+    ] = CheckFormat.TEXT,
 ) -> None:
     """Validate a scenario and show what it would send, without sending it.
 
     Given Arazzo documents instead, lint them: each problem with its line, path and the section of
     the specification. In a folder, every file with an "arazzo" key is checked.
     """
-    style = Format.JSON if as_json else style
+    style = CheckFormat.JSON if as_json else style
     if is_folder(file) or file.suffix in _DOCUMENTS:
         _lint(file, changes, consent=consent, style=style)
         return
@@ -80,15 +80,15 @@ def check(
         previews = [preview(each, consent=consent) for each in loaded.flows or (loaded,)]
         together = [each.check for each in thresholds_together(loaded)]
     except InputError as error:
-        if style in {Format.TEXT, Format.JSON}:
+        if style in {CheckFormat.TEXT, CheckFormat.JSON}:
             raise
         sys.stdout.write(FORMATS[style](error.problems))
         raise typer.Exit(Exit.USAGE) from None
-    if style is Format.JSON:
+    if style is CheckFormat.JSON:
         flows = {each["scenario"]: each for each in previews}
         whole = {"scenario": loaded.name, "flows": flows, "together": {"thresholds": together}}
         write_json(whole if loaded.flows else previews[0])
-    elif style is Format.TEXT:
+    elif style is CheckFormat.TEXT:
         columns = width()
         sys.stdout.write("\n".join(report.text(each, width=columns) for each in previews))
         sys.stdout.write(report.together(together, width=columns))
@@ -130,7 +130,7 @@ def _head(path: Path) -> bytes:
         return opened.read(_LOOK_BYTES)
 
 
-def _lint(file: Path, changes: Changes, *, consent: bool, style: Format) -> None:
+def _lint(file: Path, changes: ChangeOptions, *, consent: bool, style: CheckFormat) -> None:
     from loadcheck.pipeline.prepare import fetch  # noqa: PLC0415
     from loadcheck.report.preview import FORMATS  # noqa: PLC0415
     from loadcheck.workflow.compile import lint  # noqa: PLC0415
@@ -151,10 +151,10 @@ def _lint(file: Path, changes: Changes, *, consent: bool, style: Format) -> None
             fetch=partial(fetch, consent=consent),
         )
         problems += found
-        if style is Format.TEXT:
+        if style is CheckFormat.TEXT:
             line = printable(cover(f"{document}: {_counted(found)}"))
             sys.stdout.write(f"{FORMATS[style](found)}{line}\n")
-    if style is not Format.TEXT:
+    if style is not CheckFormat.TEXT:
         sys.stdout.write(FORMATS[style](problems))
     elif is_folder(file):
         sys.stdout.write(printable(f"{_number(len(files), 'document')}: {_counted(problems)}\n"))

@@ -16,7 +16,7 @@ from loadcheck.documents.files import exists
 from loadcheck.errors import InputError, Problem
 
 
-class Format(enum.StrEnum):
+class ComparisonFormat(enum.StrEnum):
     """The formats of a comparison."""
 
     TEXT = "text"
@@ -75,7 +75,7 @@ def compare(
     ] = None,
     tolerance: Tolerance = "5%",
     kind: Annotated[
-        Format | None,
+        ComparisonFormat | None,
         typer.Option(
             "--format",
             "-f",
@@ -117,13 +117,13 @@ def compare(
     from loadcheck.result.store import ResultFile, read  # noqa: PLC0415
 
     share = as_share(tolerance)
-    written = Format.JSON if as_json else kind or format_of(output, Format)
+    written = ComparisonFormat.JSON if as_json else kind or format_of(output, ComparisonFormat)
     named = {path: run_files(path) for path in (*files, *(to or ()))}
     base, candidate = _sides(files, to or [], alone=baseline_from is not None)
     if any(found != [path] for path, found in named.items()):
-        from loadcheck.cli.mix import Comparison, compare_flows  # noqa: PLC0415
+        from loadcheck.cli.mix import ComparisonOptions, compare_flows  # noqa: PLC0415
 
-        choice = Comparison(
+        choice = ComparisonOptions(
             tolerance=share,
             baseline_from=baseline_from,
             allow_missing=allow_missing,

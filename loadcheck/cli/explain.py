@@ -11,7 +11,7 @@ import typer
 from loadcheck.errors import InputError, Problem, nearest
 
 
-class Kind(enum.StrEnum):
+class SchemaKind(enum.StrEnum):
     """The kinds of files that have a schema."""
 
     SCENARIO = "scenario"
@@ -23,12 +23,12 @@ class Kind(enum.StrEnum):
 
 def schema(
     kind: Annotated[
-        Kind,
+        SchemaKind,
         typer.Argument(
             help="Which kind of file: a scenario, or the result of a run, a search, a comparison, "
             "a trend."
         ),
-    ] = Kind.RESULT,
+    ] = SchemaKind.RESULT,
 ) -> None:
     """Print the JSON Schema of scenarios, for editors, or of results files.
 
@@ -47,11 +47,11 @@ def schema(
     from loadcheck.scenario.schema import json_schema as scenario_schema  # noqa: PLC0415
 
     schemas = {
-        Kind.SCENARIO: lambda: scenario_schema(KEYS),
-        Kind.RESULT: json_schema,
-        Kind.CAPACITY: capacity_schema,
-        Kind.COMPARISON: comparison_schema,
-        Kind.TREND: trend_schema,
+        SchemaKind.SCENARIO: lambda: scenario_schema(KEYS),
+        SchemaKind.RESULT: json_schema,
+        SchemaKind.CAPACITY: capacity_schema,
+        SchemaKind.COMPARISON: comparison_schema,
+        SchemaKind.TREND: trend_schema,
     }
     data = orjson.dumps(schemas[kind](), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     sys.stdout.buffer.write(data)

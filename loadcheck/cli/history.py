@@ -32,7 +32,7 @@ from loadcheck.cli.overrides import (
 from loadcheck.errors import InputError, Problem, ResultFileError, many
 
 
-class Format(enum.StrEnum):
+class HistoryFormat(enum.StrEnum):
     """The formats of a trend."""
 
     TEXT = "text"
@@ -72,7 +72,7 @@ def trend(
         ),
     ] = False,
     kind: Annotated[
-        Format | None,
+        HistoryFormat | None,
         typer.Option(
             "--format",
             "-f",
@@ -117,7 +117,7 @@ def trend(
         if not missing:
             reasons = [Problem(file=each.file, message=each.message) for each in problems]
             raise _nothing_to_show(sources, reasons, len(every), len(runs), orders)
-        written = Format.JSON if as_json else kind or format_of(output, Format)
+        written = HistoryFormat.JSON if as_json else kind or format_of(output, HistoryFormat)
         write_out(laid_out(document, written, to_terminal=place is None), place)
     if all(missing):
         least = min(missing)

@@ -194,7 +194,7 @@ _TOGETHER = "together"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class ComparisonOptions:
     """The options of a comparison of mixes.
 
     Attributes:
@@ -219,7 +219,7 @@ _Groups: TypeAlias = dict[str, tuple[list[Stored], list[Stored]]]
 def compare_flows(
     mixes: Mapping[Path, Sequence[Path]],
     sides: tuple[Sequence[Path], Sequence[Path]],
-    how: Comparison,
+    how: ComparisonOptions,
     output: Path | None,
 ) -> NoReturn:
     """Compare mixes flow by flow, and together; print or save the result and exit.
@@ -265,7 +265,7 @@ def compare_flows(
 def _groups(
     mixes: Mapping[Path, Sequence[Path]],
     sides: tuple[Sequence[Path], Sequence[Path]],
-    how: Comparison,
+    how: ComparisonOptions,
 ) -> _Groups:
     """Return the runs to compare, by flow and together."""
     single = [path for path, files in mixes.items() if files == [path]]

@@ -196,7 +196,7 @@ class WithVariables:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Changes(WithVariables):
+class ChangeOptions(WithVariables):
     """Options that change a scenario, or say where its variables are read from."""
 
     sets: Annotated[

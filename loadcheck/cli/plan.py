@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from loadcheck.cli.exits import Exit
-from loadcheck.cli.overrides import Changes, Fetching, Live, ScenarioFile, Seed, Sharing
+from loadcheck.cli.overrides import ChangeOptions, Fetching, Live, ScenarioFile, Seed, Sharing
 from loadcheck.errors import InputError, printable
 
 _MARKS = {"ok": "ok     ", "wrong": "WRONG  ", "unknown": "?      "}
@@ -17,7 +17,7 @@ _MARKS = {"ok": "ok     ", "wrong": "WRONG  ", "unknown": "?      "}
 
 def preflight(
     scenario: ScenarioFile,
-    changes: Changes,
+    changes: ChangeOptions,
     consent: Live = False,
     within: Annotated[
         float | None,
@@ -57,7 +57,7 @@ ForceLimits = Annotated[
 
 def plan(
     scenario: ScenarioFile,
-    changes: Changes,
+    changes: ChangeOptions,
     seed: Seed = None,
     consent: Fetching = False,
     *,

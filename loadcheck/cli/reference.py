@@ -56,7 +56,7 @@ TERMS: Final[Mapping[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class ReferenceEntry:
     """One thing that can be explained.
 
     Attributes:
@@ -74,10 +74,10 @@ class Entry:
     sample: Sample | None = None
 
 
-def entries() -> Iterator[Entry]:
+def entries() -> Iterator[ReferenceEntry]:
     """Yield the whole reference, in the order in which it is printed."""
     for path, shape in keys(KEYS).items():
-        yield Entry(
+        yield ReferenceEntry(
             kind="key",
             name=path,
             says=shape["description"],
@@ -86,13 +86,13 @@ def entries() -> Iterator[Entry]:
         )
     for name, kind, known in described():
         rows = [("value", kind.value), ("known", known.value)]
-        yield Entry(kind="metric", name=name, says=METRICS[name], rows=rows)
+        yield ReferenceEntry(kind="metric", name=name, says=METRICS[name], rows=rows)
     for name, says in CHECKS.items():
-        yield Entry(kind="check", name=name, says=says)
+        yield ReferenceEntry(kind="check", name=name, says=says)
     for code, says in EXITS.items():
-        yield Entry(kind="exit code", name=str(int(code)), says=says)
+        yield ReferenceEntry(kind="exit code", name=str(int(code)), says=says)
     for name, says in TERMS.items():
-        yield Entry(kind="term", name=name, says=says)
+        yield ReferenceEntry(kind="term", name=name, says=says)
 
 
 def _key(path: str, shape: Shape) -> Iterator[tuple[str, str]]:
@@ -151,7 +151,7 @@ def kind_of(shape: Shape) -> str:
     return words.get(kind, "any value")
 
 
-def find(asked: str) -> list[Entry]:
+def find(asked: str) -> list[ReferenceEntry]:
     """Return the entries that ``asked`` names, in full or by the last part of a key.
 
     A threshold stands for its metric, whatever its stage, step and limit.
@@ -175,12 +175,12 @@ def _plain(name: str) -> str:
     return re.sub(r"\[\]|<|>|\.\d+(?=\.|$)", "", name.removeprefix("exit ")).lower().strip(". []")
 
 
-def _indexed(entry: Entry) -> str:
+def _indexed(entry: ReferenceEntry) -> str:
     """Return the name of a key as ``--set`` has it, without the names that the user gives."""
     return re.sub(r"\.<\w+>", "", entry.name)
 
 
-def _last(entry: Entry) -> str:
+def _last(entry: ReferenceEntry) -> str:
     return entry.name.rpartition(".")[2].lower()
 
 
@@ -270,7 +270,7 @@ def _code(text: str) -> str:
     return f"`{text}`"
 
 
-def text(entry: Entry, *, color: bool, width: int) -> str:
+def text(entry: ReferenceEntry, *, color: bool, width: int) -> str:
     """Return one entry as text for a terminal."""
     name = f"\x1b[1m{entry.name}\x1b[0m" if color else entry.name
     lines = [f"{name}  ({entry.kind})", *_wrapped(entry.says, "  ", width)]

@@ -194,7 +194,7 @@ _NAMES = {
 }
 
 
-class Format(enum.StrEnum):
+class ResultFormat(enum.StrEnum):
     """The formats by name, as :data:`loadcheck.report.export.FORMATS` has them."""
 
     HGRM = "hgrm"
@@ -207,7 +207,7 @@ class Format(enum.StrEnum):
 def export(
     result: Result,
     kind: Annotated[
-        Format,
+        ResultFormat,
         typer.Option(
             "--format",
             "-f",

@@ -12,7 +12,7 @@ from typer.core import TyperCommand
 from loadcheck.cli.overrides import (
     ANY_PORT,
     Asking,
-    Changes,
+    ChangeOptions,
     KeepGoing,
     Outputs,
     Result,
@@ -86,7 +86,7 @@ def shard() -> None:
 
 def run(
     scenario: ScenarioFile,
-    changes: Changes,
+    changes: ChangeOptions,
     sharing: Sharing,
     keep_going: KeepGoing = False,
     *,

@@ -14,7 +14,7 @@ from typing import Any, Protocol, TextIO, TypeVar
 import anyio
 
 from loadcheck.cli.exits import Exit, Screen
-from loadcheck.cli.overrides import Changes, Outputs, Sending, placed
+from loadcheck.cli.overrides import ChangeOptions, Outputs, Sending, placed
 from loadcheck.errors import ConsentError, InputError, Problem, ResultFileError, printable
 from loadcheck.report import capacity, headline, live, terminal
 from loadcheck.result import kind_of
@@ -121,7 +121,7 @@ def print_together(documents: Sequence[Mapping[str, Any]], verdict: str, outputs
         write_json({"verdict": verdict, "together": whole, "flows": flows})
 
 
-def read(scenario: Path, changes: Changes, *first: str, last: Sequence[str] = ()) -> Scenario:
+def read(scenario: Path, changes: ChangeOptions, *first: str, last: Sequence[str] = ()) -> Scenario:
     """Read a scenario with overrides: ``first``, then those of options, then ``last``.
 
     Raises:
@@ -214,7 +214,7 @@ async def _plain(run: Progress, *, every_s: float, quiet: bool = False, name: st
 async def live_view(run: Progress) -> None:
     """Redraw a few lines continually; erase them when the run has ended."""
     view = live.LiveView(run, color=has_color(sys.stderr))
-    screen, drawn = Screen(sys.stderr), Drawn()
+    screen, drawn = Screen(sys.stderr), Redrawing()
     try:
         while True:
             columns, lines = size(sys.stderr)
@@ -225,7 +225,7 @@ async def live_view(run: Progress) -> None:
         screen.settle()
 
 
-class Drawn:
+class Redrawing:
     """Redraws rows in place, also after the terminal was resized."""
 
     def __init__(self) -> None:

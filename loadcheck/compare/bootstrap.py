@@ -19,7 +19,7 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from loadcheck.measure.histogram import Layout
+from loadcheck.measure.histogram import BucketLayout
 
 DRAWS = 500
 """The error of a standard deviation estimated from this many draws is 3 %."""
@@ -42,24 +42,24 @@ Counts = npt.NDArray[np.uint32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spread:
+class RandomVariation:
     """The random variation of a figure of one run.
 
     Attributes:
-        shown: Its standard deviation over the draws.
+        observed_sd: Its standard deviation over the draws.
         correlation: Its estimated correlation between neighbouring intervals.
         number: How many intervals that was estimated from.
         stages: Number of intervals and block length of each stage with more than one interval.
-        freedom: Degrees of freedom.
+        degrees_of_freedom: Degrees of freedom.
     """
 
-    shown: float
+    observed_sd: float
     correlation: float
     number: int
     stages: tuple[tuple[int, int], ...]
-    freedom: int
+    degrees_of_freedom: int
 
-    def deviation(self, *others: Spread) -> float:
+    def deviation(self, *others: RandomVariation) -> float:
         """Return the standard deviation by which the figure would differ from run to run.
 
         A correlation found from few values is too low by about (1 + 3 rho) / n (F. H. C. Marriott
@@ -77,7 +77,7 @@ class Spread:
         inflation = sum(
             size * autocorrelation_inflation(rho, size, length) for size, length in self.stages
         )
-        return self.shown * math.sqrt(inflation / sum(size for size, _ in self.stages))
+        return self.observed_sd * math.sqrt(inflation / sum(size for size, _ in self.stages))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,13 +88,13 @@ class Draws:
         weights: One row per draw, one column per interval.
         strata: The stage of each interval; those of a stage are neighbours.
         lengths: Block length of each stage.
-        freedom: Degrees of freedom that the blocks leave.
+        degrees_of_freedom: Degrees of freedom that the blocks leave.
     """
 
     weights: Weights
     strata: Ints
     lengths: tuple[int, ...]
-    freedom: int
+    degrees_of_freedom: int
 
     def of_stage(self, stage: int) -> Draws | None:
         """Return the same draws of one stage alone; None if it has too few intervals."""
@@ -106,10 +106,10 @@ class Draws:
             weights=self.weights[:, inside],
             strata=np.zeros(size, dtype=np.int64),
             lengths=(length,),
-            freedom=-(-size // length) - 1,
+            degrees_of_freedom=-(-size // length) - 1,
         )
 
-    def spread(self, drawn: Floats, level: Floats) -> Spread | None:
+    def spread(self, drawn: Floats, level: Floats) -> RandomVariation | None:
         """Return the random variation of a figure.
 
         Args:
@@ -124,12 +124,12 @@ class Draws:
             return None
         sizes = np.bincount(self.strata).tolist()
         stages = zip(sizes, self.lengths, strict=True)
-        return Spread(
-            shown=float(drawn.std(ddof=1)),
+        return RandomVariation(
+            observed_sd=float(drawn.std(ddof=1)),
             correlation=correlation(level, self.strata),
             number=number,
             stages=tuple((size, length) for size, length in stages if size > 1),
-            freedom=self.freedom,
+            degrees_of_freedom=self.degrees_of_freedom,
         )
 
 
@@ -163,7 +163,7 @@ def draw(strata: Ints, random: np.random.Generator, draws: int = DRAWS) -> Draws
     freedom = blocks - stages
     if freedom < 1:
         return None
-    return Draws(weights=weights, strata=strata, lengths=tuple(lengths), freedom=freedom)
+    return Draws(weights=weights, strata=strata, lengths=tuple(lengths), degrees_of_freedom=freedom)
 
 
 def correlation(level: Floats, strata: Ints) -> float:
@@ -196,7 +196,7 @@ def _variance_of_mean(rho: float, size: int) -> float:
 
 
 def percentiles(
-    counts: Counts, buckets: Layout, wanted: tuple[float, ...], weights: Weights | None = None
+    counts: Counts, buckets: BucketLayout, wanted: tuple[float, ...], weights: Weights | None = None
 ) -> Floats:
     """Return percentiles of histograms, in microseconds.
 

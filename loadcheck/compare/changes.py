@@ -49,7 +49,7 @@ _SPREAD = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Series:
+class FigureHistory:
     """A figure over the runs of a history.
 
     Attributes:
@@ -83,7 +83,7 @@ class ChangePoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Changes:
+class FigureChanges:
     """The changes of a figure, and its present level.
 
     Attributes:
@@ -102,8 +102,8 @@ class Changes:
 
 
 def find_changes(
-    series: Mapping[str, Series], tolerance: float, seed: int = 0
-) -> dict[str, Changes]:
+    series: Mapping[str, FigureHistory], tolerance: float, seed: int = 0
+) -> dict[str, FigureChanges]:
     """Return the changes of each figure of a history.
 
     Args:
@@ -143,7 +143,7 @@ class _Search:
     The permutations of a stretch of runs are the same for every figure, and made once.
     """
 
-    def __init__(self, series: Mapping[str, Series], tolerance: float, seed: int) -> None:
+    def __init__(self, series: Mapping[str, FigureHistory], tolerance: float, seed: int) -> None:
         self._series = series
         self._tolerance = tolerance
         self._seed = seed
@@ -191,7 +191,7 @@ class _Search:
             return []
         return [(edge, self._chance(key, first, last, 2))]
 
-    def changes(self, key: str, edges: Sequence[tuple[int, float]]) -> Changes:
+    def changes(self, key: str, edges: Sequence[tuple[int, float]]) -> FigureChanges:
         """Return the changes of one figure, given the runs at which it changes."""
         shown = self._shown[key]
         points = self._points(key, edges) if edges else []
@@ -207,7 +207,9 @@ class _Search:
             level, low, high = (
                 self._value(key, each) for each in (middle, middle - reach, middle + reach)
             )
-        return Changes(points=points, outliers=self._outliers[key], level=level, low=low, high=high)
+        return FigureChanges(
+            points=points, outliers=self._outliers[key], level=level, low=low, high=high
+        )
 
     def _value(self, key: str, shown: float) -> float:
         return float(np.exp(shown)) if self._series[key].logarithmic else shown

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from loadcheck.compare import figures
-from loadcheck.compare.bootstrap import Counts, Floats, Spread, percentiles
+from loadcheck.compare.bootstrap import Counts, Floats, RandomVariation, percentiles
 from loadcheck.compare.figures import Figure
 from loadcheck.compare.intervals import NO_INTERVALS, Intervals
 from loadcheck.errors import Problem, ResultFileError
@@ -27,14 +27,14 @@ class Measured:
         value: In the figure's unit.
         spread: Its random variation, of the logarithm where ``logarithmic``; None if unknown.
         logarithmic: Whether runs differ by factors rather than by sums.
-        own: How much of it may be the generator's own delay, in the same unit.
+        generator_delay: How much of it may be the generator's own delay, in the same unit.
         trouble: Why there is no spread; "" if there is.
     """
 
     value: float
-    spread: Spread | None = None
+    spread: RandomVariation | None = None
     logarithmic: bool = True
-    own: float = 0.0
+    generator_delay: float = 0.0
     trouble: str = ""
 
 
@@ -138,17 +138,19 @@ def _times_of_step(
         headline = "service_time" if step["response_time"] is None else "response_time"
         found = _percentiles(step[time], counts, intervals, logarithmic=True)
         for percentile, measured in found:
-            own = _own(delays, percentile)
+            own = _generator_delay(delays, percentile)
             core = time == headline and percentile == "p50" and step["role"] == "per-copy"
             yield (
                 figures.time_of_step(name, time, percentile, core=core),
-                replace(measured, own=own) if isinstance(measured, Measured) else measured,
+                replace(measured, generator_delay=own)
+                if isinstance(measured, Measured)
+                else measured,
             )
         if time == headline and step["role"] == "per-copy" and counts is not None:
             yield from _times_of_stages(name, time, counts, delays, intervals)
 
 
-def _own(delays: Sequence[Document], percentile: str) -> float:
+def _generator_delay(delays: Sequence[Document], percentile: str) -> float:
     """Return how much of a percentile may be the generator's own delay, in ms.
 
     A generator that starts copies late reads their answers late, so both lags widen the service
@@ -192,7 +194,7 @@ def _times_of_stages(
                 Measured(
                     value=float(values[column]),
                     spread=spread,
-                    own=_own(delays, name),
+                    generator_delay=_generator_delay(delays, name),
                     trouble="" if spread is not None else "the stage was too short",
                 ),
             )

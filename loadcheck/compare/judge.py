@@ -129,7 +129,7 @@ def _measured(
     elif left is not None and right is not None:
         variances = [_square(left.deviation(right)), _square(right.deviation(left))]
         deviation = math.sqrt(sum(variances))
-        freedom = _welch(variances, [left.freedom, right.freedom])
+        freedom = _welch(variances, [left.degrees_of_freedom, right.degrees_of_freedom])
     else:
         return _without(judged, base[0].trouble or candidate[0].trouble or "nothing varied")
     if not math.isfinite(deviation):
@@ -140,7 +140,7 @@ def _measured(
         low, high = (values[0] * math.expm1(min(end, _ENDLESS)) for end in (low, high))
     # a part of each side may be the generator's own delay: the true difference may be that much
     # lower or higher
-    own = [max(one.own for one in side) for side in (base, candidate)]
+    own = [max(one.generator_delay for one in side) for side in (base, candidate)]
     worded = _worded(
         judged,
         low=max(low - own[1], -values[0]),

@@ -38,7 +38,7 @@ class Criteria:
 
 
 @dataclass(slots=True, kw_only=True)
-class Plan:
+class PrunePlan:
     """The files to remove, and those to keep although they were chosen.
 
     Attributes:
@@ -50,7 +50,7 @@ class Plan:
     kept: dict[Path, str] = field(default_factory=dict)
 
 
-def plan(directory: Path, criteria: Criteria) -> Plan:
+def plan(directory: Path, criteria: Criteria) -> PrunePlan:
     """Return which files of a directory to remove.
 
     Files that are unreadable or not loadcheck's stay, and are not listed. Of the chosen files these
@@ -61,7 +61,7 @@ def plan(directory: Path, criteria: Criteria) -> Plan:
     Raises:
         ResultFileError: There is no such directory, or it cannot be read.
     """
-    made = Plan()
+    made = PrunePlan()
     runs, others = _read(directory)
     for path, document in others.items():
         if _is_chosen(document, criteria):
@@ -88,7 +88,7 @@ def plan(directory: Path, criteria: Criteria) -> Plan:
     return made
 
 
-def _keep_whole(made: Plan, runs: Mapping[Path, Past]) -> None:
+def _keep_whole(made: PrunePlan, runs: Mapping[Path, Past]) -> None:
     """Keep all flows of a mix if one stays."""
     staying = {run.mix for path, run in runs.items() if path not in made.removed}
     for path in [*made.removed]:
@@ -131,7 +131,7 @@ def _is_chosen(document: Mapping[str, Any], criteria: Criteria) -> bool:
     )
 
 
-def _choose(made: Plan, path: Path, needed: str) -> None:
+def _choose(made: PrunePlan, path: Path, needed: str) -> None:
     """Enter a chosen file in the plan: to remove, or to keep if there is a reason."""
     try:
         state = path.lstat()
@@ -158,7 +158,7 @@ def _histories(runs: Mapping[Path, Past]) -> Iterator[Sequence[tuple[Path, Past]
     yield from groups.values()
 
 
-def remove(made: Plan) -> tuple[list[Path], list[str]]:
+def remove(made: PrunePlan) -> tuple[list[Path], list[str]]:
     """Remove the files of a plan.
 
     Each file is claimed meanwhile. Files written since the plan was made stay.

@@ -16,8 +16,8 @@ from loadcheck.compare.changes import (
     FEWEST_RUNS,
     SIGNIFICANCE,
     ChangePoint,
-    Changes,
-    Series,
+    FigureChanges,
+    FigureHistory,
     find_changes,
     require_ruptures,
 )
@@ -195,10 +195,10 @@ def _figures(runs: Iterable[Past]) -> list[Figure]:
     return list(dict.fromkeys(figure for run in reversed([*runs]) for figure in run.figures))
 
 
-def _series(figures: Sequence[Figure], runs: Sequence[Past]) -> dict[str, Series]:
+def _series(figures: Sequence[Figure], runs: Sequence[Past]) -> dict[str, FigureHistory]:
     """Return the figures over the runs; an unused run has no value."""
     return {
-        figure.key: Series(
+        figure.key: FigureHistory(
             values=np.array(
                 [
                     run.figures[figure].value
@@ -220,7 +220,7 @@ def _history(
 ) -> dict[str, Any]:
     figures = _figures(runs)
     usable = sum(not run.unused for run in runs)
-    found = {figure.key: Changes() for figure in figures}
+    found = {figure.key: FigureChanges() for figure in figures}
     enough = usable >= FEWEST_RUNS
     if enough:
         found = _aligned(find_changes(_series(figures, runs), tolerance, seed))
@@ -250,7 +250,7 @@ def _history(
     }
 
 
-def _aligned(found: Mapping[str, Changes]) -> dict[str, Changes]:
+def _aligned(found: Mapping[str, FigureChanges]) -> dict[str, FigureChanges]:
     """Return the changes, with steps at neighbouring runs moved to the most frequent one."""
     steps = Counter(
         point.index for one in found.values() for point in one.points if point.kind == "step"
@@ -271,14 +271,14 @@ def _aligned(found: Mapping[str, Changes]) -> dict[str, Changes]:
             )
             for point in one.points
         ]
-        aligned[key] = Changes(
+        aligned[key] = FigureChanges(
             points=points, outliers=one.outliers, level=one.level, low=one.low, high=one.high
         )
     return aligned
 
 
 def _figure(
-    figure: Figure, runs: Sequence[Past], changes: Changes, *, enough: bool
+    figure: Figure, runs: Sequence[Past], changes: FigureChanges, *, enough: bool
 ) -> dict[str, Any]:
     ranges = [run.figures.get(figure) for run in runs]
     points = [

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from loadcheck.data.order import End, Order, Spread, blockwise, counter, key_of, mixed
-from loadcheck.data.table import Layout
+from loadcheck.data.table import FileFormat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +38,7 @@ class DataFile:
     name: str
     path: Path
     shown: str
-    layout: Layout
+    layout: FileFormat
     order: Order = "sequential"
     end: End = "cycle"
 

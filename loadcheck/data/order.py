@@ -153,7 +153,7 @@ def mixed(numbers: Bits, key: int) -> Bits:
     return found
 
 
-class Series(NamedTuple):
+class BlockValues(NamedTuple):
     """Values that are computed for several copies at once.
 
     Attributes:
@@ -164,7 +164,7 @@ class Series(NamedTuple):
     make: Callable[[Bits], Sequence[Any]]
     size: int = BLOCK
 
-    def cut(self, size: int) -> Series:
+    def cut(self, size: int) -> BlockValues:
         """Return the same values, made ``size`` at once: a power of two, at most ``self.size``."""
         if size == self.size:
             return self
@@ -179,7 +179,7 @@ class Series(NamedTuple):
                 last = begin, self.make(whole)
             return last[1][first - begin : first - begin + size]
 
-        return Series(make, size)
+        return BlockValues(make, size)
 
 
 def blockwise(make: Callable[[Bits], Sequence[Any]], size: int = BLOCK) -> Callable[[int], Any]:

@@ -88,7 +88,7 @@ class Column(NamedTuple):
     held: Sequence[bytes] | None = None
 
 
-class Table(Protocol):
+class DataTable(Protocol):
     """The rows of a data file.
 
     Attributes:
@@ -111,7 +111,7 @@ class Table(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class FileFormat:
     """The format of a file.
 
     Attributes:
@@ -129,14 +129,14 @@ class Layout:
 
 def layout_of(
     name: str, separator: str | None = None, types: Mapping[str, str] | None = None
-) -> Layout | None:
+) -> FileFormat | None:
     """Return the layout of a file, judged by its name; None if its suffix is unknown."""
     packed = name.lower().endswith(".gz")
     kind = KINDS.get(Path(name.lower().removesuffix(".gz")).suffix)
     if kind is None:
         return None
     between = separator or ("\t" if kind == "tsv" else ",")
-    return Layout(kind, packed, between, tuple(sorted((types or {}).items())))
+    return FileFormat(kind, packed, between, tuple(sorted((types or {}).items())))
 
 
 def fingerprint(path: Path) -> str:
@@ -163,7 +163,7 @@ def fingerprint(path: Path) -> str:
     return f"{size}:{digest.hexdigest()[:32]}"
 
 
-def open_table(path: Path, layout: Layout) -> Table:
+def open_table(path: Path, layout: FileFormat) -> DataTable:
     """Scan a file and return its rows; an unchanged file is not scanned again.
 
     Raises:
@@ -180,7 +180,7 @@ def open_table(path: Path, layout: Layout) -> Table:
 
 
 @functools.lru_cache(maxsize=16)
-def _scanned(path: Path, layout: Layout, _version: tuple[int, int, int]) -> Table:
+def _scanned(path: Path, layout: FileFormat, _version: tuple[int, int, int]) -> DataTable:
     """Scan a file; cached, because a run compiles its scenario several times."""
     try:
         descriptor = _descriptor(path, layout)
@@ -193,7 +193,7 @@ def _scanned(path: Path, layout: Layout, _version: tuple[int, int, int]) -> Tabl
         raise DataError(f"cannot be read: {reason_of(error)}") from None
 
 
-def _descriptor(path: Path, layout: Layout) -> int:
+def _descriptor(path: Path, layout: FileFormat) -> int:
     """Return a descriptor of the decompressed rows that allows reads at any offset."""
     if not layout.packed and layout.kind != "json":
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -340,7 +340,7 @@ def _scan(descriptor: int, records: Callable[[bytes, int], int]) -> tuple[int, b
 class _CsvTable:
     """Rows of cells: CSV (RFC 4180) and TSV."""
 
-    def __init__(self, descriptor: int, layout: Layout) -> None:
+    def __init__(self, descriptor: int, layout: FileFormat) -> None:
         self._blocks = _Blocks(descriptor)
         self._separator = layout.separator.encode()
         self._types: Mapping[str, str] = dict(layout.types)

@@ -17,7 +17,7 @@ Path: TypeAlias = tuple[str | int, ...]
 _OTHERWISE = "write it otherwise, or leave it out"
 
 
-class Report:
+class Diagnostics:
     """Collects problems and redacts secrets in them.
 
     Args:
@@ -66,7 +66,7 @@ class Report:
 class DocumentReporter:
     """Reports problems of one document, each by the path of the value concerned."""
 
-    def __init__(self, report: Report, document: Document) -> None:
+    def __init__(self, report: Diagnostics, document: Document) -> None:
         self.report = report
         self.document = document
 

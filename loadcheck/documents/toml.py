@@ -48,7 +48,7 @@ class TooDeepError(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Repeat:
+class Redefinition:
     """A key or table that the text defines twice, which TOML forbids."""
 
     path: KeyPath
@@ -68,7 +68,7 @@ class Positions:
     """
 
     lines: dict[KeyPath, int] = field(default_factory=dict)
-    repeat: Repeat | None = None
+    repeat: Redefinition | None = None
 
 
 def locate(text: str) -> Positions:
@@ -188,7 +188,7 @@ class _Scanner:
 
     def _define(self, path: KeyPath, line: int) -> None:
         if path in self._defined:
-            repeat = Repeat(path=path, first_line=self._defined[path], line=line)
+            repeat = Redefinition(path=path, first_line=self._defined[path], line=line)
             self.found.repeat = self.found.repeat or repeat
             return
         self._defined[path] = line
@@ -319,7 +319,7 @@ def parse(text: str, file: str) -> Node:
     return annotate(document, file=file, lines=positions.lines)
 
 
-def _syntax_problem(text: str, file: str, error: str, repeat: Repeat | None) -> Problem:
+def _syntax_problem(text: str, file: str, error: str, repeat: Redefinition | None) -> Problem:
     lines = text.split("\n")
     where = _WHERE.search(error)
     line, column = len(lines), len(lines[-1]) + 1

@@ -24,7 +24,7 @@ from loadcheck.documents.toml import as_toml
 from loadcheck.draft import texts
 from loadcheck.draft.choose import Choice, Wishes, choose
 from loadcheck.draft.operations import candidates, open_description
-from loadcheck.draft.recorded import Recorded, as_source, describe
+from loadcheck.draft.recorded import RecordedRequest, as_source, describe
 from loadcheck.draft.requests import DraftRequests, draft_requests, snake
 from loadcheck.errors import (
     ConsentError,
@@ -160,7 +160,7 @@ def from_description(
 
 
 def from_requests(
-    recorded: Sequence[Recorded],
+    recorded: Sequence[RecordedRequest],
     source: str,
     wishes: Wishes,
     *,

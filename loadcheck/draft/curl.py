@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from loadcheck.documents.files import UnreadableError, read_file
 from loadcheck.draft.choose import Wishes
-from loadcheck.draft.recorded import FORM, JSON, Recorded, path_of
+from loadcheck.draft.recorded import FORM, JSON, RecordedRequest, path_of
 from loadcheck.errors import DraftError, Problem, nearest
 
 _MOST_BYTES: Final = 10_000_000
@@ -105,7 +105,7 @@ class _Line:
     get: bool = False
 
 
-def read_lines(lines: Iterable[str], wishes: Wishes) -> tuple[list[Recorded], Wishes]:
+def read_lines(lines: Iterable[str], wishes: Wishes) -> tuple[list[RecordedRequest], Wishes]:
     """Return the requests of curl lines, and the wishes that follow from their order.
 
     The first request takes the data and the second counts users, unless the wishes say otherwise.
@@ -123,7 +123,7 @@ def read_lines(lines: Iterable[str], wishes: Wishes) -> tuple[list[Recorded], Wi
     return requests, replace(wishes, ingest=ingest, count=count)
 
 
-def read_curl(text: str) -> Recorded:
+def read_curl(text: str) -> RecordedRequest:
     """Return the request that a curl line sends; files of its data options are read.
 
     Raises:
@@ -164,7 +164,7 @@ def _take(line: _Line, name: str, value: str) -> None:
         line.get = True
 
 
-def _recorded(line: _Line) -> Recorded:
+def _recorded(line: _Line) -> RecordedRequest:
     url = line.urls[0] if "://" in line.urls[0] else f"http://{line.urls[0]}"
     body = None
     if line.data:
@@ -174,7 +174,7 @@ def _recorded(line: _Line) -> Recorded:
     named = [content for name, content in line.headers if name.lower() == "content-type"]
     kind = named[-1] if named else JSON if line.is_json else FORM
     method = line.method or ("GET" if body is None else "POST")
-    return Recorded(
+    return RecordedRequest(
         method=method,
         url=url,
         headers=tuple(line.headers),

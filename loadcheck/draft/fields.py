@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from loadcheck.documents.document import MISSING, Document, format_pointer
-from loadcheck.workflow.description.openapi import Description, DescriptionError
+from loadcheck.workflow.description.openapi import DescriptionError, OpenApiDescription
 
 ANSWER: Final = "answer"
 """The place of a field in the body of an answer."""
@@ -26,7 +26,7 @@ _TYPES: Final = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
+class ValueKind:
     """What values a field may have.
 
     Attributes:
@@ -68,7 +68,7 @@ class Field:
 
     place: str
     tokens: tuple[str, ...]
-    kind: Kind
+    kind: ValueKind
     required: bool = False
     shown: bool = False
 
@@ -123,7 +123,7 @@ class Schemas:
         description: The OpenAPI document, which resolves references.
     """
 
-    def __init__(self, description: Description) -> None:
+    def __init__(self, description: OpenApiDescription) -> None:
         self._description = description
         self._parts = 0
         self._way: list[int] = []
@@ -146,7 +146,7 @@ class Schemas:
         self._parts = 0
         return self._tree((schema, home), place, (), example, required=required)
 
-    def kind(self, schema: Any, home: Document, example: Any = MISSING) -> Kind:
+    def kind(self, schema: Any, home: Document, example: Any = MISSING) -> ValueKind:
         """Return what values a parameter may have."""
         return _kind(self._shape((schema, home), 0), example)
 
@@ -161,7 +161,7 @@ class Schemas:
     ) -> Tree:
         identity = self._identity(source)
         if identity in self._way:  # the schema contains itself: do not descend again
-            return Field(place=place, tokens=tokens, kind=Kind(types=frozenset({"object"})))
+            return Field(place=place, tokens=tokens, kind=ValueKind(types=frozenset({"object"})))
         self._way.append(identity)
         try:
             return self._read(source, place, tokens, example, required=required)
@@ -303,7 +303,7 @@ def _first(examples: Any) -> Iterable[Any]:
     return examples[:1] if isinstance(examples, list) else ()
 
 
-def _kind(shape: _Shape, example: Any) -> Kind:
+def _kind(shape: _Shape, example: Any) -> ValueKind:
     words = shape.words
     types = shape.types - {"null"}
     if not types and example is not MISSING and example is not None:
@@ -311,7 +311,7 @@ def _kind(shape: _Shape, example: Any) -> Kind:
     sample = example if example is not MISSING else _sample(shape)
     choices = words.get("enum")
     least, shortest = words.get("minimum"), words.get("minLength")
-    return Kind(
+    return ValueKind(
         types=frozenset(types),
         format=str(words.get("format", "")),
         pattern=str(words.get("pattern", "")),

@@ -12,7 +12,7 @@ from loadcheck.documents.document import MISSING, Document
 from loadcheck.draft.fields import ANSWER, Field, Schemas, Tree, leaves
 from loadcheck.workflow.description import SourceReference
 from loadcheck.workflow.description.loader import Fetch, Source, SourceReader, open_source
-from loadcheck.workflow.description.openapi import Description, DescriptionError, Operation
+from loadcheck.workflow.description.openapi import DescriptionError, OpenApiDescription, Operation
 
 _PLACES: Final = ("path", "query", "header", "cookie")
 _CREDENTIAL_PLACES: Final = ("header", "query", "cookie")
@@ -111,7 +111,7 @@ def open_description(source: str, fetch: Fetch) -> Source:
     return open_source(reference, reader.read(source, here), reader)
 
 
-def candidates(description: Description) -> list[Candidate]:
+def candidates(description: OpenApiDescription) -> list[Candidate]:
     """Return the operations of a description that can be sent."""
     schemas = Schemas(description)
     found = []
@@ -124,7 +124,7 @@ def candidates(description: Description) -> list[Candidate]:
 
 
 def _candidate(
-    description: Description, schemas: Schemas, place: tuple[str, str, Any, Any, Document]
+    description: OpenApiDescription, schemas: Schemas, place: tuple[str, str, Any, Any, Document]
 ) -> Candidate:
     path, method, raw, item, home = place
     operation_id = raw.get("operationId")
@@ -152,7 +152,7 @@ def _candidate(
 
 
 def _parameters(
-    description: Description, schemas: Schemas, holders: tuple[Any, Any], home: Document
+    description: OpenApiDescription, schemas: Schemas, holders: tuple[Any, Any], home: Document
 ) -> Iterator[Field]:
     found: dict[tuple[str, str], Field] = {}
     for holder in holders:
@@ -175,7 +175,7 @@ def _parameters(
 
 
 def _body(
-    description: Description, schemas: Schemas, raw: Any, home: Document
+    description: OpenApiDescription, schemas: Schemas, raw: Any, home: Document
 ) -> tuple[Tree | None, str]:
     body, at = description.resolve(raw.get("requestBody"), home)
     content = body.get("content") if isinstance(body, dict) else None
@@ -200,7 +200,7 @@ def _preference(content_type: str) -> int:
 
 
 def _answer(
-    description: Description, schemas: Schemas, raw: Any, home: Document
+    description: OpenApiDescription, schemas: Schemas, raw: Any, home: Document
 ) -> Iterator[Field]:
     responses = raw.get("responses")
     for status, entry in _object(responses).items():
@@ -224,7 +224,7 @@ def _object(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _example(description: Description, holder: Mapping[str, Any], home: Document) -> Any:
+def _example(description: OpenApiDescription, holder: Mapping[str, Any], home: Document) -> Any:
     """Return the example of a parameter or a media type; ``MISSING`` if it has none."""
     if "example" in holder:
         return holder["example"]
@@ -238,7 +238,7 @@ def _example(description: Description, holder: Mapping[str, Any], home: Document
     return MISSING
 
 
-def _credentials(description: Description, raw: Any) -> Iterator[Credential]:
+def _credentials(description: OpenApiDescription, raw: Any) -> Iterator[Credential]:
     root = description.document.root
     wanted = raw.get("security", root.get("security"))
     alternatives = [each for each in _array(wanted) if isinstance(each, dict)]

@@ -41,7 +41,7 @@ _NOT_MODIFIED: Final = 304
 _REDIRECT: Final = 300
 
 
-def read_har(path: Path) -> list[Recorded]:
+def read_har(path: Path) -> list[RecordedRequest]:
     """Return the API requests of a HAR file.
 
     Preflights, static files, failed or redirected requests and WebSockets are left out.
@@ -70,7 +70,7 @@ def read_har(path: Path) -> list[Recorded]:
     return found
 
 
-def _recorded(entry: Any) -> Iterator[Recorded]:
+def _recorded(entry: Any) -> Iterator[RecordedRequest]:
     try:
         request, response = entry["request"], entry.get("response") or {}
         method, url = str(request["method"]).upper(), str(request["url"])
@@ -87,7 +87,7 @@ def _recorded(entry: Any) -> Iterator[Recorded]:
         if cookies and "cookie" not in named:
             headers.append(("Cookie", cookies))
         kind = str(posted.get("mimeType") or "")
-        yield Recorded(
+        yield RecordedRequest(
             method=method,
             url=url,
             headers=headers,
@@ -160,7 +160,7 @@ _LEAST_SECRET: Final = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded:
+class RecordedRequest:
     """One recorded request and its answer.
 
     Attributes:
@@ -181,7 +181,7 @@ class Recorded:
 
 
 @dataclass(slots=True, kw_only=True)
-class Description:
+class RecordedDescription:
     """The description made from recorded requests.
 
     Attributes:
@@ -195,7 +195,7 @@ class Description:
     operations: list[str] = field(default_factory=list)
 
 
-def describe(requests: Iterable[Recorded], title: str) -> Description:
+def describe(requests: Iterable[RecordedRequest], title: str) -> RecordedDescription:
     """Return an OpenAPI description of recorded requests."""
     root: dict[str, Any] = {
         "openapi": "3.1.0",
@@ -203,7 +203,7 @@ def describe(requests: Iterable[Recorded], title: str) -> Description:
         "paths": {},
         "components": {"securitySchemes": {}},
     }
-    done = Description(root=root)
+    done = RecordedDescription(root=root)
     for request in requests:
         _Writer(done, request).write()
     if not root["components"]["securitySchemes"]:
@@ -211,20 +211,20 @@ def describe(requests: Iterable[Recorded], title: str) -> Description:
     return done
 
 
-def as_source(described: Description, name: str) -> Source:
+def as_source(described: RecordedDescription, name: str) -> Source:
     """Return a description as a source, as if it had been read from a file."""
     document = Document(name=name, location="recorded://requests", root=described.root)
     reference = SourceReference(path=(), name="api", url=name, type="openapi", fields={})
     return open_source(reference, document, SourceReader(None, {}, mapped=True))
 
 
-def path_of(request: Recorded) -> str:
+def path_of(request: RecordedRequest) -> str:
     """Return the name of a request's operation: ``POST /path``."""
     return describe([request], "").operations[0]
 
 
 class _Writer:
-    def __init__(self, done: Description, request: Recorded) -> None:
+    def __init__(self, done: RecordedDescription, request: RecordedRequest) -> None:
         self._done = done
         self._request = request
         self._schemes: list[str] = []

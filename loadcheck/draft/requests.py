@@ -12,7 +12,7 @@ from loadcheck.documents.document import MISSING
 from loadcheck.documents.toml import as_toml
 from loadcheck.draft import words
 from loadcheck.draft.choose import Choice
-from loadcheck.draft.fields import Field, Kind, Tree
+from loadcheck.draft.fields import Field, Tree, ValueKind
 from loadcheck.draft.operations import Candidate, Credential
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -153,7 +153,7 @@ class _Writer:
         self.done.inputs[name] = DraftInput(value=json.dumps(value), type=type_, text=text)
         return f"$inputs.{name}"
 
-    def _time(self, kind: Kind) -> Any:
+    def _time(self, kind: ValueKind) -> Any:
         if kind.may_be("integer", "number"):
             sample = kind.sample
             seconds = isinstance(sample, int | float) and sample < _MILLISECONDS
@@ -165,7 +165,7 @@ class _Writer:
             return self._own("day", "$run.startDate", "string", "The day before the run.")
         return self._own("time", "$copy.isoTime", "string", "When the event happened, RFC 3339.")
 
-    def _window(self, kind: Kind, which: str) -> Any:
+    def _window(self, kind: ValueKind, which: str) -> Any:
         value = _day(kind, which)
         if not isinstance(value, str):
             return value
@@ -255,7 +255,7 @@ def _marks_run(run: tuple[Field, Field], step: str, each: Field) -> bool:
     )
 
 
-def _user(kind: Kind) -> tuple[str, str]:
+def _user(kind: ValueKind) -> tuple[str, str]:
     """Return the expression of a user's id and its JSON type."""
     if _is_uuid(kind):
         return "$copy.userUuid", "string"
@@ -266,12 +266,12 @@ def _user(kind: Kind) -> tuple[str, str]:
     return "$copy.userId", "string"
 
 
-def _is_uuid(kind: Kind) -> bool:
+def _is_uuid(kind: ValueKind) -> bool:
     shown = isinstance(kind.sample, str) and _UUID.fullmatch(kind.sample)
     return kind.format == "uuid" or bool(shown)
 
 
-def _day(kind: Kind, which: str) -> Any:
+def _day(kind: ValueKind, which: str) -> Any:
     """Return the start or end of a time window around the run, in the format of the field."""
     sample = kind.sample
     if not kind.may_be("string"):
@@ -287,7 +287,7 @@ def _day(kind: Kind, which: str) -> Any:
     return f"$run.{which}Date"
 
 
-def _sample(kind: Kind) -> Any:
+def _sample(kind: ValueKind) -> Any:
     """Return a value that the description shows, or else one that it seems to allow."""
     if kind.sample is not MISSING and kind.sample is not None:
         return kind.sample

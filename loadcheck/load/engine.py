@@ -37,7 +37,7 @@ from loadcheck.load.transport.wire import wire_transport
 from loadcheck.measure.grid import Grid
 from loadcheck.measure.record import Record
 from loadcheck.scenario.model import ClosedLoad, Limit, OpenLoad, Retry
-from loadcheck.workflow.compile import Settings, compile_plan
+from loadcheck.workflow.compile import CompileSettings, compile_plan
 from loadcheck.workflow.runtime.plan import Plan
 
 _ABSOLUTE = 1
@@ -149,7 +149,7 @@ class LoadSpec:
         part: The part of the load that is sent here; None: all of it.
     """
 
-    workflow: Settings
+    workflow: CompileSettings
     load: OpenLoad | ClosedLoad
     transport: TransportSettings
     seed: int

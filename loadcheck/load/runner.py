@@ -28,13 +28,13 @@ from anyio.lowlevel import checkpoint
 from loadcheck.load.limiter import Later, StepLimiter, WaitQueue
 from loadcheck.load.pacer import OpenPacer
 from loadcheck.load.retry import Backoff, attempt_outcome, merge
-from loadcheck.load.slices import Copies, Wait
+from loadcheck.load.slices import Copies, WaitTime
 from loadcheck.load.transport import Transport
 from loadcheck.measure import Outcome
 from loadcheck.measure.record import Record
 from loadcheck.measure.timeline import PAUSE_NS, RESOLUTION_NS
 from loadcheck.scenario.model import ClosedLoad, Limit
-from loadcheck.workflow.exchange import Exchange, Failure, Gap, Pause, Request
+from loadcheck.workflow.exchange import Exchange, Failure, Gap, Request, Wait
 from loadcheck.workflow.runtime.plan import Flow
 
 SPIN_NS = 1_500_000
@@ -88,7 +88,7 @@ class Rules:
     ingest: int = 0
     together: int = 1
     uploads: int = 1
-    think: Wait | None = None
+    think: WaitTime | None = None
     limits: Mapping[int, Limit] = field(default_factory=dict)
 
 
@@ -486,7 +486,7 @@ class Runner:
         self._copies.add(copy)
         copy.advance(None)
 
-    def pause(self, copy: _Copy, pause: Pause) -> None:
+    def pause(self, copy: _Copy, pause: Wait) -> None:
         """Resume a copy after a pause; end it if the run no longer waits."""
         assert self._tasks is not None
         copy.paused = "retry"

@@ -22,7 +22,7 @@ from loadcheck.workflow.exchange import Gap
 from loadcheck.workflow.runtime import Flow, RetryPolicy
 from loadcheck.workflow.runtime.batch import Refuse
 
-Wait = Callable[[int, int], float]
+WaitTime = Callable[[int, int], float]
 """Returns the seconds of a wait, by the upload's number and how often it has waited before."""
 
 
@@ -98,7 +98,7 @@ class Slice:
         batch, place = np.divmod(own, self.together)
         return (batch * self.of + self.index) * self.together + place
 
-    def waits(self, wait: Wait, uploads: int) -> Wait:
+    def waits(self, wait: WaitTime, uploads: int) -> WaitTime:
         """Return the waits of its own copies, by the numbers of their uploads.
 
         Args:

@@ -52,7 +52,7 @@ _WIDTHS: Final = ("<u1", "<u2", "<u4", "<u8")
 _NARROW: Final = struct.Struct("<BBI")
 
 
-class Node(NamedTuple):
+class FrozenState(NamedTuple):
     """The frozen state of a value that is not plain data.
 
     Attributes:
@@ -80,7 +80,7 @@ def register(kind: _Kind) -> _Kind:
 def still(value: Any) -> Any:  # noqa: PLR0911  # a case for each kind
     """Return the current state of a record as a frozen tree."""
     if isinstance(value, Recorded):
-        return Node(type(value).__name__, still(value.__getstate__()))
+        return FrozenState(type(value).__name__, still(value.__getstate__()))
     if isinstance(value, Settled):
         return value
     if isinstance(value, tuple | list):
@@ -88,12 +88,12 @@ def still(value: Any) -> Any:  # noqa: PLR0911  # a case for each kind
     if isinstance(value, BitMap):
         return value.copy()
     if isinstance(value, Counter):
-        return Node(_COUNTER, dict(value))
+        return FrozenState(_COUNTER, dict(value))
     if isinstance(value, StageSpan):
         held = (value.name, value.begin_s, value.end_s, value.first, value.last)
-        return Node(_SPAN, held)
+        return FrozenState(_SPAN, held)
     if isinstance(value, Pause):
-        return Node(_PAUSE, (value.at_ns, value.length_ns, value.suspended))
+        return FrozenState(_PAUSE, (value.at_ns, value.length_ns, value.suspended))
     if isinstance(value, dict):
         return {name: still(each) for name, each in value.items()}
     return value
@@ -105,7 +105,7 @@ def moving(tree: Any) -> Any:
     Raises:
         BrokenChangeError: Its class is not a registered one.
     """
-    if isinstance(tree, Node):
+    if isinstance(tree, FrozenState):
         return _made(tree.kind, moving(tree.held))
     if isinstance(tree, tuple):
         return tuple(map(moving, tree))
@@ -143,7 +143,7 @@ def change(old: Any, new: Any) -> Any:  # noqa: PLR0911  # a case for each kind
     """
     if type(old) is not type(new):
         return "is", new
-    if isinstance(new, Node):
+    if isinstance(new, FrozenState):
         inner = change(old.held, new.held) if old.kind == new.kind else _REPLACED
         return ("is", new) if inner is not None and inner[0] == "is" else inner
     if isinstance(new, BitMap):
@@ -172,7 +172,7 @@ def change_by_parts(old: Any, new: Any) -> Generator[None, None, Any]:
     word, pairs = _pairs(old, new)
     if not word:
         found = change(old, new)
-        if found is not None and isinstance(new, Node | tuple | BitMap):
+        if found is not None and isinstance(new, FrozenState | tuple | BitMap):
             found = msgpack.ExtType(_PART, encode(found))
         yield
         return found
@@ -186,10 +186,12 @@ def change_by_parts(old: Any, new: Any) -> Generator[None, None, Any]:
 
 def _pairs(old: Any, new: Any) -> tuple[str, Iterable[tuple[Any, Any, Any]]]:
     """Return how a change of a composite is applied, and its members in pairs; "" for others."""
-    if isinstance(old, Node) and isinstance(new, Node) and old.kind == new.kind:
+    if isinstance(old, FrozenState) and isinstance(new, FrozenState) and old.kind == new.kind:
         old, new = old.held, new.held
     if type(old) is tuple and type(new) is tuple:
-        if len(old) == len(new) and any(isinstance(each, Node | tuple | dict) for each in new):
+        if len(old) == len(new) and any(
+            isinstance(each, FrozenState | tuple | dict) for each in new
+        ):
             return "at", zip(range(len(new)), old, new, strict=True)
     elif type(old) is dict and type(new) is dict and old.keys() == new.keys():
         return "in", ((name, old[name], each) for name, each in new.items())
@@ -276,8 +278,8 @@ def changed(old: Any, by: Any) -> Any:
         how, what = by
         if how == "is":
             return what
-        if isinstance(old, Node):
-            return Node(old.kind, changed(old.held, by))
+        if isinstance(old, FrozenState):
+            return FrozenState(old.kind, changed(old.held, by))
         return _APPLIED[how](old, what)
     except (TypeError, ValueError, KeyError, IndexError) as error:
         raise BrokenChangeError(f"a change does not fit: {error}") from error
@@ -345,7 +347,7 @@ def decode(data: bytes) -> Any:
 
 def _extended(value: Any) -> Any:
     if isinstance(value, tuple):
-        if isinstance(value, Node):
+        if isinstance(value, FrozenState):
             return msgpack.ExtType(_NODE, encode([value.kind, value.held]))
         narrow = _narrow(value) if _is_sparse(value) else None
         return list(value) if narrow is None else msgpack.ExtType(_SPARSE, narrow)
@@ -387,7 +389,7 @@ def _wide(data: bytes) -> tuple[bytes, bytes]:
 
 def _read(code: int, data: bytes) -> Any:
     if code == _NODE:
-        return Node(*decode(data))
+        return FrozenState(*decode(data))
     if code == _SET:
         return BitMap.deserialize(data)
     if code == _SPARSE:
@@ -403,7 +405,7 @@ def digest(tree: Any) -> str:
 
 
 def _listed(tree: Any) -> Any:
-    if isinstance(tree, Node):
+    if isinstance(tree, FrozenState):
         return [tree.kind, _listed(tree.held)]
     if isinstance(tree, BitMap):
         return tree.to_array().tobytes()

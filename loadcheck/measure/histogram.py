@@ -28,7 +28,7 @@ HIGHEST_US = 3_600_000_000
 Places = npt.NDArray[np.int64]
 
 
-class Layout:
+class BucketLayout:
     """Which bucket holds which durations, in microseconds, at a number of significant digits.
 
     Attributes:
@@ -62,15 +62,15 @@ class Layout:
         places: Places = (bucket << self._half_bits) + (micros >> bucket)
         return places
 
-    def coarser(self, other: Layout) -> Places:
+    def coarser(self, other: BucketLayout) -> Places:
         """Return for each bucket the one of a layout with fewer digits that holds it whole."""
         return other.places(np.minimum(self.lowest_us, HIGHEST_US))
 
 
 @cache
-def layout(digits: int) -> Layout:
+def layout(digits: int) -> BucketLayout:
     """Return the layout with this many significant digits."""
-    return Layout(digits)
+    return BucketLayout(digits)
 
 
 _MOST_BYTES = 1 << 20  # a histogram of three digits with every bucket filled is below 250 kB

@@ -29,10 +29,10 @@ from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.export import (
     MOST_SHOWN,
     Compared,
-    Comparison,
     EventReader,
+    ExportComparison,
     ExportError,
-    Layout,
+    ExportLayout,
 )
 from loadcheck.verify.naming import SendTimes, UserNames
 from loadcheck.verify.query_client import QueryChannel, QueryClient, Send
@@ -117,7 +117,7 @@ async def inputs_of(
     return {f"inputs.{name}": value for name, value in given.items()}
 
 
-class UndecidedError(InputError):
+class UnreproducibleError(InputError):
     """What a copy sends is decided while it runs, so that its events cannot be made again."""
 
 
@@ -127,7 +127,7 @@ def check(compiled: CompiledScenario) -> None:
     Raises:
         InputError: The scenario does not say how, or which copy an event is from.
     """
-    with compiled.run.shared.assumed(), contextlib.suppress(UndecidedError):
+    with compiled.run.shared.assumed(), contextlib.suppress(UnreproducibleError):
         Pages(compiled, Ledger())
 
 
@@ -309,7 +309,7 @@ class Pages:
             key=key,
             deduplicated=export.deduplicated,
         )
-        self._comparison = Comparison(
+        self._comparison = ExportComparison(
             reader,
             sender.events,
             acknowledged=ledger.acknowledged,
@@ -398,7 +398,7 @@ def _odd(event: Any, says: str) -> ExportError:
     return ExportError(f"the export holds what {says}: {shown}")
 
 
-def layout_of(scenario: Scenario) -> Layout:
+def layout_of(scenario: Scenario) -> ExportLayout:
     """Return the layout of the events in an export.
 
     Raises:
@@ -413,7 +413,7 @@ def layout_of(scenario: Scenario) -> Layout:
         except ExpressionError as error:
             raise InputError(scenario.problem(f"verify.export.{key}", str(error))) from None
 
-    return Layout(
+    return ExportLayout(
         csv=export.format == "csv",
         rows=None if export.rows is None else find("rows", export.rows),
         empty=None if export.empty is None else find("empty", export.empty),
@@ -514,7 +514,7 @@ class _ExpectedEvents:
             return orjson.loads(request.body)
         except (UnsendableError, StopIteration) as error:
             why = str(error) or "no request is made"
-            raise UndecidedError(self._problem(why)) from None
+            raise UnreproducibleError(self._problem(why)) from None
         except orjson.JSONDecodeError:
             raise InputError(self._problem("the request is not JSON")) from None
 

@@ -28,7 +28,7 @@ from loadcheck.result import document as documents
 from loadcheck.result.schema import SCHEMA
 from loadcheck.scenario.model import Threshold
 from loadcheck.verify import OWN_CHECKS, Finding, Verdict, overall, worst
-from loadcheck.verify.metrics import Kind, Measured, Metric, MetricNames
+from loadcheck.verify.metrics import BoundedFigure, Metric, MetricKind, MetricNames
 from loadcheck.verify.thresholds import parse
 
 _SUMMED = ("retries", "stale_retries", "resends", "max_in_flight")
@@ -627,13 +627,13 @@ class MergedFigures:
     def __init__(self, document: Document) -> None:
         self._document = document
 
-    def measure(self, metric: Metric, /) -> Measured | None:
+    def measure(self, metric: Metric, /) -> BoundedFigure | None:
         """Return the figure; None if it cannot be computed by adding."""
         if metric.stage or metric.scope == "visible":
             return None
         document, name = self._document, metric.name.rpartition(".")[2]
-        if metric.kind is Kind.DURATION:
-            return Measured.exactly(self._time(metric))
+        if metric.kind is MetricKind.DURATION:
+            return BoundedFigure.exactly(self._time(metric))
         if metric.scope:
             step = self._step(metric.scope)
             if step is None:
@@ -643,7 +643,7 @@ class MergedFigures:
             figures["error_rate"] = 1 - good / tried if tried else None
             length_s = document["load"]["duration_s"]
             figures["rate"] = tried / length_s if length_s else None
-            return Measured.exactly(figures.get(name))
+            return BoundedFigure.exactly(figures.get(name))
         copies, load, seen = document["copies"], document["load"], document["consistency"]
         # neither copies without an outcome count, nor those that a lost worker may not have sent
         ended = sum(copies[each] for each in ("acknowledged", "rejected", "indeterminate"))
@@ -658,7 +658,7 @@ class MergedFigures:
             **{key: seen[key] for key in ("uniques", "lost", "unexpected", "duplicated")},
             "missing_events": seen["missing_events"],
         }
-        return Measured.exactly(known.get(name))
+        return BoundedFigure.exactly(known.get(name))
 
     def _step(self, scope: str) -> Mapping[str, Any] | None:
         """Return a step, or copies as a whole: for copies of one step, that step."""
@@ -713,7 +713,7 @@ def _thresholds(parts: Sequence[Part], made: Document) -> Iterator[dict[str, Any
             yield {**entry, "measured": None, "low": None, "high": None, "verdict": "unknown"}
             continue
         judged = threshold.judge(figures)
-        if judged.measured is None and threshold.metric.kind is Kind.DURATION:
+        if judged.measured is None and threshold.metric.kind is MetricKind.DURATION:
             verdicts = {stored["verdict"] for stored in each}
             if len(verdicts) == 1:
                 judged = replace(judged, verdict=Verdict(verdicts.pop()))

@@ -36,7 +36,7 @@ from loadcheck.scenario.model import Scenario, Threshold
 from loadcheck.verify import OWN_CHECKS, Verdict, overall, worst
 from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.figures import MixFigures, RunFigures
-from loadcheck.verify.metrics import COUNTED, Measured, Metric, MetricNames
+from loadcheck.verify.metrics import COUNTED, BoundedFigure, Metric, MetricNames
 from loadcheck.verify.naming import UserNames
 from loadcheck.verify.progress import ProgressView
 from loadcheck.verify.query_client import QueryBudget
@@ -405,12 +405,12 @@ class _Sums:
     documents: Sequence[Mapping[str, Any]]
     same_users: bool
 
-    def measure(self, metric: Metric, /) -> Measured | None:
+    def measure(self, metric: Metric, /) -> BoundedFigure | None:
         """Return the figure; None if it is not known for every flow."""
         if metric.name == "uniques" and self.same_users:
             return None
         total = known_sum(_counted(document, metric.name) for document in self.documents)
-        return Measured.exactly(total)
+        return BoundedFigure.exactly(total)
 
 
 def _counted(document: Mapping[str, Any], name: str) -> Any:

@@ -21,11 +21,11 @@ from loadcheck.scenario.model import Scenario
 from loadcheck.secrets import HIDDEN, redactor
 from loadcheck.verify.compiled import CompiledScenario, SharedPlan
 from loadcheck.verify.query_client import drive
-from loadcheck.workflow.compile import Settings, compile_plan
+from loadcheck.workflow.compile import CompileSettings, compile_plan
 from loadcheck.workflow.copydata import PER_COPY
 from loadcheck.workflow.exchange import Exchange, Request
 from loadcheck.workflow.identity import Run, SharedOutputs
-from loadcheck.workflow.runtime.plan import Once, Plan
+from loadcheck.workflow.runtime.plan import CompiledOnce, Plan
 
 Outputs = Mapping[str, Any]
 Distribute = Callable[[Outputs], Awaitable[None]]
@@ -71,7 +71,7 @@ class OncePlans:
     teardown: Plan | None = None
 
 
-def compile_once(scenario: Scenario, base: Settings) -> tuple[Run, OncePlans]:
+def compile_once(scenario: Scenario, base: CompileSettings) -> tuple[Run, OncePlans]:
     """Compile what is run once; return the run with the set-up's outputs to come, and the plans.
 
     Args:
@@ -189,7 +189,7 @@ def used_outputs(scenario: Scenario, plan: Plan, own: Plan) -> tuple[str, ...]:
 
 
 def _compiled(
-    scenario: Scenario, key: str, wanted: Wanted, base: Settings, problems: list[Problem]
+    scenario: Scenario, key: str, wanted: Wanted, base: CompileSettings, problems: list[Problem]
 ) -> Plan:
     inputs = {name: given.value for name, given in wanted.inputs.items()}
     try:
@@ -352,12 +352,12 @@ class SharedSteps:
             if distribute is not None:
                 await distribute(shared.values)
 
-    def _begun(self, part: SharedPlan) -> Once:
+    def _begun(self, part: SharedPlan) -> CompiledOnce:
         part.plan.unsent.clear()
         backoff = Backoff(self._compiled.scenario.retry, self._compiled.seed)
         return part.plan.once(time.time_ns() // 1_000_000, backoff)
 
-    async def _run(self, part: SharedPlan, run: Once) -> str:
+    async def _run(self, part: SharedPlan, run: CompiledOnce) -> str:
         """Run a workflow; return why it failed, "" if it did not."""
         asked: list[Exchange] = []
         success: bool | None = None

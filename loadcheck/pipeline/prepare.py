@@ -46,7 +46,7 @@ from loadcheck.verify.compiled import CompiledScenario, SharedPlan
 from loadcheck.verify.metrics import MetricNames
 from loadcheck.verify.queries import QueryFactory
 from loadcheck.verify.session import VerificationSpec
-from loadcheck.workflow.compile import Settings, compile_plan
+from loadcheck.workflow.compile import CompileSettings, compile_plan
 from loadcheck.workflow.copydata import PER_COPY
 from loadcheck.workflow.description.loader import password_inputs
 from loadcheck.workflow.identity import BUCKETS, Buckets, Run
@@ -294,9 +294,9 @@ def _unsendable(scenario: Scenario, run: Run, plan: Plan) -> list[Problem]:
     return [scenario.problem("workflow", f"the first request cannot be made: {why}", remedy)]
 
 
-def _settings(scenario: Scenario, run: Run, address: Address, *, consent: bool) -> Settings:
+def _settings(scenario: Scenario, run: Run, address: Address, *, consent: bool) -> CompileSettings:
     """Return the settings that all workflows of a scenario are compiled with."""
-    return Settings(
+    return CompileSettings(
         document=scenario.workflow.document,
         name=scenario.workflow.name,
         sources=scenario.workflow.sources,
@@ -310,7 +310,7 @@ def _settings(scenario: Scenario, run: Run, address: Address, *, consent: bool) 
     )
 
 
-def _copy_settings(scenario: Scenario, base: Settings) -> Settings:
+def _copy_settings(scenario: Scenario, base: CompileSettings) -> CompileSettings:
     """Return the settings that the workflow of copies is compiled with."""
     verify = scenario.verify
     condition = marks.acknowledged(scenario)
@@ -494,7 +494,7 @@ def _needless_thought(scenario: Scenario, plan: Plan) -> list[Problem]:
     return [scenario.problem("load.think_time", message, "leave it out")]
 
 
-def _compile(scenario: Scenario, problems: list[Problem], settings: Settings) -> Plan:
+def _compile(scenario: Scenario, problems: list[Problem], settings: CompileSettings) -> Plan:
     """Compile the plan; if that fails, report the problems found before as well."""
     try:
         return compile_plan(settings)

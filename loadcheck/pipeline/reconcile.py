@@ -60,7 +60,7 @@ from loadcheck.verify.compiled import CompiledScenario
 from loadcheck.verify.controls import ControlResult
 from loadcheck.verify.evidence import Observation
 from loadcheck.verify.export import Compared
-from loadcheck.verify.metrics import COUNTED, Measured, Metric
+from loadcheck.verify.metrics import COUNTED, BoundedFigure, Metric
 from loadcheck.verify.people import People
 from loadcheck.verify.query_client import QueryChannel, Send
 from loadcheck.verify.session import Verification, VerificationResult, moments
@@ -100,7 +100,7 @@ class _Counts:
     seen: Consistency
     compared: Compared | None
 
-    def measure(self, metric: Metric, /) -> Measured | None:
+    def measure(self, metric: Metric, /) -> BoundedFigure | None:
         """Return the figure; None if there is none."""
         seen, exact = self.seen, self.compared
         found = seen.figure(metric.name)
@@ -112,7 +112,7 @@ class _Counts:
                 "duplicated": _so_far(exact.duplicated.total(), exact, seen),
             }
             found = figures.get(metric.name, found)
-        return Measured.exactly(found)
+        return BoundedFigure.exactly(found)
 
 
 def rejudge(

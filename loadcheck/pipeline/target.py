@@ -137,7 +137,7 @@ def _descriptions(scenario: Scenario) -> Iterator[Destination]:
             yield from _with_proxy(url, f'the source description "{name}"')
 
 
-def metrics_settings(environment: Mapping[str, str]) -> telemetry.Settings | None:
+def metrics_settings(environment: Mapping[str, str]) -> telemetry.ExportSettings | None:
     """Return how metrics are sent, proxy included; None if the environment does not ask for it.
 
     Raises:

@@ -13,7 +13,7 @@ from rich.text import Text
 from loadcheck.errors import printable
 from loadcheck.report import capacity, comparison, headline, trend, words
 from loadcheck.report.terminal import CapturedConsole
-from loadcheck.result.catalogue import Entry, grouped
+from loadcheck.result.catalogue import CatalogueEntry, grouped
 
 _COLORS = {
     "pass": "green",
@@ -48,7 +48,7 @@ _CAUSES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
 }
 
 
-def text(entries: Sequence[Entry], *, color: bool, width: int) -> str:
+def text(entries: Sequence[CatalogueEntry], *, color: bool, width: int) -> str:
     """Return a line for each result, and below it why it did not pass; then unusable files.
 
     The flows of a mix follow a line for all of them together, with the id of that run.
@@ -67,7 +67,7 @@ def text(entries: Sequence[Entry], *, color: bool, width: int) -> str:
     return paper.text()
 
 
-def _rows(entries: Sequence[Entry], width: int) -> Iterator[Text]:
+def _rows(entries: Sequence[CatalogueEntry], width: int) -> Iterator[Text]:
     table = [[Text(title) for title in _TITLES], *map(_cells, entries)]
     widths = [max(row[index].cell_len for row in table) for index in range(len(_TITLES))]
     for index in _DISPENSABLE:
@@ -98,7 +98,7 @@ def _rows(entries: Sequence[Entry], width: int) -> Iterator[Text]:
             yield labels
 
 
-def _cells(entry: Entry) -> list[Text]:
+def _cells(entry: CatalogueEntry) -> list[Text]:
     started = words.instant(entry.started_at).removesuffix(" UTC") if entry.started_at else ""
     return [
         Text(started),
@@ -121,7 +121,7 @@ def _line(cells: Sequence[Text], widths: Sequence[int]) -> Text:
     return line
 
 
-def rows(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+def rows(entries: Sequence[CatalogueEntry]) -> list[dict[str, Any]]:
     """Return the entries as JSON objects, for scripts."""
     return [
         {
@@ -148,7 +148,7 @@ def rows(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     ]
 
 
-def _printable(entry: Entry) -> Entry:
+def _printable(entry: CatalogueEntry) -> CatalogueEntry:
     return dataclasses.replace(
         entry,
         path=Path(printable(str(entry.path))),
@@ -163,14 +163,14 @@ def _printable(entry: Entry) -> Entry:
     )
 
 
-def _what(entry: Entry) -> Text:
+def _what(entry: CatalogueEntry) -> Text:
     text = Text(f"{_GAP if entry.mix else ''}{entry.scenario}")
     if entry.kind != "result":
         text.append(f"{' ' if entry.scenario else ''}({entry.kind})", style="dim")
     return text
 
 
-def _verdict(entry: Entry) -> Text:
+def _verdict(entry: CatalogueEntry) -> Text:
     if entry.in_progress:
         return Text("in progress", style="yellow")
     if entry.phase not in ("", "complete"):

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from loadcheck.errors import many
 from loadcheck.report import headline, words
-from loadcheck.report.pages import Check
+from loadcheck.report.pages import CheckRow
 from loadcheck.report.view import Counted, RunView, run_view
 from loadcheck.result import Document
 
@@ -262,7 +262,7 @@ def _checks(view: RunView) -> tuple[Table, Table]:
     return _marked(found), _thresholds(view.thresholds)
 
 
-def _thresholds(checks: Sequence[Check]) -> Table:
+def _thresholds(checks: Sequence[CheckRow]) -> Table:
     wide = min(_WIDE, max((len(each.name) for each in checks), default=0))
     return _marked([(each.verdict, f"{each.name:<{wide}}   ", each.text) for each in checks])
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from loadcheck.errors import printable_document
 from loadcheck.report import headline, words
-from loadcheck.report.pages import Check
+from loadcheck.report.pages import CheckRow
 from loadcheck.result import Document
 from loadcheck.verify import meaning
 
@@ -43,7 +43,7 @@ class Times:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rates:
+class RateTexts:
     """Rates of copies, with units.
 
     Attributes:
@@ -86,7 +86,7 @@ class Counted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reason:
+class FailureReason:
     """A reason for failed attempts of a step, and their number."""
 
     step: str
@@ -122,13 +122,13 @@ class RunView:
     badge: str
     cause: str
     ended: str
-    findings: Sequence[Check]
-    thresholds: Sequence[Check]
-    rates: Rates | None
+    findings: Sequence[CheckRow]
+    thresholds: Sequence[CheckRow]
+    rates: RateTexts | None
     counted: Counted | None
     times: Sequence[Times]
     own_times: Sequence[Times]
-    reasons: Sequence[Reason]
+    reasons: Sequence[FailureReason]
     examples: Sequence[tuple[str, str, str]]
 
     def times_of(self, step: str | None) -> Times | None:
@@ -150,7 +150,7 @@ def run_view(document: Document) -> RunView:
         ended=headline.ended(document),
         findings=[finding_check(finding) for finding in headline.findings(document)],
         thresholds=[
-            Check(verdict=each["verdict"], name=each["expression"], text=headline.measured(each))
+            CheckRow(verdict=each["verdict"], name=each["expression"], text=headline.measured(each))
             for each in headline.thresholds(document)
         ],
         rates=_rates(document),
@@ -158,7 +158,7 @@ def run_view(document: Document) -> RunView:
         times=list(_times(_step_times(steps))),
         own_times=list(_times(_own_times(document.get("generator") or {}))),
         reasons=[
-            Reason(step=name, text=reason, number=number)
+            FailureReason(step=name, text=reason, number=number)
             for name, step in steps.items()
             for reason, number in sorted(step["reasons"].items(), key=lambda item: -item[1])
         ],
@@ -170,9 +170,9 @@ def run_view(document: Document) -> RunView:
     )
 
 
-def finding_check(finding: Mapping[str, Any]) -> Check:
+def finding_check(finding: Mapping[str, Any]) -> CheckRow:
     """Return a finding as an entry of a list of checks."""
-    return Check(
+    return CheckRow(
         verdict=finding["verdict"],
         name=finding["check"],
         text=finding["summary"],
@@ -192,14 +192,14 @@ def lag(low_s: float | None, high_s: float | None) -> str:
     return f"{least.removesuffix(' s')}–{most}" if most.endswith(" s") else f"{least}–{most}"
 
 
-def _rates(document: Document) -> Rates | None:
+def _rates(document: Document) -> RateTexts | None:
     load = document.get("load")
     if not load:
         return None
     opened = load["asked_rate"] is not None
     copies = document["copies"]
     least = "≥ " if headline.started_at_most(copies) > copies["started"] else ""
-    return Rates(
+    return RateTexts(
         achieved=least + words.rate(load["reached_rate"]),
         target=words.rate(load["asked_rate"]) if opened else "",
         share=words.share(load["reached_ratio"]) if opened else "",

@@ -30,7 +30,7 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class CatalogueEntry:
     """One file and its key figures, as far as it has them.
 
     Attributes:
@@ -162,7 +162,7 @@ def json_files(directory: Path) -> list[Path]:
     )
 
 
-def entries(directory: Path, cause: Cause) -> list[Entry]:
+def entries(directory: Path, cause: Cause) -> list[CatalogueEntry]:
     """Return the entries of a directory, newest first; unusable files last.
 
     Args:
@@ -187,21 +187,23 @@ def entries(directory: Path, cause: Cause) -> list[Entry]:
     )
 
 
-def _entry(path: Path, cause: Cause) -> Entry:
+def _entry(path: Path, cause: Cause) -> CatalogueEntry:
     try:
         document = orjson.loads(read_results(path))
     except orjson.JSONDecodeError:
-        return Entry(path=path, trouble="is not JSON: truncated, or edited by hand?")
+        return CatalogueEntry(path=path, trouble="is not JSON: truncated, or edited by hand?")
     except UnreadableError as error:
-        return Entry(path=path, trouble=error.message)
+        return CatalogueEntry(path=path, trouble=error.message)
     schema = document.get("schema") if isinstance(document, dict) else None
     if not isinstance(schema, str) or not schema.startswith(_SCHEMA):
-        return Entry(path=path, trouble="is not a file of loadcheck")
+        return CatalogueEntry(path=path, trouble="is not a file of loadcheck")
     kind = schema.removeprefix(_SCHEMA).partition("/")[0]
     try:
         found = _described(path, kind, document)
     except (AttributeError, KeyError, TypeError, ValueError):
-        return Entry(path=path, kind=kind, trouble="lacks what a results file has: edited by hand?")
+        return CatalogueEntry(
+            path=path, kind=kind, trouble="lacks what a results file has: edited by hand?"
+        )
     running = found.phase in UNFINISHED and in_progress(path)
     if running:
         document = {**document, "run": {**document["run"], "in_progress": True}}
@@ -211,7 +213,7 @@ def _entry(path: Path, cause: Cause) -> Entry:
     return replace(found, in_progress=running, cause=why)
 
 
-def _described(path: Path, kind: str, document: Mapping[str, Any]) -> Entry:
+def _described(path: Path, kind: str, document: Mapping[str, Any]) -> CatalogueEntry:
     run, seen = document.get("run") or {}, document.get("consistency") or {}
     scenario = document.get("scenario") or {}
     if kind == "result" and not (run and scenario):
@@ -224,7 +226,7 @@ def _described(path: Path, kind: str, document: Mapping[str, Any]) -> Entry:
     if "load" not in document and run.get("phase") in UNFINISHED:
         load, times = _so_far(document)
     started_at = run.get("started_at") or document.get("created_at") or ""
-    return Entry(
+    return CatalogueEntry(
         path=path,
         kind=kind,
         started_at=str(started_at),
@@ -259,15 +261,15 @@ def _mix(section: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def grouped(found: Sequence[Entry]) -> list[Entry]:
+def grouped(found: Sequence[CatalogueEntry]) -> list[CatalogueEntry]:
     """Return entries, with the flows of each mix run after an entry for all of them together.
 
     Such an entry is of the kind "mix", and its path is the id of the mix run.
     """
-    runs: dict[str, list[Entry]] = {}
+    runs: dict[str, list[CatalogueEntry]] = {}
     for entry in found:
         runs.setdefault(entry.mix.get("id", ""), []).append(entry)
-    made: list[Entry] = []
+    made: list[CatalogueEntry] = []
     for entry in found:
         flows = runs.get(entry.mix.get("id", ""), [])
         if not entry.mix:
@@ -277,11 +279,11 @@ def grouped(found: Sequence[Entry]) -> list[Entry]:
     return made
 
 
-def _together(flows: Sequence[Entry]) -> Entry:
+def _together(flows: Sequence[CatalogueEntry]) -> CatalogueEntry:
     first = flows[0]
     figures = {name: first.mix[name] for name in ("rate", "p99_ms", "lost", "duplicated")}
     unfinished = [each.phase for each in flows if each.phase in UNFINISHED]
-    return Entry(
+    return CatalogueEntry(
         path=Path(first.mix["id"]),
         kind="mix",
         started_at=min(each.started_at for each in flows),
@@ -379,7 +381,9 @@ def _number(value: Any) -> Any:
     raise TypeError(value)
 
 
-def ordered(found: Sequence[Entry], by: str, *, reverse: bool = False) -> list[Entry]:
+def ordered(
+    found: Sequence[CatalogueEntry], by: str, *, reverse: bool = False
+) -> list[CatalogueEntry]:
     """Return entries in another order; those without the figure to order by go last.
 
     Args:
@@ -394,7 +398,7 @@ def ordered(found: Sequence[Entry], by: str, *, reverse: bool = False) -> list[E
     return [*sorted(known, key=key, reverse=descending is not reverse), *rest]
 
 
-_KEYS: Mapping[str, Callable[[Entry], Any]] = {
+_KEYS: Mapping[str, Callable[[CatalogueEntry], Any]] = {
     "when": lambda entry: entry.started_at,
     "scenario": lambda entry: entry.scenario,
     "verdict": lambda entry: entry.verdict,

@@ -39,7 +39,7 @@ from loadcheck.scenario.loads import (
 )
 from loadcheck.scenario.mix import flows_of, is_mix
 from loadcheck.scenario.model import FlowOfMix, Scenario
-from loadcheck.scenario.reader import Report, Table
+from loadcheck.scenario.reader import ProblemReport, TableReader
 from loadcheck.scenario.target import environment, read_inputs, read_once, read_target
 from loadcheck.scenario.verification import (
     read_delete,
@@ -79,7 +79,7 @@ def load(
     """
     file = os.fspath(path)
     folder = Path(file).parent
-    report = Report()
+    report = ProblemReport()
     changes: list[Override] = []
     for option in overrides:
         parsed = parse_override(option)
@@ -100,20 +100,23 @@ def load(
 
 
 def _mix(
-    own: Node, changes: Sequence[Override], where: tuple[str, Mapping[str, str]], report: Report
+    own: Node,
+    changes: Sequence[Override],
+    where: tuple[str, Mapping[str, str]],
+    report: ProblemReport,
 ) -> Scenario:
     """Return the scenario of a mix: its first flow, under the mix's name, with all flows."""
     file, env = where
     folder = Path(file).parent
     own, misfits = override(own, changes)
     report.problems.extend(misfits)
-    name = _name(Table(own, report, known=grammar.TOP), file)
+    name = _name(TableReader(own, report, known=grammar.TOP), file)
     flows, read_ = flows_of(own, name, report), []
-    top = Table(own, report, known=None)
+    top = TableReader(own, report, known=None)
     thresholds = read_thresholds(top.section("together", known=grammar.TOGETHER))
     names = tuple(flow.name for flow in flows)
     for place, flow in enumerate(flows):
-        inner = Report()
+        inner = ProblemReport()
         document = _with_workflow_table(_over_profile(flow.document, (), folder, inner))
         try:
             made = _scenario(document, file, env, inner)
@@ -165,7 +168,9 @@ def restore(
     Raises:
         ScenarioError: A variable is no longer set, or a file is gone.
     """
-    return _scenario(_with_workflow_table(annotate(dict(document), file=file)), file, env, Report())
+    return _scenario(
+        _with_workflow_table(annotate(dict(document), file=file)), file, env, ProblemReport()
+    )
 
 
 def _with_workflow_table(document: Node) -> Node:
@@ -175,7 +180,9 @@ def _with_workflow_table(document: Node) -> Node:
     return Node({**entries, "workflow": as_table(entries["workflow"])}, document.place)
 
 
-def _over_profile(own: Node, changes: Sequence[Override], folder: Path, report: Report) -> Node:
+def _over_profile(
+    own: Node, changes: Sequence[Override], folder: Path, report: ProblemReport
+) -> Node:
     """Return the scenario merged over the profile of its workflow, overrides considered."""
     chosen, _ = override(own, [change for change in changes if change.path[0] == "workflow"])
     entries = chosen.value if isinstance(chosen.value, dict) else {}
@@ -195,9 +202,9 @@ def _over_profile(own: Node, changes: Sequence[Override], folder: Path, report: 
     return merge_tree(Node(beneath, profile.place), own)
 
 
-def _scenario(document: Node, file: str, env: Mapping[str, str], report: Report) -> Scenario:
+def _scenario(document: Node, file: str, env: Mapping[str, str], report: ProblemReport) -> Scenario:
     folder = Path(file).parent
-    top = Table(document, report, known=grammar.TOP)
+    top = TableReader(document, report, known=grammar.TOP)
     workflow, load = read_workflow(top, folder), read_load(top, folder)
     if "together" in top:
         report.add(
@@ -241,7 +248,7 @@ def _places(document: Node) -> dict[str, Location]:
     return {dotted(path): node.place for path, node in document.walk() if path}
 
 
-def _name(top: Table, file: str) -> str:
+def _name(top: TableReader, file: str) -> str:
     if "name" not in top:
         stem = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(file).stem)
         return stem.strip("-")[: grammar.MAX_NAME_LENGTH] or "scenario"
@@ -250,7 +257,7 @@ def _name(top: Table, file: str) -> str:
     return top.text("name", _NAME, expected) or ""
 
 
-def _labels(top: Table) -> dict[str, str]:
+def _labels(top: TableReader) -> dict[str, str]:
     entries = top.section("labels", known=None).entries
     if len(entries) > grammar.MAX_LABELS:
         expected = f"expected at most {grammar.MAX_LABELS}"

@@ -14,14 +14,21 @@ from loadcheck.data.users import TemplateError, UserIds, check_template
 from loadcheck.data.values import LITERAL, SpecError, drawn, word_of
 from loadcheck.documents.document import Node
 from loadcheck.scenario import grammar
-from loadcheck.scenario.reader import Report, Table, drop_none, json, number_of, seconds_of
+from loadcheck.scenario.reader import (
+    ProblemReport,
+    TableReader,
+    drop_none,
+    json,
+    number_of,
+    seconds_of,
+)
 from loadcheck.scenario.shapes import MAX_DURATION_S
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
 _SUFFIXES: Final = "expected .csv, .tsv, .jsonl or .json, and .gz behind it if it is compressed"
 
 
-def read_data(top: Table, folder: Path) -> dict[str, DataFile]:
+def read_data(top: TableReader, folder: Path) -> dict[str, DataFile]:
     """Read the data files of the tables ``[data.NAME]``.
 
     Args:
@@ -31,18 +38,18 @@ def read_data(top: Table, folder: Path) -> dict[str, DataFile]:
     files: dict[str, DataFile] = {}
     for name, node in top.section("data", None).entries.items():
         _check_name(name, node, top.report)
-        file = _file(name, Table(node, top.report, known=grammar.DATA), folder)
+        file = _file(name, TableReader(node, top.report, known=grammar.DATA), folder)
         if file is not None:
             files[name] = file
     return files
 
 
-def _check_name(name: str, node: Node, report: Report) -> None:
+def _check_name(name: str, node: Node, report: ProblemReport) -> None:
     if not _NAME.fullmatch(name):
         report.add(node, "no name to refer to", "expected letters, digits, - and _")
 
 
-def _file(name: str, table: Table, folder: Path) -> DataFile | None:
+def _file(name: str, table: TableReader, folder: Path) -> DataFile | None:
     if not table.require("file", 'expected the path of a data file: file = "users.csv"'):
         return None
     shown = table.text("file")
@@ -75,18 +82,18 @@ def _separator(text: Any) -> str | None:
     return text if fits else None
 
 
-def _types(table: Table) -> dict[str, str]:
+def _types(table: TableReader) -> dict[str, str]:
     node = table.get("types")
     if node is None:
         return {}
     columns = node.value if isinstance(node.value, dict) else {}
     kind = table.shape("types")["additionalProperties"]
-    types = Table(node, table.report, known={column: {**kind} for column in columns})
+    types = TableReader(node, table.report, known={column: {**kind} for column in columns})
     read = {name: types.choice(name) for name in types.entries}
     return {name: kind for name, kind in read.items() if kind is not None}
 
 
-def read_users(top: Table) -> UserIds:
+def read_users(top: TableReader) -> UserIds:
     """Read ``[users]``: the ids that ``$copy.userId`` stands for."""
     table = top.table("users", grammar.USERS)
     if table is None:
@@ -103,7 +110,7 @@ def read_users(top: Table) -> UserIds:
     return UserIds(template=template, integer=integer)
 
 
-def read_values(top: Table) -> dict[str, Any]:
+def read_values(top: TableReader) -> dict[str, Any]:
     """Read ``[values]``: the values of ``$values.NAME``."""
     entries = top.section("values", None).entries
     for name, node in entries.items():
@@ -112,7 +119,7 @@ def read_values(top: Table) -> dict[str, Any]:
     return {name: json(node, top.report) for name, node in entries.items()}
 
 
-def check_drawn(node: Node, report: Report) -> None:
+def check_drawn(node: Node, report: ProblemReport) -> None:
     """Report every table in a value that is meant to be drawn from and cannot be."""
     value = node.plain()
     if isinstance(value, Mapping) and value.keys() == {LITERAL}:
@@ -149,12 +156,12 @@ _NEARLY_ALL: Final = 0.9999
 """The quantile used as maximum where none is given."""
 
 
-def read_wait(table: Table, name: str) -> Spread | None:
+def read_wait(table: TableReader, name: str) -> Spread | None:
     """Read a duration in seconds, fixed or drawn; None if it is absent or was reported."""
     return _Reader(table, name, _DURATION).read()
 
 
-def read_sessions(top: Table, think_time: Spread | None) -> Sessions | None:
+def read_sessions(top: TableReader, think_time: Spread | None) -> Sessions | None:
     """Read ``[sessions]``; None if it is absent or was reported.
 
     Args:
@@ -186,7 +193,7 @@ def read_sessions(top: Table, think_time: Spread | None) -> Sessions | None:
     return Sessions(**drop_none(uploads=uploads, gap=gap, returning=returning))
 
 
-def _check_load(top: Table, table: Table, *, several: bool) -> None:
+def _check_load(top: TableReader, table: TableReader, *, several: bool) -> None:
     load = top.get("load")
     entries = load.value if load is not None and isinstance(load.value, dict) else {}
     shared = entries.get("copies_per_request")
@@ -203,7 +210,9 @@ def _share(value: Any) -> float | None:
 class _Reader:
     """Reads a number that is fixed or drawn: a duration in seconds, or with ``counts`` a count."""
 
-    def __init__(self, table: Table, name: str, expected: str, *, counts: bool = False) -> None:
+    def __init__(
+        self, table: TableReader, name: str, expected: str, *, counts: bool = False
+    ) -> None:
         self._table, self._name, self._expected = table, name, expected
         self._counts = counts
         self._known = grammar.UPLOADS_DRAWN if counts else grammar.WAIT_DRAWN
@@ -216,7 +225,7 @@ class _Reader:
         if not isinstance(node.value, dict):
             amount = self._amount(node, zero=False, whole=True)
             return None if amount is None else Spread(first=amount)
-        drawn = Table(node, self._report, known=self._known)
+        drawn = TableReader(node, self._report, known=self._known)
         kinds = [kind for kind in ("uniform", *KINDS) if kind in drawn]
         if len(kinds) != 1:
             if not drawn.entries.keys() - self._known.keys():
@@ -256,9 +265,9 @@ class _Reader:
             return None
         return least, most
 
-    def _named(self, drawn: Table, kind: str) -> tuple[float, float] | None:
+    def _named(self, drawn: TableReader, kind: str) -> tuple[float, float] | None:
         first, second = KINDS[kind]
-        table = Table(drawn[kind], self._report, known=self._known[kind]["properties"])
+        table = TableReader(drawn[kind], self._report, known=self._known[kind]["properties"])
         needed = f"expected {{ {kind} = {{ {first}, {second} }} }}"
         if not all([table.require(first, needed), table.require(second, needed)]):
             return None
@@ -271,7 +280,7 @@ class _Reader:
             return None
         return pair[0], pair[1]
 
-    def _bounds(self, drawn: Table, kind: str) -> tuple[float, float] | None:
+    def _bounds(self, drawn: TableReader, kind: str) -> tuple[float, float] | None:
         found_bounds = []
         least, most = (1.0, float(grammar.MAX_UPLOADS)) if self._counts else (0.0, MAX_DURATION_S)
         for name, default in (("min", least), ("max", most)):

@@ -27,8 +27,8 @@ from loadcheck.documents.toml import (
 )
 from loadcheck.errors import Location, Problem, ScenarioError, did_you_mean, nearest
 from loadcheck.scenario import grammar
-from loadcheck.scenario.model import Workflow
-from loadcheck.scenario.reader import Report, Table, text
+from loadcheck.scenario.model import WorkflowReference
+from loadcheck.scenario.reader import ProblemReport, TableReader, text
 
 _LIBRARY = Path(__file__).resolve().parent.parent / "library"
 SHIPPED = "shipped:"
@@ -66,7 +66,7 @@ def as_table(workflow: Node) -> Node:
     return Node({"document": workflow}, workflow.place)
 
 
-def find_profile(workflow: Node, folder: Path, report: Report) -> Path | None:
+def find_profile(workflow: Node, folder: Path, report: ProblemReport) -> Path | None:
     """Return the path of the profile that ``workflow`` names, or that comes with its document.
 
     Args:
@@ -91,11 +91,11 @@ def find_profile(workflow: Node, folder: Path, report: Report) -> Path | None:
     return home / _PROFILE if home else None
 
 
-def read_workflow(top: Table, folder: Path) -> Workflow | None:
+def read_workflow(top: TableReader, folder: Path) -> WorkflowReference | None:
     """Read ``workflow``; None if it was reported."""
     if not top.require("workflow", _expected()):
         return None
-    table = Table(as_table(top["workflow"]), top.report, known=grammar.WORKFLOW)
+    table = TableReader(as_table(top["workflow"]), top.report, known=grammar.WORKFLOW)
     workflow_id, strict = table.text("id"), table.flag("strict")
     sources = _sources(table, folder)
     name = table.text("document") if table.require("document", _expected()) else None
@@ -105,7 +105,7 @@ def read_workflow(top: Table, folder: Path) -> Workflow | None:
     home = shipped().get(name)
     if home is not None:
         sources = _own_sources(home) | sources
-    return Workflow(
+    return WorkflowReference(
         document=document,
         name=name,
         id=workflow_id,
@@ -114,7 +114,7 @@ def read_workflow(top: Table, folder: Path) -> Workflow | None:
     )
 
 
-def _document(node: Node, name: str, folder: Path, report: Report) -> Path | None:
+def _document(node: Node, name: str, folder: Path, report: ProblemReport) -> Path | None:
     home = shipped().get(name)
     if home is not None:
         return _workflow_of(home)
@@ -129,13 +129,13 @@ def _document(node: Node, name: str, folder: Path, report: Report) -> Path | Non
     return None
 
 
-def _sources(workflow: Table, folder: Path) -> dict[str, str]:
+def _sources(workflow: TableReader, folder: Path) -> dict[str, str]:
     table = workflow.section("sources", None)
     sources = {name: _source(node, folder, table.report) for name, node in table.entries.items()}
     return {name: source for name, source in sources.items() if source is not None}
 
 
-def _source(node: Node, folder: Path, report: Report) -> str | None:
+def _source(node: Node, folder: Path, report: ProblemReport) -> str | None:
     """Return the URL or file path of a source description; None if it was reported."""
     written = text(node, report)
     if written is None or "://" in written:
@@ -296,7 +296,7 @@ _PATHS: Final = (
 """Keys with paths that are relative to the file that they are written in."""
 
 
-def read_layers(file: str, profile: str, report: Report) -> Node:
+def read_layers(file: str, profile: str, report: ProblemReport) -> Node:
     """Return the scenario in ``file`` merged over the one it extends, and a profile over both.
 
     Args:
@@ -313,11 +313,12 @@ def read_layers(file: str, profile: str, report: Report) -> Node:
     entries = dict(document.value)
     profiles = entries.pop("profiles", None)
     document = Node(entries, document.place)
-    tables: dict[str, Table] = {}
+    tables: dict[str, TableReader] = {}
     if profiles is not None:
-        each = Table(profiles, report, known=None)
+        each = TableReader(profiles, report, known=None)
         tables = {
-            name: Table(node, report, known=grammar.PROFILE) for name, node in each.entries.items()
+            name: TableReader(node, report, known=grammar.PROFILE)
+            for name, node in each.entries.items()
         }
     if not profile:
         return document
@@ -330,7 +331,7 @@ def read_layers(file: str, profile: str, report: Report) -> Node:
     return laid_over(document, tables[profile].node)
 
 
-def read_extended(file: str, report: Report) -> Node:
+def read_extended(file: str, report: ProblemReport) -> Node:
     """Return the document in ``file`` merged over the one that it extends.
 
     Raises:
@@ -339,7 +340,7 @@ def read_extended(file: str, report: Report) -> Node:
     return _extended(Path(file), (file,), report)
 
 
-def _extended(path: Path, chain: Sequence[str], report: Report) -> Node:
+def _extended(path: Path, chain: Sequence[str], report: ProblemReport) -> Node:
     """Return the scenario at ``path`` merged over the one that it extends.
 
     ``chain`` lists the files from the user's own file to this one.

@@ -33,8 +33,8 @@ from loadcheck.scenario.model import (
     Users,
 )
 from loadcheck.scenario.reader import (
-    Report,
-    Table,
+    ProblemReport,
+    TableReader,
     drop_none,
     number_of,
     seconds_of,
@@ -51,7 +51,7 @@ _MODELS = (
 _DURATION = 'expected a duration such as "30s"'
 
 
-def read_load(top: Table, folder: Path) -> OpenLoad | ClosedLoad | None:
+def read_load(top: TableReader, folder: Path) -> OpenLoad | ClosedLoad | None:
     """Read ``[load]``; None if it was reported.
 
     Args:
@@ -60,7 +60,7 @@ def read_load(top: Table, folder: Path) -> OpenLoad | ClosedLoad | None:
     """
     if not top.require("load", "expected a table [load]"):
         return None
-    table = Table(top["load"], top.report, known=grammar.LOAD)
+    table = TableReader(top["load"], top.report, known=grammar.LOAD)
     if not table.require("model", _MODELS):
         return None
     match table.choice("model"):
@@ -74,7 +74,7 @@ def read_load(top: Table, folder: Path) -> OpenLoad | ClosedLoad | None:
             return None
 
 
-def _refuse(table: Table, names: Iterable[str], model: str) -> None:
+def _refuse(table: TableReader, names: Iterable[str], model: str) -> None:
     """Report those of the keys ``names`` that are present: they belong to ``model``."""
     for name in sorted(names):
         if name in table:
@@ -82,7 +82,7 @@ def _refuse(table: Table, names: Iterable[str], model: str) -> None:
             table.report.contradiction(table[name], table["model"], remedy)
 
 
-def _open(table: Table, folder: Path) -> OpenLoad:
+def _open(table: TableReader, folder: Path) -> OpenLoad:
     before = len(table.report.problems)
     trace = None
     if "trace" in table:
@@ -114,7 +114,7 @@ def _open(table: Table, folder: Path) -> OpenLoad:
     )
 
 
-def _check_size(table: Table, stages: tuple[Stage, ...]) -> None:
+def _check_size(table: TableReader, stages: tuple[Stage, ...]) -> None:
     copies = sum((stage.rate + stage.end_rate) / 2 * stage.duration_s for stage in stages)
     where = next(table[name] for name in ("trace", "stages", "rate") if name in table)
     if copies == 0:
@@ -124,14 +124,14 @@ def _check_size(table: Table, stages: tuple[Stage, ...]) -> None:
         table.report.add(where, f"starts {copies:,.0f} copies", remedy)
 
 
-def _trace(table: Table, folder: Path) -> tuple[Trace | None, tuple[Stage, ...]]:
+def _trace(table: TableReader, folder: Path) -> tuple[Trace | None, tuple[Stage, ...]]:
     """Read the trace that a load follows; return it and the one stage that stands for it."""
     others = ("rate", "duration", "stages", "repeat", "spikes", "arrivals", "rate_in")
     table.exclude("trace", others, "the trace says when copies come")
     node, report = table["trace"], table.report
     if isinstance(node.value, str):
         node = Node({"file": node}, node.place)
-    own = Table(node, report, known=grammar.TRACE)
+    own = TableReader(node, report, known=grammar.TRACE)
     if not own.require("file", 'expected a file: file = "access.csv"'):
         return None, ()
     shown, column, unit = own.text("file"), own.text("column"), own.choice("unit")
@@ -157,7 +157,7 @@ def _trace(table: Table, folder: Path) -> tuple[Trace | None, tuple[Stage, ...]]
     return trace, (stage,)
 
 
-def _repeated(table: Table, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
+def _repeated(table: TableReader, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
     """Return the stages repeated, with numbered names."""
     times = table.whole("repeat")
     if "stages" not in table:
@@ -188,7 +188,7 @@ def _repeated(table: Table, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
     return tuple(found)
 
 
-def _spiked(table: Table, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
+def _spiked(table: TableReader, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
     """Return a constant load with spikes."""
     own = table.table("spikes", grammar.SPIKES)
     if "stages" in table:
@@ -231,7 +231,7 @@ def _with_spikes(base: Stage, every_s: float, lasts_s: float, rate: float) -> It
         number += 1
 
 
-def _constant(table: Table) -> tuple[Stage, ...]:
+def _constant(table: TableReader) -> tuple[Stage, ...]:
     if "rate" not in table and "duration" not in table:
         table.require("rate", "expected rate and duration, or stages")
         return ()
@@ -241,7 +241,7 @@ def _constant(table: Table) -> tuple[Stage, ...]:
     return (Stage(name="steady", duration_s=duration_s, rate=rate, end_rate=rate),)
 
 
-def _stages(table: Table) -> tuple[Stage, ...]:
+def _stages(table: TableReader) -> tuple[Stage, ...]:
     table.exclude("stages", ("rate", "duration"), "give rate and duration, or stages")
     entries = table.tables("stages", grammar.STAGE) or []
     if not _fits(table["stages"], entries, ("stage", "stages"), table.report):
@@ -252,7 +252,7 @@ def _stages(table: Table) -> tuple[Stage, ...]:
     return tuple(stages)
 
 
-def _stage(table: Table, earlier: Sequence[Stage]) -> Stage:
+def _stage(table: TableReader, earlier: Sequence[Stage]) -> Stage:
     name = table.text("name") or f"stage-{len(earlier) + 1}"
     where = table.get("name") or table.node
     if not _NAME.fullmatch(name):
@@ -274,7 +274,7 @@ def _stage(table: Table, earlier: Sequence[Stage]) -> Stage:
     )
 
 
-def _ramp(table: Table) -> tuple[Users, ...]:
+def _ramp(table: TableReader) -> tuple[Users, ...]:
     """Read ``ramp``: how the number of users changes over time."""
     others = ("concurrency", "duration")
     table.exclude("ramp", others, "the ramp says how many, and for how long")
@@ -296,7 +296,9 @@ def _ramp(table: Table) -> tuple[Users, ...]:
     return tuple(found)
 
 
-def _fits(node: Node, entries: Sequence[Table], words: tuple[str, str], report: Report) -> bool:
+def _fits(
+    node: Node, entries: Sequence[TableReader], words: tuple[str, str], report: ProblemReport
+) -> bool:
     """Report an array that is empty or too long; return whether its length is valid."""
     if node.value == []:
         report.add(node, "is empty", f"expected at least one {words[0]}")
@@ -307,7 +309,7 @@ def _fits(node: Node, entries: Sequence[Table], words: tuple[str, str], report: 
     return 0 < len(entries) <= grammar.MAX_STAGES
 
 
-def _closed(table: Table) -> ClosedLoad:
+def _closed(table: TableReader) -> ClosedLoad:
     if "ramp" in table:
         ramp = _ramp(table)
         most = max((stretch.concurrency for stretch in ramp), default=0) or 1
@@ -329,7 +331,7 @@ def _closed(table: Table) -> ClosedLoad:
     )
 
 
-def _requests(table: Table, bound: str, in_flight: int | None) -> dict[str, Any]:
+def _requests(table: TableReader, bound: str, in_flight: int | None) -> dict[str, Any]:
     """Read the keys that open and closed loads share: requests, connections and workers."""
     together = table.whole("copies_per_request")
     if together is not None and in_flight is not None and together > in_flight:
@@ -345,7 +347,7 @@ def _requests(table: Table, bound: str, in_flight: int | None) -> dict[str, Any]
     }
 
 
-def _think_time(table: Table) -> Spread | None:
+def _think_time(table: TableReader) -> Spread | None:
     """Read how long copies wait between their steps."""
     shared = table.get("copies_per_request")
     if "think_time" in table and shared is not None and shared.value != 1:
@@ -354,7 +356,7 @@ def _think_time(table: Table) -> Spread | None:
     return read_wait(table, "think_time")
 
 
-def _workers(table: Table) -> int | None:
+def _workers(table: TableReader) -> int | None:
     """Return how many processes share the load; 0 for "auto", None if absent or reported."""
     node = table.get("workers")
     if node is None:
@@ -367,7 +369,7 @@ def _workers(table: Table) -> int | None:
     return table.whole("workers")
 
 
-def _prefixes(table: Table) -> tuple[str, ...] | None:
+def _prefixes(table: TableReader) -> tuple[str, ...] | None:
     """Return the commands that start workers elsewhere, such as ``ssh host``."""
     entries = table.array("prefixes", 'commands, such as ["ssh host1", "ssh host2"]')
     if entries is None:
@@ -388,7 +390,7 @@ def _prefixes(table: Table) -> tuple[str, ...] | None:
 _RETRIED = re.compile(grammar.RETRIED)
 
 
-def read_retry(top: Table) -> Retry:
+def read_retry(top: TableReader) -> Retry:
     """Read ``[retry]``."""
     table = top.section("retry", grammar.RETRY)
     remedy = "the first wait is longer than the longest"
@@ -400,7 +402,7 @@ def read_retry(top: Table) -> Retry:
     )
 
 
-def _retried(table: Table) -> tuple[str, ...] | None:
+def _retried(table: TableReader) -> tuple[str, ...] | None:
     entries = table.array("on", "strings")
     if entries is None:
         return None
@@ -411,7 +413,7 @@ def _retried(table: Table) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(str(entry.value) for entry in entries))
 
 
-def read_timeouts(top: Table) -> Timeouts:
+def read_timeouts(top: TableReader) -> Timeouts:
     """Read ``[timeouts]``."""
     table = top.section("timeouts", grammar.TIMEOUTS)
     read = table.fields(*grammar.TIMEOUTS)
@@ -426,7 +428,7 @@ def read_timeouts(top: Table) -> Timeouts:
 _BUDGET = 'expected a length of time ("5m"), a number of events (2_000_000), or a list of both'
 
 
-def read_capacity(top: Table) -> Capacity:
+def read_capacity(top: TableReader) -> Capacity:
     """Read ``[capacity]``."""
     table = top.section("capacity", grammar.CAPACITY)
     lowest, highest = table.rate("from"), table.rate("to")
@@ -459,7 +461,7 @@ def _climb(value: Any) -> float | None:
     return float(factor) if factor is not None and fits else None
 
 
-def _budget(table: Table) -> tuple[float | None, int | None]:
+def _budget(table: TableReader) -> tuple[float | None, int | None]:
     """Return the budget of a search: seconds and events, None where not limited."""
     node = table.get("budget")
     if node is None:
@@ -487,7 +489,7 @@ def _amount(node: Node) -> float | int | None:
     return int(events) if events is not None and events == int(events) and events > 0 else None
 
 
-def read_limits(top: Table) -> Mapping[str, Limit]:
+def read_limits(top: TableReader) -> Mapping[str, Limit]:
     """Read ``[limits]``: a table per step."""
     table = top.section("limits", None)
     limits = {}
@@ -495,25 +497,25 @@ def read_limits(top: Table) -> Mapping[str, Limit]:
         if not isinstance(node.value, dict):
             table.report.add(node, "is not a table", "expected { concurrency = 4, rate = 5 }")
             continue
-        entry = Table(node, table.report, known=grammar.LIMIT)
+        entry = TableReader(node, table.report, known=grammar.LIMIT)
         if not entry.entries:
             table.report.add(node, "limits nothing", "expected concurrency, rate or both")
         limits[step] = Limit(**entry.fields(*grammar.LIMIT))
     return limits
 
 
-def read_thresholds(top: Table) -> tuple[Threshold, ...]:
+def read_thresholds(top: TableReader) -> tuple[Threshold, ...]:
     """Read ``thresholds``: strings, or tables with further options."""
     entries = top.array("thresholds", "strings, or tables { check, abort, grace }")
     read = [_threshold(node, top) for node in entries or ()]
     return tuple(threshold for threshold in read if threshold is not None)
 
 
-def _threshold(node: Node, top: Table) -> Threshold | None:
+def _threshold(node: Node, top: TableReader) -> Threshold | None:
     if not isinstance(node.value, dict):
         check = text(node, top.report)
         return None if check is None else Threshold(check=check)
-    table = Table(node, top.report, known=grammar.THRESHOLD)
+    table = TableReader(node, top.report, known=grammar.THRESHOLD)
     table.require("check", 'expected what must hold, e.g. check = "error_rate < 1%"')
     read = table.fields("check", "abort", "grace")
     if "grace" in table and not read.get("abort"):

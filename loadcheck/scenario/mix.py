@@ -17,7 +17,7 @@ from loadcheck.documents.document import Node, merge_tree
 from loadcheck.scenario import grammar
 from loadcheck.scenario.layers import as_table
 from loadcheck.scenario.model import OpenLoad
-from loadcheck.scenario.reader import Report, Table
+from loadcheck.scenario.reader import ProblemReport, TableReader
 
 _NAME: Final = re.compile(grammar.STAGE_NAME)
 _BY_RATE: Final = ("rate", "stages")
@@ -45,7 +45,7 @@ def is_mix(document: Node) -> bool:
     return isinstance(document.value, dict) and "mix" in document.value
 
 
-def flows_of(document: Node, name: str, report: Report) -> list[Flow]:
+def flows_of(document: Node, name: str, report: ProblemReport) -> list[Flow]:
     """Return the flows of a scenario; none if there is a problem with the mix itself.
 
     Args:
@@ -53,13 +53,13 @@ def flows_of(document: Node, name: str, report: Report) -> list[Flow]:
         name: Its name.
         report: Receives problems with the mix; those within a flow are found when it is read.
     """
-    top = Table(document, report, known=None)
+    top = TableReader(document, report, known=None)
     entries = top.array("mix", _ENTRY)
     before = len(report.problems) - (entries is None)
     if entries is not None and not 1 <= len(entries) <= grammar.MAX_FLOWS:
         expected = f"expected from 1 to {grammar.MAX_FLOWS:,} flows"
         report.add(top["mix"], f"found {len(entries):,} flows", expected)
-    tables = [Table(entry, report, known=grammar.FLOW) for entry in entries or ()]
+    tables = [TableReader(entry, report, known=grammar.FLOW) for entry in entries or ()]
     base = {
         key: node for key, node in top.entries.items() if key not in ("mix", "name", "together")
     }
@@ -82,7 +82,7 @@ def flows_of(document: Node, name: str, report: Report) -> list[Flow]:
     return made
 
 
-def _names(tables: Sequence[Table], report: Report) -> list[str]:
+def _names(tables: Sequence[TableReader], report: ProblemReport) -> list[str]:
     """Return the names of the flows, by default those of their workflows."""
     names: list[str] = []
     for place, table in enumerate(tables):
@@ -119,7 +119,7 @@ def _entries(node: Node | None) -> dict[str, Node]:
     return dict(node.value) if node is not None and isinstance(node.value, dict) else {}
 
 
-def _loads(top: Table, tables: Sequence[Table]) -> list[Node]:
+def _loads(top: TableReader, tables: Sequence[TableReader]) -> list[Node]:
     """Return the flows' loads: shares of the whole by weight, or each with a rate of its own."""
     report = top.report
     if not top.require("load", "expected a table [load] that the flows share"):
@@ -152,7 +152,7 @@ def _loads(top: Table, tables: Sequence[Table]) -> list[Node]:
     ]
 
 
-def _with_rate(load: dict[str, Node], table: Table) -> dict[str, Node]:
+def _with_rate(load: dict[str, Node], table: TableReader) -> dict[str, Node]:
     """Return a load with a flow's own rate, or its own stages, which need no duration."""
     load |= {key: table[key] for key in _BY_RATE if key in table}
     if "stages" in table and "rate" not in table:
@@ -160,7 +160,7 @@ def _with_rate(load: dict[str, Node], table: Table) -> dict[str, Node]:
     return load
 
 
-def _weight(table: Table) -> float | None:
+def _weight(table: TableReader) -> float | None:
     node = table.get("weight")
     if node is None:
         return 1.0
@@ -172,7 +172,7 @@ def _weight(table: Table) -> float | None:
     return None
 
 
-def _shares(load: Node, shares: Sequence[float], report: Report) -> list[Node]:
+def _shares(load: Node, shares: Sequence[float], report: ProblemReport) -> list[Node]:
     """Split a load by the share of each flow."""
     entries = _entries(load)
     if isinstance(load.value, dict) and entries.get("model", load).value == "open":
@@ -195,7 +195,7 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
-def _divide(node: Node, shares: Sequence[float], report: Report, key: str) -> list[Node]:
+def _divide(node: Node, shares: Sequence[float], report: ProblemReport, key: str) -> list[Node]:
     """Divide a number among the flows by largest remainder; report it if a flow would get none."""
     total = node.value
     assert isinstance(total, int)

@@ -117,7 +117,7 @@ class Edit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Workflow:
+class WorkflowReference:
     """Which workflow, and how its document is to be read.
 
     Attributes:
@@ -417,7 +417,7 @@ class Capacity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Count:
+class CountExpression:
     """How a count is read from the answer of the observer step.
 
     Attributes:
@@ -450,11 +450,11 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Split:
+class GroupBy:
     """How events are marked with the buckets of their copy, and counted by bucket.
 
     In every string ``{$partition}`` stands for the name of a partition; in the query and in
-    ``values``, ``{$count}`` stands for :attr:`Count.select`.
+    ``values``, ``{$count}`` stands for :attr:`CountExpression.select`.
 
     Attributes:
         labels: Expression for the labels of the rows.
@@ -653,7 +653,7 @@ class Repeat:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
+class BatchSpec:
     """How copies share a request, for ``load.copies_per_request`` above 1.
 
     Attributes:
@@ -712,18 +712,18 @@ class Verify:
     step: str | None = None
     acknowledged: str | None = None
     user: str | None = None
-    uniques: Count | None = None
-    totals: Count | None = None
+    uniques: CountExpression | None = None
+    totals: CountExpression | None = None
     evidence: Evidence = field(default_factory=Evidence)
     localize: bool | None = None
     approximate: float | None = None
     absent: int | None = None
     partitions: int = 5
-    split: Split | None = None
+    split: GroupBy | None = None
     budget: Budget | None = None
     export: Export | None = None
     repeat: Repeat | None = None
-    batch: Batch | None = None
+    batch: BatchSpec | None = None
     bypass: tuple[Edit, ...] = ()
     cache: Literal["bypass", "respect"] = "bypass"
     every_s: float = 1.0
@@ -797,7 +797,7 @@ class Scenario:
     name: str
     description: str
     file: str
-    workflow: Workflow
+    workflow: WorkflowReference
     target: Target
     inputs: Mapping[str, Input]
     load: OpenLoad | ClosedLoad

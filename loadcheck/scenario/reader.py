@@ -25,7 +25,7 @@ _PERCENT = re.compile(grammar.PERCENT)
 T = TypeVar("T")
 
 
-class Report:
+class ProblemReport:
     """The problems found so far, each once however often it is reported."""
 
     def __init__(self) -> None:
@@ -66,14 +66,14 @@ class Report:
         self.add(node, f"contradicts {place.key}{where}", remedy)
 
 
-class Table:
+class TableReader:
     """A table whose keys are read by type.
 
     Every getter returns None for a key that is absent or was reported.
     """
 
     def __init__(
-        self, node: Node, report: Report, *, known: Keys | None, free: bool = False
+        self, node: Node, report: ProblemReport, *, known: Keys | None, free: bool = False
     ) -> None:
         """Report unknown keys, and a value that is not a table.
 
@@ -281,26 +281,26 @@ class Table:
             return path
         return None
 
-    def table(self, name: str, known: Keys | None) -> Table | None:
+    def table(self, name: str, known: Keys | None) -> TableReader | None:
         """Return the table at ``name``."""
         node = self.get(name)
-        return None if node is None else Table(node, self.report, known=known)
+        return None if node is None else TableReader(node, self.report, known=known)
 
-    def section(self, name: str, known: Keys | None) -> Table:
+    def section(self, name: str, known: Keys | None) -> TableReader:
         """Return the table at ``name``, or an empty one if it is absent."""
         node = self.get(name)
         empty = Node({}, self.node.place)
-        return Table(empty if node is None else node, self.report, known=known)
+        return TableReader(empty if node is None else node, self.report, known=known)
 
-    def tables(self, name: str, known: Keys) -> list[Table] | None:
+    def tables(self, name: str, known: Keys) -> list[TableReader] | None:
         """Return the tables in the array at ``name``."""
         entries = self.array(name, "tables")
         if entries is None:
             return None
-        return [Table(node, self.report, known=known) for node in entries]
+        return [TableReader(node, self.report, known=known) for node in entries]
 
 
-def text(node: Node, report: Report) -> str | None:
+def text(node: Node, report: ProblemReport) -> str | None:
     """Return a non-empty string; report any other value and return None."""
     if isinstance(node.value, str) and node.value.strip():
         return node.value
@@ -308,7 +308,7 @@ def text(node: Node, report: Report) -> str | None:
     return None
 
 
-def json(node: Node, report: Report) -> Any:
+def json(node: Node, report: ProblemReport) -> Any:
     """Return the plain value of ``node``; report parts that JSON cannot represent."""
     for _, part in node.walk():
         match part.value:
@@ -383,10 +383,10 @@ def share_of(value: Any) -> float | None:
     return float(Decimal(value.strip().rstrip("%")) / 100)
 
 
-_GETTERS: Mapping[str, Callable[[Table, str], Any]] = {
-    "boolean": Table.flag,
-    "integer": Table.whole,
-    "number per second": Table.rate,
-    "string": Table.text,
+_GETTERS: Mapping[str, Callable[[TableReader, str], Any]] = {
+    "boolean": TableReader.flag,
+    "integer": TableReader.whole,
+    "number per second": TableReader.rate,
+    "string": TableReader.text,
 }
 """Title, or else type, of a shape → the method that reads a key of this shape."""

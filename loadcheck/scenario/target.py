@@ -21,7 +21,7 @@ from loadcheck.errors import Problem, ScenarioError, did_you_mean, nearest
 from loadcheck.scenario import grammar
 from loadcheck.scenario.data import check_drawn
 from loadcheck.scenario.model import Input, Once, Target, Tls
-from loadcheck.scenario.reader import Report, Table, describe, drop_none, json, text
+from loadcheck.scenario.reader import ProblemReport, TableReader, describe, drop_none, json, text
 from loadcheck.secrets import HIDDEN, SHORTEST, keep, too_short
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -84,7 +84,7 @@ def environment(path: str | os.PathLike[str] | None) -> Mapping[str, str]:
     return {**values, **os.environ}
 
 
-def read_inputs(top: Table, environment: Mapping[str, str]) -> dict[str, Input]:
+def read_inputs(top: TableReader, environment: Mapping[str, str]) -> dict[str, Input]:
     """Read ``[inputs]``.
 
     A table with the key ``env`` is the value of that environment variable, or its ``default``; the
@@ -96,7 +96,7 @@ def read_inputs(top: Table, environment: Mapping[str, str]) -> dict[str, Input]:
     return {name: _input(node, environment, top.report) for name, node in entries.items()}
 
 
-def read_once(top: Table, name: str, environment: Mapping[str, str]) -> Once | None:
+def read_once(top: TableReader, name: str, environment: Mapping[str, str]) -> Once | None:
     """Read ``[setup]`` or ``[teardown]``; None if it names no workflow."""
     table = top.table(name, grammar.SETUP if name == "setup" else grammar.TEARDOWN)
     if table is None:
@@ -120,7 +120,7 @@ def read_once(top: Table, name: str, environment: Mapping[str, str]) -> Once | N
     )
 
 
-def _input(node: Node, environment: Mapping[str, str], report: Report) -> Input:
+def _input(node: Node, environment: Mapping[str, str], report: ProblemReport) -> Input:
     entries = node.value if isinstance(node.value, dict) else {}
     if "env" in entries:
         return _variable(node, environment, report)
@@ -130,8 +130,8 @@ def _input(node: Node, environment: Mapping[str, str], report: Report) -> Input:
     return Input(value=json(node, report))
 
 
-def _variable(node: Node, environment: Mapping[str, str], report: Report) -> Input:
-    table = Table(node, report, known=grammar.FROM_ENVIRONMENT)
+def _variable(node: Node, environment: Mapping[str, str], report: ProblemReport) -> Input:
+    table = TableReader(node, report, known=grammar.FROM_ENVIRONMENT)
     default: Any = json(table["default"], report) if "default" in table else HIDDEN
     unknown = default == HIDDEN  # a results file has this in place of the default, too
     name = table.text("env")
@@ -169,9 +169,9 @@ def _variable(node: Node, environment: Mapping[str, str], report: Report) -> Inp
     return Input(value=default, env=name, hidden=hidden)
 
 
-def _basic(node: Node, environment: Mapping[str, str], report: Report) -> Input:
-    outer = Table(node, report, known={"basic": {}})
-    table = Table(outer["basic"], report, known=grammar.BASIC)
+def _basic(node: Node, environment: Mapping[str, str], report: ProblemReport) -> Input:
+    outer = TableReader(node, report, known={"basic": {}})
+    table = TableReader(outer["basic"], report, known=grammar.BASIC)
     parts: list[Input] = []
     for name in ("username", "password"):
         if not table.require(name, 'expected a string or { env = "NAME" }'):
@@ -195,7 +195,7 @@ _EMBEDDED = "the target is the emulator"
 _EXPECTED_URL = "expected an http:// or https:// URL with a host, and no more than a path"
 
 
-def read_target(top: Table, folder: Path) -> Target:
+def read_target(top: TableReader, folder: Path) -> Target:
     """Read ``[target]``; without it the embedded emulator is the target.
 
     Keys of the emulator are passed on unread: the emulator checks them itself.
@@ -206,7 +206,7 @@ def read_target(top: Table, folder: Path) -> Target:
     """
     if "target" not in top:
         return Target(kind="emulator")
-    table = Table(top["target"], top.report, known=grammar.TARGET, free=True)
+    table = TableReader(top["target"], top.report, known=grammar.TARGET, free=True)
     kind = table.choice("kind")
     rest = {name: node for name, node in table.entries.items() if name not in grammar.TARGET}
     for name in sorted(rest.keys() - grammar.EMULATOR):
@@ -240,10 +240,10 @@ def read_target(top: Table, folder: Path) -> Target:
     )
 
 
-def _of_region(target: Table, kind: str | None) -> dict[str, str]:
+def _of_region(target: TableReader, kind: str | None) -> dict[str, str]:
     """Return the servers of the chosen region."""
     known = {
-        name: _servers(Table(node, target.report, known=None), target.report)
+        name: _servers(TableReader(node, target.report, known=None), target.report)
         for name, node in target.section("regions", None).entries.items()
     }
     region = target.text("region")
@@ -255,7 +255,7 @@ def _of_region(target: Table, kind: str | None) -> dict[str, str]:
     return known.get(region, {})
 
 
-def _refuse_misplaced(table: Table, kind: str | None) -> None:
+def _refuse_misplaced(table: TableReader, kind: str | None) -> None:
     """Report keys that have no effect with the emulator, or that the wire transport lacks."""
     if kind != "live":
         for name in sorted({"tls", *_HTTPX_ONLY} & table.entries.keys()):
@@ -274,7 +274,7 @@ def _refuse_misplaced(table: Table, kind: str | None) -> None:
             table.report.contradiction(table[name], transport, remedy)
 
 
-def _tls(target: Table, folder: Path) -> Tls | None:
+def _tls(target: TableReader, folder: Path) -> Tls | None:
     table = target.table("tls", grammar.TLS)
     if table is None:
         return None
@@ -287,7 +287,7 @@ def _tls(target: Table, folder: Path) -> Tls | None:
     return Tls(**drop_none(**files), **read)
 
 
-def _file(table: Table, name: str, folder: Path) -> Path | None:
+def _file(table: TableReader, name: str, folder: Path) -> Path | None:
     written = table.text(name)
     if written is None:
         return None
@@ -299,12 +299,12 @@ def _file(table: Table, name: str, folder: Path) -> Path | None:
     return None
 
 
-def _servers(table: Table, report: Report) -> dict[str, str]:
+def _servers(table: TableReader, report: ProblemReport) -> dict[str, str]:
     servers = {name: _url(node, report) for name, node in table.entries.items()}
     return {name: url for name, url in servers.items() if url}
 
 
-def _url(node: Node, report: Report, secrets: str = _SECRETS) -> str | None:
+def _url(node: Node, report: ProblemReport, secrets: str = _SECRETS) -> str | None:
     written = text(node, report)
     if written is None:
         return None

@@ -13,23 +13,31 @@ from loadcheck.documents.document import Node
 from loadcheck.scenario import grammar
 from loadcheck.scenario.data import check_drawn
 from loadcheck.scenario.model import (
-    Batch,
+    BatchSpec,
     Budget,
-    Count,
+    CountExpression,
     Deletion,
     Edit,
     Evidence,
     Export,
     Following,
+    GroupBy,
     Guard,
     Jobs,
     Repeat,
     Service,
     ServiceLimits,
-    Split,
     Verify,
 )
-from loadcheck.scenario.reader import Report, Table, describe, drop_none, json, share_of, text
+from loadcheck.scenario.reader import (
+    ProblemReport,
+    TableReader,
+    describe,
+    drop_none,
+    json,
+    share_of,
+    text,
+)
 
 _AT = re.compile(grammar.AT)
 _EVENTS = re.compile(grammar.EVENTS)
@@ -54,7 +62,7 @@ _EXPECTED = {
 }
 
 
-def read_overlay(top: Table) -> tuple[Edit, ...]:
+def read_overlay(top: TableReader) -> tuple[Edit, ...]:
     """Read ``[[overlay]]``."""
     entries = top.tables("overlay", grammar.EDIT) or []
     for entry in entries:
@@ -62,7 +70,7 @@ def read_overlay(top: Table) -> tuple[Edit, ...]:
     return tuple(_edit(entry, entry.text("step") or "") for entry in entries)
 
 
-def read_delete(top: Table) -> Deletion | None:
+def read_delete(top: TableReader) -> Deletion | None:
     """Read ``[delete]``; None where there is none."""
     table = top.table("delete", grammar.DELETE)
     if table is None:
@@ -81,16 +89,16 @@ def read_delete(top: Table) -> Deletion | None:
     return deletion
 
 
-def _path(table: Table, name: str) -> str | None:
+def _path(table: TableReader, name: str) -> str | None:
     return table.text(name, _PATH, 'expected "/path"')
 
 
-def _body(table: Table) -> Any:
+def _body(table: TableReader) -> Any:
     body = table.get("body")
     return None if body is None else json(body, table.report)
 
 
-def _check_placeholders(table: Table, names: tuple[str, ...], known: tuple[str, ...]) -> None:
+def _check_placeholders(table: TableReader, names: tuple[str, ...], known: tuple[str, ...]) -> None:
     """Report unknown placeholders: they would be sent literally."""
     for name in names:
         node = table.get(name)
@@ -102,18 +110,18 @@ def _check_placeholders(table: Table, names: tuple[str, ...], known: tuple[str, 
                     table.report.add(part, f"unknown placeholder {{${word}}}", remedy)
 
 
-def _jobs(delete: Table) -> Jobs | None:
+def _jobs(delete: TableReader) -> Jobs | None:
     table = delete.table("jobs", grammar.JOBS)
     if table is None:
         return None
     for name in grammar.JOBS:
         table.require(name, "expected a string")
     names = ("job", "path", "days", "states", "done")
-    read = {name: (_path if name == "path" else Table.text)(table, name) for name in names}
+    read = {name: (_path if name == "path" else TableReader.text)(table, name) for name in names}
     return Jobs(**{name: text or "" for name, text in read.items()})
 
 
-def read_verify(top: Table) -> Verify:
+def read_verify(top: TableReader) -> Verify:
     """Read ``[verify]``."""
     table = top.section("verify", grammar.VERIFY)
     step = table.text("step")
@@ -144,40 +152,40 @@ def read_verify(top: Table) -> Verify:
     )
 
 
-def _user(verify: Table) -> str | None:
+def _user(verify: TableReader) -> str | None:
     expected = 'expected "body#/json/pointer" in the ingest step\'s request, or "$inputs.name"'
     return verify.text("user", _USER, expected)
 
 
-def _count(verify: Table, name: str, step: str) -> Count | None:
+def _count(verify: TableReader, name: str, step: str) -> CountExpression | None:
     """Read a count: an expression, or a table with an expression and the edits that it needs."""
     node = verify.get(name)
     if node is None:
         return None
     if isinstance(node.value, str):
         value = text(node, verify.report)
-        return None if value is None else Count(value=value)
+        return None if value is None else CountExpression(value=value)
     if not isinstance(node.value, dict):
         expected = "expected a runtime expression, or a table of value and overlay"
         verify.report.found(node, expected)
         return None
-    table = Table(node, verify.report, known=grammar.COUNT)
+    table = TableReader(node, verify.report, known=grammar.COUNT)
     table.require("value", "expected a runtime expression")
-    return Count(
+    return CountExpression(
         value=table.text("value") or "",
         overlay=_observer_edits(table, "overlay", step) or (),
         select=table.text("select"),
     )
 
 
-def _evidence(verify: Table) -> Evidence | None:
+def _evidence(verify: TableReader) -> Evidence | None:
     table = verify.table("evidence", grammar.EVIDENCE)
     if table is None:
         return None
     return Evidence(**table.fields(*grammar.EVIDENCE))
 
 
-def _localize(verify: Table) -> bool | None:
+def _localize(verify: TableReader) -> bool | None:
     wanted = verify.flag("localize")
     if wanted and "split" not in verify:
         remedy = "say in [verify.split] how events are marked with buckets and counted by them"
@@ -188,7 +196,7 @@ def _localize(verify: Table) -> bool | None:
     return wanted
 
 
-def _approximate(verify: Table) -> float | None:
+def _approximate(verify: TableReader) -> float | None:
     def convert(value: Any) -> float | None:
         share = share_of(value)
         return share if share is not None and 0 < share <= grammar.MAX_ERROR else None
@@ -205,7 +213,7 @@ def _absent(value: Any) -> int | None:
     return value if count and 0 <= value <= grammar.MAX_COUNT else None
 
 
-def _split(verify: Table, step: str) -> Split | None:
+def _split(verify: TableReader, step: str) -> GroupBy | None:
     table = verify.table("split", grammar.SPLIT)
     if table is None:
         return None
@@ -224,7 +232,7 @@ def _split(verify: Table, step: str) -> Split | None:
         if name in table and not any(_names_partition(edit) for edit in edits[name]):
             remedy = f"write {{$partition}} where it {does}: every partition has a name of its own"
             table.report.add(table[name], "is the same for every partition", remedy)
-    return Split(
+    return GroupBy(
         labels=table.text("labels") or "",
         values=table.text("values") or "",
         limit=table.whole("limit") or 2,
@@ -233,7 +241,7 @@ def _split(verify: Table, step: str) -> Split | None:
     )
 
 
-def _tags(table: Table, step: str) -> tuple[Edit, ...]:
+def _tags(table: TableReader, step: str) -> tuple[Edit, ...]:
     entries = table.tables("tag", grammar.TAG_EDIT) or []
     return tuple(_edit(entry, step, place=_TAG) for entry in entries)
 
@@ -242,7 +250,7 @@ def _names_partition(edit: Edit) -> bool:
     return _PARTITION in edit.at or _PARTITION in str(edit.value)
 
 
-def _budget(verify: Table) -> Budget | None:
+def _budget(verify: TableReader) -> Budget | None:
     table = verify.table("budget", grammar.BUDGET)
     if table is None:
         return None
@@ -259,7 +267,7 @@ _PLACES = ("path", "body", "headers")
 _WINDOW_WORDS = ("start", "end", "startTime", "endTime", "startMs", "endMs")
 
 
-def _export(verify: Table) -> Export | None:
+def _export(verify: TableReader) -> Export | None:
     table = verify.table("export", grammar.EXPORT)
     if table is None:
         return None
@@ -282,7 +290,7 @@ def _export(verify: Table) -> Export | None:
     return export
 
 
-def _following(export: Table) -> Following | None:
+def _following(export: TableReader) -> Following | None:
     table = export.table("next", grammar.FOLLOWING)
     if table is None:
         return None
@@ -294,7 +302,7 @@ def _following(export: Table) -> Following | None:
     )
 
 
-def _check_export(table: Table, export: Export) -> None:
+def _check_export(table: TableReader, export: Export) -> None:
     """Report exports that could not be requested or read."""
     _check_pages(table, export)
     of_answers = ("empty", "errors", "next")
@@ -317,7 +325,7 @@ def _check_export(table: Table, export: Export) -> None:
             table.report.add(node, "points into an event", remedy)
 
 
-def _check_pages(table: Table, export: Export) -> None:
+def _check_pages(table: TableReader, export: Export) -> None:
     """Report unknown placeholders, and paging that would never get past the first page."""
     words = ("run.id", *_WINDOW_WORDS, "last", "offset", "token")
     following = _inner(table, "next")
@@ -345,19 +353,19 @@ def _check_pages(table: Table, export: Export) -> None:
         table.report.add(table["pages"], "there is only one page", remedy)
 
 
-def _inner(table: Table, name: str) -> Table | None:
+def _inner(table: TableReader, name: str) -> TableReader | None:
     """Return a table that was already read, its keys unchecked; None if it is not a table."""
     node = table.get(name)
     return table.table(name, None) if node and isinstance(node.value, dict) else None
 
 
-def _texts(table: Table, name: str) -> dict[str, str]:
+def _texts(table: TableReader, name: str) -> dict[str, str]:
     inner = table.table(name, None)
     entries = {} if inner is None else inner.entries
     return {key: text(node, table.report) or "" for key, node in entries.items()}
 
 
-def _servers(export: Table) -> dict[str, str]:
+def _servers(export: TableReader) -> dict[str, str]:
     table = export.table("servers", None)
     servers: dict[str, str] = {}
     for name, node in () if table is None else table.entries.items():
@@ -368,7 +376,7 @@ def _servers(export: Table) -> dict[str, str]:
     return servers
 
 
-def _repeat(verify: Table) -> Repeat | None:
+def _repeat(verify: TableReader) -> Repeat | None:
     table = verify.table("repeat", grammar.REPEAT)
     if table is None:
         return None
@@ -383,7 +391,7 @@ def _repeat(verify: Table) -> Repeat | None:
     )
 
 
-def _batch(verify: Table) -> Batch | None:
+def _batch(verify: TableReader) -> BatchSpec | None:
     table = verify.table("batch", grammar.BATCH)
     if table is None:
         return None
@@ -393,19 +401,19 @@ def _batch(verify: Table) -> Batch | None:
     )
     table.require("events", expected)
     events = table.text("events", _EVENTS, expected)
-    return Batch(
+    return BatchSpec(
         events=events or "",
         refused=table.texts("refused", "runtime expressions"),
         **table.fields("statuses"),
     )
 
 
-def _observer_edits(table: Table, name: str, step: str) -> tuple[Edit, ...] | None:
+def _observer_edits(table: TableReader, name: str, step: str) -> tuple[Edit, ...] | None:
     entries = table.tables(name, grammar.OBSERVER_EDIT)
     return None if entries is None else tuple(_edit(entry, step) for entry in entries)
 
 
-def _edit(table: Table, step: str, place: re.Pattern[str] = _AT) -> Edit:
+def _edit(table: TableReader, step: str, place: re.Pattern[str] = _AT) -> Edit:
     expected = _EXPECTED[place]
     table.require("at", expected)
     table.require("value", "expected what to put there")
@@ -414,14 +422,14 @@ def _edit(table: Table, step: str, place: re.Pattern[str] = _AT) -> Edit:
     return Edit(step=step, at=at or "", value=_value(value, table.report))
 
 
-def _value(node: Node | None, report: Report) -> object:
+def _value(node: Node | None, report: ProblemReport) -> object:
     if node is None:
         return None
     check_drawn(node, report)
     return json(node, report)
 
 
-def read_service(top: Table) -> Service:
+def read_service(top: TableReader) -> Service:
     """Read ``[service]``."""
     table = top.section("service", grammar.SERVICE)
     places = table.section("regions", None).entries
@@ -443,7 +451,7 @@ _ALLOWED = 'expected a percentage below 100, e.g. "20%"'
 _WINDOW_EXPECTED = 'expected two different times of the day, e.g. "22:00-06:00"'
 
 
-def read_guard(top: Table) -> Guard:
+def read_guard(top: TableReader) -> Guard:
     """Read ``[guard]``."""
     table = top.section("guard", grammar.GUARD)
     rates = {name: table.value(name, _allowed, _ALLOWED) for name in _SHARES}

@@ -100,7 +100,7 @@ class EventReader:
     deduplicated: bool = True
 
 
-class Comparison:
+class ExportComparison:
     """Compares exported events with those sent, one at a time.
 
     Args:
@@ -207,7 +207,7 @@ class Readable(Protocol):
 
 
 @dataclass(slots=True, kw_only=True)
-class Layout:
+class ExportLayout:
     """The layout of events in an export; by default JSON objects, one per line or in an array.
 
     Attributes:

@@ -14,7 +14,7 @@ from loadcheck.load.pacer import OpenPacer
 from loadcheck.measure.histogram import Histogram
 from loadcheck.measure.record import Record, StageRecord, StageSpan, StepRecord
 from loadcheck.verify import Consistency
-from loadcheck.verify.metrics import OWN_SCOPES, Kind, Measured, Metric
+from loadcheck.verify.metrics import OWN_SCOPES, BoundedFigure, Metric, MetricKind
 from loadcheck.verify.visibility import Visibility
 
 TOLERATED_OVERRUN = 0.01
@@ -64,7 +64,7 @@ class RunFigures:
     consistency: Consistency | None = None
     lag: Visibility | None = None
 
-    def measure(self, metric: Metric, /) -> Measured | None:
+    def measure(self, metric: Metric, /) -> BoundedFigure | None:
         """Return the figure in the unit of a threshold's limit; None if there is no sample.
 
         A figure that our own process affects is an interval: a latency with and without its delay;
@@ -116,12 +116,12 @@ class RunFigures:
 
     def _statistic(
         self, metric: Metric, percentile: float, stage: StageRecord | None
-    ) -> Measured | None:
+    ) -> BoundedFigure | None:
         if metric.scope == "visible":
             return self._visible(percentile)
         if metric.scope in OWN_SCOPES:
             times = self.own_times(metric.scope, stage)
-            return Measured.exactly(times.percentile_ms(percentile))
+            return BoundedFigure.exactly(times.percentile_ms(percentile))
         step = self._step_record(metric, stage)
         lag = self.monitor.loop_lag if stage is None else stage.loop_lag
         return _of_steps([step], metric.time, percentile, lag.percentile_ms(100))
@@ -141,16 +141,18 @@ class RunFigures:
         ended = record.acknowledged + record.rejected + record.indeterminate
         return ended - record.unconfirmed - len(record.unsent)
 
-    def _visible(self, percentile: float) -> Measured | None:
+    def _visible(self, percentile: float) -> BoundedFigure | None:
         if self.lag is None:
             return None
         low_s = self.lag.percentile_s(percentile, lower=True)
         high_s = self.lag.percentile_s(percentile)
         if low_s is None or high_s is None:
             return None
-        return Measured(high_s * 1e3, low_s * 1e3, high_s * 1e3)
+        return BoundedFigure(high_s * 1e3, low_s * 1e3, high_s * 1e3)
 
-    def _with_unknown(self, metric: Metric, value: float, stage: StageRecord | None) -> Measured:
+    def _with_unknown(
+        self, metric: Metric, value: float, stage: StageRecord | None
+    ) -> BoundedFigure:
         """Return a number or a rate, with the interval of what it could have been.
 
         The interval covers the copies that our process passed over in a pause, and those that a
@@ -160,10 +162,10 @@ class RunFigures:
         span = stage.span if stage is not None else None
         paused = record.paused if span is None else record.paused[span.first : span.last]
         if name == "skipped":
-            return Measured(value, value - len(paused), value)
+            return BoundedFigure(value, value - len(paused), value)
         missed = len(paused) + self._may_have_started(stage)
         if name in _SIZES:
-            return Measured(value, value, value + missed)
+            return BoundedFigure(value, value, value + missed)
         if name in ("rate", "rate_ratio"):
             elapsed_s = self._elapsed_s(stage)
             asked = self.rates.asked or 0.0
@@ -172,8 +174,8 @@ class RunFigures:
                 missing = max(missing, asked - self.rates.reached)
             if name == "rate_ratio":
                 missing = missing / asked if asked else 0.0
-            return Measured(value, value, value + missing)
-        return Measured(value, value, value)
+            return BoundedFigure(value, value, value + missing)
+        return BoundedFigure(value, value, value)
 
     def _may_have_started(self, stage: StageRecord | None) -> int:
         """Return how many copies a lost generator may have started without reporting them."""
@@ -261,7 +263,7 @@ class RunFigures:
 
 def _of_steps(
     steps: Sequence[StepRecord], time: str, percentile: float, longest_lag_ms: float | None
-) -> Measured | None:
+) -> BoundedFigure | None:
     """Return a percentile of the times of several steps, merged."""
     value = reduce(add, (_times(step, time) for step in steps), Histogram()).percentile_ms(
         percentile
@@ -275,7 +277,7 @@ def _of_steps(
         low = max(0.0, value - (longest_lag_ms or 0.0))
     else:
         low = reduce(add, known, Histogram()).percentile_ms(percentile) or 0.0
-    return Measured(value, min(low, value), value)
+    return BoundedFigure(value, min(low, value), value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -294,14 +296,14 @@ class MixFigures:
     steps: Sequence[Collection[str]]
     same_users: bool = False
 
-    def measure(self, metric: Metric, /) -> Measured | None:
+    def measure(self, metric: Metric, /) -> BoundedFigure | None:
         """Return the figure in the unit of a threshold's limit; None if there is no sample."""
         if metric.percentile is not None:
             return self._statistic(metric, metric.percentile)
         if metric.scope:
             return self._whole(metric.name.rpartition(".")[2])
         each = [flow.measure(metric) for flow in self.flows]
-        if metric.kind is Kind.COUNT:
+        if metric.kind is MetricKind.COUNT:
             return self._count(metric.name, each)
         lengths_s = [flow.rates.duration_s for flow in self.flows]
         if metric.name == "rate":
@@ -316,27 +318,27 @@ class MixFigures:
         total = sum(weights)
         return _sum(each, [weight / total for weight in weights]) if total else None
 
-    def _count(self, name: str, each: Sequence[Measured | None]) -> Measured | None:
+    def _count(self, name: str, each: Sequence[BoundedFigure | None]) -> BoundedFigure | None:
         known = [one for one in each if one is not None]
         if len(known) < len(each) or (name == "uniques" and self.same_users):
             return None
-        total = Measured(*map(sum, zip(*known, strict=True)))
+        total = BoundedFigure(*map(sum, zip(*known, strict=True)))
         if name != "max_in_flight":
             return total
         # the flows need not have peaked at the same time
-        return Measured(total.value, max(one.low for one in known), total.high)
+        return BoundedFigure(total.value, max(one.low for one in known), total.high)
 
-    def _statistic(self, metric: Metric, percentile: float) -> Measured | None:
+    def _statistic(self, metric: Metric, percentile: float) -> BoundedFigure | None:
         if metric.scope == "visible":
             # a percentile of all users lies between those of the flows
             each = [one for flow in self.flows if (one := flow.measure(metric)) is not None]
             if not each or len(each) < len(self.flows):
                 return None
             high = max(one.high for one in each)
-            return Measured(high, min(one.low for one in each), high)
+            return BoundedFigure(high, min(one.low for one in each), high)
         if metric.scope in OWN_SCOPES:
             times = reduce(add, (flow.own_times(metric.scope) for flow in self.flows), Histogram())
-            return Measured.exactly(times.percentile_ms(percentile))
+            return BoundedFigure.exactly(times.percentile_ms(percentile))
         lags = [flow.monitor.loop_lag.percentile_ms(100) or 0.0 for flow in self.flows]
         steps = [*(self._wholes() if metric.scope else self._requests(metric.time))]
         return _of_steps(steps, metric.time, percentile, max(lags))
@@ -353,7 +355,7 @@ class MixFigures:
         """Return the record of whole copies of each flow."""
         return [flow.record.workflow or flow.record.ingest for flow in self.flows]
 
-    def _whole(self, name: str) -> Measured | None:
+    def _whole(self, name: str) -> BoundedFigure | None:
         attempts, succeeded = (
             sum(getattr(step, key) for step in self._wholes()) for key in ("attempts", "succeeded")
         )
@@ -364,17 +366,17 @@ class MixFigures:
             "attempts": attempts,
             "succeeded": succeeded,
         }
-        return Measured.exactly(figures[name])
+        return BoundedFigure.exactly(figures[name])
 
 
-def _sum(each: Sequence[Measured | None], weights: Sequence[float]) -> Measured | None:
+def _sum(each: Sequence[BoundedFigure | None], weights: Sequence[float]) -> BoundedFigure | None:
     """Return the weighted sum of the figures that are known; None if none is."""
     known = [
         [end * weight for end in one]
         for one, weight in zip(each, weights, strict=True)
         if one is not None
     ]
-    return Measured(*map(sum, zip(*known, strict=True))) if known else None
+    return BoundedFigure(*map(sum, zip(*known, strict=True))) if known else None
 
 
 def _times(step: StepRecord, name: str) -> Histogram:

@@ -19,7 +19,7 @@ from loadcheck.errors import many
 from loadcheck.measure.record import Record
 from loadcheck.verify import Finding, Verdict, overall, worst
 from loadcheck.verify.figures import RunFigures
-from loadcheck.verify.metrics import Kind
+from loadcheck.verify.metrics import MetricKind
 from loadcheck.verify.thresholds import Aborted, Judged, ParsedThreshold, apply_abort
 
 _Evidence = TypeVar("_Evidence")
@@ -277,7 +277,7 @@ def _of_lost(judged: Judged) -> Judged:
     The target may have been fast for lack of load, and responses not received are not errors.
     """
     metric, verdict = judged.threshold.metric, judged.verdict
-    quick = metric.kind is Kind.DURATION and verdict is Verdict.PASS
+    quick = metric.kind is MetricKind.DURATION and verdict is Verdict.PASS
     erring = metric.name in _LOST_COUNTS and verdict is not Verdict.PASS
     return replace(judged, verdict=Verdict.UNKNOWN) if quick or erring else judged
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from loadcheck.errors import Problem, did_you_mean
 
 
-class Kind(enum.Enum):
+class MetricKind(enum.Enum):
     """What a metric measures, and so which units its limit may have."""
 
     DURATION = "a duration: 250ms, 1.5s, 800us, 2m"
@@ -49,7 +49,7 @@ class Metric:
     """
 
     name: str
-    kind: Kind
+    kind: MetricKind
     known: Availability = Availability.MEANWHILE
     stage: str = ""
     scope: str = ""
@@ -58,7 +58,7 @@ class Metric:
     grows: bool = False
 
 
-class Measured(NamedTuple):
+class BoundedFigure(NamedTuple):
     """A figure, with bounds that allow for everything that is not the target's doing.
 
     Attributes:
@@ -72,7 +72,7 @@ class Measured(NamedTuple):
     high: float
 
     @classmethod
-    def exactly(cls, value: float | None) -> Measured | None:
+    def exactly(cls, value: float | None) -> BoundedFigure | None:
         """Return a figure without any uncertainty; None if there is no figure."""
         return None if value is None else cls(value, value, value)
 
@@ -95,34 +95,37 @@ class MetricNames:
     together: bool = False
 
 
-_MEANWHILE: Mapping[str, Kind] = {
-    "error_rate": Kind.RATIO,
-    "rate": Kind.RATE,
-    "rate_ratio": Kind.RATIO,
-    "started": Kind.COUNT,
-    "skipped": Kind.COUNT,
-    "acknowledged": Kind.COUNT,
-    "rejected": Kind.COUNT,
-    "indeterminate": Kind.COUNT,
+_MEANWHILE: Mapping[str, MetricKind] = {
+    "error_rate": MetricKind.RATIO,
+    "rate": MetricKind.RATE,
+    "rate_ratio": MetricKind.RATIO,
+    "started": MetricKind.COUNT,
+    "skipped": MetricKind.COUNT,
+    "acknowledged": MetricKind.COUNT,
+    "rejected": MetricKind.COUNT,
+    "indeterminate": MetricKind.COUNT,
 }
 _OVERALL = ("retries", "max_in_flight")
 COUNTED = ("uniques", "lost", "recovered", "unexpected", "duplicated", "missing_events")
 _RUN_METRICS: Mapping[str, Metric] = {
     **{
-        name: Metric(name=name, kind=kind, grows=kind is Kind.COUNT)
+        name: Metric(name=name, kind=kind, grows=kind is MetricKind.COUNT)
         for name, kind in _MEANWHILE.items()
     },
     **{
-        name: Metric(name=name, kind=Kind.COUNT, known=Availability.OVERALL, grows=True)
+        name: Metric(name=name, kind=MetricKind.COUNT, known=Availability.OVERALL, grows=True)
         for name in _OVERALL
     },
-    **{name: Metric(name=name, kind=Kind.COUNT, known=Availability.AFTERWARDS) for name in COUNTED},
+    **{
+        name: Metric(name=name, kind=MetricKind.COUNT, known=Availability.AFTERWARDS)
+        for name in COUNTED
+    },
 }
-_STEP_METRICS: Mapping[str, Kind] = {
-    "error_rate": Kind.RATIO,
-    "rate": Kind.RATE,
-    "attempts": Kind.COUNT,
-    "succeeded": Kind.COUNT,
+_STEP_METRICS: Mapping[str, MetricKind] = {
+    "error_rate": MetricKind.RATIO,
+    "rate": MetricKind.RATE,
+    "attempts": MetricKind.COUNT,
+    "succeeded": MetricKind.COUNT,
 }
 OWN_SCOPES: Mapping[str, Availability] = {
     "lateness": Availability.MEANWHILE,
@@ -176,18 +179,22 @@ MEANINGS: Mapping[str, str] = {
 """What each metric means; p99 stands for every percentile and for max."""
 
 
-def described() -> Iterator[tuple[str, Kind, Availability]]:
+def described() -> Iterator[tuple[str, MetricKind, Availability]]:
     """Yield every metric: its name as in :data:`MEANINGS`, what it measures, when it is known."""
     for name, metric in _RUN_METRICS.items():
         yield name, metric.kind, metric.known
     for name, kind in _STEP_METRICS.items():
         yield f"STEP.{name}", kind, Availability.MEANWHILE
     for time in ("", *TIMES):
-        yield ".".join(filter(None, ("STEP", time, "p99"))), Kind.DURATION, Availability.MEANWHILE
-    yield "workflow.p99", Kind.DURATION, Availability.MEANWHILE
-    yield "p99", Kind.DURATION, Availability.OVERALL
+        yield (
+            ".".join(filter(None, ("STEP", time, "p99"))),
+            MetricKind.DURATION,
+            Availability.MEANWHILE,
+        )
+    yield "workflow.p99", MetricKind.DURATION, Availability.MEANWHILE
+    yield "p99", MetricKind.DURATION, Availability.OVERALL
     for name, known in OWN_SCOPES.items():
-        yield f"{name}.p99", Kind.DURATION, known
+        yield f"{name}.p99", MetricKind.DURATION, known
 
 
 def parse_metric(stage: str, name: str, words: MetricNames) -> Metric | Problem:
@@ -224,7 +231,7 @@ def _metric(name: str, words: MetricNames) -> Metric | Problem:
         time = next((time for time in TIMES if name.startswith(f"{time}.")), "")
         percentile = _percentile(name[len(time) + 1 :] if time else name)
         if percentile is not None:
-            return Metric(name=name, kind=Kind.DURATION, time=time, percentile=percentile)
+            return Metric(name=name, kind=MetricKind.DURATION, time=time, percentile=percentile)
     if scope is None:
         known = [*_RUN_METRICS, *(f"{scope}.p99" for scope in (*words.steps, *OWN_SCOPES))]
         if words.together:
@@ -241,7 +248,7 @@ def _metric(name: str, words: MetricNames) -> Metric | Problem:
         return _unknown(rest, scope, _STATISTICS)
     return Metric(
         name=name,
-        kind=Kind.DURATION,
+        kind=MetricKind.DURATION,
         known=OWN_SCOPES[scope],
         scope=scope,
         percentile=percentile,
@@ -251,7 +258,7 @@ def _metric(name: str, words: MetricNames) -> Metric | Problem:
 def _of_step(name: str, step: str, rest: str, words: MetricNames) -> Metric | Problem:
     if rest in _STEP_METRICS:
         kind = _STEP_METRICS[rest]
-        return Metric(name=name, kind=kind, scope=step, grows=kind is Kind.COUNT)
+        return Metric(name=name, kind=kind, scope=step, grows=kind is MetricKind.COUNT)
     time = next((time for time in TIMES if rest.startswith(f"{time}.")), "")
     statistic = rest[len(time) + 1 :] if time else rest
     percentile = _percentile(statistic)
@@ -264,7 +271,7 @@ def _of_step(name: str, step: str, rest: str, words: MetricNames) -> Metric | Pr
             message=f"{step} has no response time: it is due when the step before it has ended",
             remedy=f'its service time is "{step}.{statistic}"',
         )
-    return Metric(name=name, kind=Kind.DURATION, scope=step, time=time, percentile=percentile)
+    return Metric(name=name, kind=MetricKind.DURATION, scope=step, time=time, percentile=percentile)
 
 
 def _unknown(figure: str, scope: str, known: Collection[str]) -> Problem:

@@ -16,10 +16,10 @@ from typing import Any, Literal
 import anyio
 
 from loadcheck.errors import Problem, ScenarioError, WorkflowError
-from loadcheck.scenario.model import Count, Edit, Scenario, Split, Verify
+from loadcheck.scenario.model import CountExpression, Edit, GroupBy, Scenario, Verify
 from loadcheck.verify.evidence import Observation, Standing, Terms, standing
 from loadcheck.verify.query_client import QueryClient, QueryResult
-from loadcheck.workflow.compile import Settings, compile_plan
+from loadcheck.workflow.compile import CompileSettings, compile_plan
 from loadcheck.workflow.identity import SEQUENCE, Run, partitions
 from loadcheck.workflow.runtime.plan import Plan, Query, StepPlan
 
@@ -83,7 +83,7 @@ def inputs(scenario: Scenario) -> dict[str, Any]:
     return found
 
 
-def split_edits(split: Split, name: str, select: str) -> tuple[Edit, ...]:
+def split_edits(split: GroupBy, name: str, select: str) -> tuple[Edit, ...]:
     """Return the edits that group the observer step's answer by a partition.
 
     Args:
@@ -200,7 +200,9 @@ class ObserverQueries:
         edits = (*count.overlay, *split_edits(verify.split, name, select))
         return self._compile("split", edits, values)
 
-    def _counts(self, uniques: Count, cost: int, more: tuple[Edit, ...] = ()) -> CountQueries:
+    def _counts(
+        self, uniques: CountExpression, cost: int, more: tuple[Edit, ...] = ()
+    ) -> CountQueries:
         totals = self._verify.totals
         return CountQueries(
             uniques=self._count("uniques", uniques, more),
@@ -208,7 +210,7 @@ class ObserverQueries:
             cost=cost,
         )
 
-    def _count(self, name: str, count: Count, more: tuple[Edit, ...] = ()) -> Query:
+    def _count(self, name: str, count: CountExpression, more: tuple[Edit, ...] = ()) -> Query:
         return self._compile(name, (*count.overlay, *more), {name: count.value})
 
     def _compile(self, key: str, edits: tuple[Edit, ...], values: Mapping[str, str]) -> Query:
@@ -242,7 +244,7 @@ class QueryFactory:
     """
 
     def __init__(
-        self, verify: Verify, workflow: Settings, observer: StepPlan, locate: Locate
+        self, verify: Verify, workflow: CompileSettings, observer: StepPlan, locate: Locate
     ) -> None:
         self._verify = verify
         self._workflow = workflow

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from anyio import sleep
 
-from loadcheck.workflow.exchange import MALFORMED, Exchange, Pause, Request
+from loadcheck.workflow.exchange import MALFORMED, Exchange, Request, Wait
 from loadcheck.workflow.identity import read_label, size
 from loadcheck.workflow.runtime import Flow, T
 from loadcheck.workflow.runtime.plan import Query
@@ -242,7 +242,7 @@ async def drive(flow: Flow[T], send: Send, judged: Callable[[Exchange], None] = 
             return result
         if exchange is not None:
             judged(exchange)
-        if isinstance(effect, Pause):
+        if isinstance(effect, Wait):
             exchange = None
             await sleep(effect.seconds)
         else:

@@ -31,9 +31,9 @@ from loadcheck.verify.figures import RunFigures
 from loadcheck.verify.metrics import (
     OWN_SCOPES,
     Availability,
-    Kind,
-    Measured,
+    BoundedFigure,
     Metric,
+    MetricKind,
     MetricNames,
     parse_metric,
 )
@@ -146,11 +146,11 @@ def apply_abort(judged: Sequence[Judged], aborted: Aborted | None) -> list[Judge
     ]
 
 
-_UNITS: Mapping[Kind, Mapping[str, float]] = {
-    Kind.DURATION: {"us": 1e-3, "ms": 1.0, "s": 1e3, "m": 60e3},
-    Kind.RATIO: {"": 1.0, "%": 0.01},
-    Kind.COUNT: {"": 1.0},
-    Kind.RATE: {"": 1.0, "/s": 1.0},
+_UNITS: Mapping[MetricKind, Mapping[str, float]] = {
+    MetricKind.DURATION: {"us": 1e-3, "ms": 1.0, "s": 1e3, "m": 60e3},
+    MetricKind.RATIO: {"": 1.0, "%": 0.01},
+    MetricKind.COUNT: {"": 1.0},
+    MetricKind.RATE: {"": 1.0, "/s": 1.0},
 }
 
 _OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
@@ -189,7 +189,12 @@ class ParsedThreshold(Threshold):
     @property
     def unit(self) -> str:
         """The unit of the limit, as the results file names it."""
-        unit = {Kind.DURATION: "ms", Kind.RATIO: "ratio", Kind.RATE: "1/s", Kind.COUNT: "count"}
+        unit = {
+            MetricKind.DURATION: "ms",
+            MetricKind.RATIO: "ratio",
+            MetricKind.RATE: "1/s",
+            MetricKind.COUNT: "count",
+        }
         return unit[self.metric.kind]
 
     @property
@@ -202,7 +207,7 @@ class ParsedThreshold(Threshold):
         measured = figures.measure(self.metric)
         return Judged(threshold=self, measured=measured, verdict=self._verdict(measured))
 
-    def _verdict(self, measured: Measured | None) -> Verdict:
+    def _verdict(self, measured: BoundedFigure | None) -> Verdict:
         if measured is None:
             return Verdict.UNKNOWN
         _, low, high = measured
@@ -234,7 +239,7 @@ class Judged:
     """
 
     threshold: ParsedThreshold
-    measured: Measured | None
+    measured: BoundedFigure | None
     verdict: Verdict
 
     @property
@@ -246,7 +251,7 @@ class Judged:
     def own_delay_ms(self) -> float | None:
         """The generator's own delay, if it keeps a latency from being judged; None if not."""
         metric, measured = self.threshold.metric, self.measured
-        ours = metric.kind is Kind.DURATION and metric.scope not in OWN_SCOPES
+        ours = metric.kind is MetricKind.DURATION and metric.scope not in OWN_SCOPES
         if measured is None or self.verdict is not Verdict.UNKNOWN or not ours:
             return None
         return measured.value - measured.low
@@ -270,7 +275,7 @@ class Judged:
 class Figures(Protocol):
     """Where measured figures are looked up."""
 
-    def measure(self, metric: Metric, /) -> Measured | None:
+    def measure(self, metric: Metric, /) -> BoundedFigure | None:
         """Return the figure in the unit of :attr:`ParsedThreshold.limit`; None if there is none."""
 
 

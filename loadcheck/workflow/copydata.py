@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from loadcheck.data import DataFile, Variety
-from loadcheck.data.order import BLOCK, Bits, Series, blockwise, rows_of
-from loadcheck.data.table import Column, DataError, Table, open_table
+from loadcheck.data.order import BLOCK, Bits, BlockValues, blockwise, rows_of
+from loadcheck.data.table import Column, DataError, DataTable, open_table
 from loadcheck.data.values import LITERAL, SpecError, drawn, word_of
 from loadcheck.errors import did_you_mean
 from loadcheck.workflow.expressions import Dynamic, Frame, Slot, UnsendableError
@@ -32,7 +32,7 @@ class _Source(NamedTuple):
     """An open data file, and functions from copies' numbers to row numbers and to rows."""
 
     file: DataFile
-    table: Table
+    table: DataTable
     indexes: Callable[[Bits], Sequence[int | UnsendableError]]
     rows: Callable[[Bits], Sequence[Any]]
 
@@ -116,7 +116,7 @@ class CopyData:
             except DataError as error:
                 raise ExpressionError(f"{file.shown} {error.message}", error.remedy) from None
             choose = rows_of(file.order, max(1, table.rows), self._variety.seed, name)
-            chosen = Series(choose, _CHOSEN_AT_ONCE)
+            chosen = BlockValues(choose, _CHOSEN_AT_ONCE)
             cut = {size: chosen.cut(size).make for size in (_ROWS_AT_ONCE, BLOCK)}
             indexes = _taker(file, table, lambda numbers: cut[len(numbers)](numbers))
             self._sources[name] = _Source(file, table, indexes, _reader(file, table, indexes))
@@ -124,7 +124,7 @@ class CopyData:
 
 
 def _taker(
-    file: DataFile, table: Table, choose: Callable[[Bits], Sequence[int]]
+    file: DataFile, table: DataTable, choose: Callable[[Bits], Sequence[int]]
 ) -> Callable[[Bits], Sequence[int | UnsendableError]]:
     """Return a function that gives each copy's row number, or an error for a copy without a row."""
     if file.end == "cycle" or file.order == "random":
@@ -142,7 +142,7 @@ def _taker(
 
 
 def _reader(
-    file: DataFile, table: Table, indexes: Callable[[Bits], Sequence[int | UnsendableError]]
+    file: DataFile, table: DataTable, indexes: Callable[[Bits], Sequence[int | UnsendableError]]
 ) -> Callable[[Bits], Sequence[Any]]:
     """Return a function that reads the rows of copies, with an error in place of a missing row."""
     last: tuple[int, Sequence[Any]] = (-1, ())
@@ -191,7 +191,7 @@ def _read(source: _Source, column: Column, text: str) -> Dynamic:
             raise found
         return found
 
-    series = Series(texts, _ROWS_AT_ONCE if held is None else BLOCK)
+    series = BlockValues(texts, _ROWS_AT_ONCE if held is None else BLOCK)
     return Dynamic(text=text, evaluate=evaluate, uses=frozenset({text}), series=series)
 
 
@@ -210,5 +210,5 @@ def _drawn(value: Mapping[str, Any], word: str, seed: int, key: str, text: str) 
         evaluate=lambda frame: of(frame[Slot.NUMBER]),
         uses=uses | ({MANY + text} if found.many else {UNIQUE + text} if found.unique else set()),
         json=None if json is None else lambda frame: json(frame[Slot.NUMBER]),
-        series=None if written is None else Series(written),
+        series=None if written is None else BlockValues(written),
     )

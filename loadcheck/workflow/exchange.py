@@ -1,6 +1,6 @@
 """The interface between a plan and the transport that carries its requests.
 
-A plan is sans-IO: a copy is a generator that yields :class:`Request` and :class:`Pause` and is sent
+A plan is sans-IO: a copy is a generator that yields :class:`Request` and :class:`Wait` and is sent
 the :class:`Exchange` that the request led to. Any driver can run it: callbacks on a socket, an
 ``httpx`` client, or a test with a virtual clock.
 """
@@ -85,13 +85,13 @@ class Request(NamedTuple):
         return [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines)]
 
 
-class Pause(NamedTuple):
+class Wait(NamedTuple):
     """A wait before the next request: backoff after a failure, or as a retry action says."""
 
     seconds: float
 
 
-class Gap(Pause):
+class Gap(Wait):
     """A wait before the copy's next upload, which has a due time of its own; not a backoff."""
 
     __slots__ = ()

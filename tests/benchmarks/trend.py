@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from loadcheck.compare.changes import Changes, Series, find_changes
+from loadcheck.compare.changes import FigureChanges, FigureHistory, find_changes
 from tests.benchmarks import synthetic
 from tests.benchmarks.harness import report
 
@@ -40,7 +40,7 @@ _BEGIN = datetime(2026, 1, 1, 3, tzinfo=UTC)
 
 def history(
     kind: str, random: np.random.Generator, *, size: float = 0.0, behind: int = 3
-) -> tuple[dict[str, Series], int]:
+) -> tuple[dict[str, FigureHistory], int]:
     """Return a made-up history, and the first run behind its step.
 
     Args:
@@ -68,7 +68,7 @@ def history(
     for row in rows if kind == "step" else ():
         row[first:] += np.log1p(size)
     found = {
-        f"p{place}": Series(values=20 * np.exp(row), logarithmic=True, floor=0.1)
+        f"p{place}": FigureHistory(values=20 * np.exp(row), logarithmic=True, floor=0.1)
         for place, row in enumerate(rows)
     }
     return found, first
@@ -102,7 +102,9 @@ def drifts_told(number: int, seed: int, size: float) -> float:
     random = np.random.default_rng(seed)
     told = 0
     for _ in range(number):
-        changes: Changes = find_changes(history("drift", random, size=size)[0], TOLERANCE)["p0"]
+        changes: FigureChanges = find_changes(history("drift", random, size=size)[0], TOLERANCE)[
+            "p0"
+        ]
         told += [point.kind for point in changes.points] == ["drift"]
     return told / number
 

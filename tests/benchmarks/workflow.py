@@ -17,8 +17,8 @@ from pathlib import Path
 import orjson
 
 from loadcheck.documents.document import read_document
-from loadcheck.workflow.compile import Settings, compile_plan
-from loadcheck.workflow.exchange import Exchange, Origin, Pause, Request
+from loadcheck.workflow.compile import CompileSettings, compile_plan
+from loadcheck.workflow.exchange import Exchange, Origin, Request, Wait
 from loadcheck.workflow.identity import Run, insert_id
 from tests.benchmarks.harness import ROOT, arguments, report
 from tests.workflow.workbench import AMPLITUDE_INPUTS, AMPLITUDE_OVERLAY
@@ -38,12 +38,12 @@ ANSWERS = (
 STRETCH = 2_000
 STEPS = 200
 
-Copy = Callable[[int, int], Generator[Request | Pause, Exchange, bool]]
+Copy = Callable[[int, int], Generator[Request | Wait, Exchange, bool]]
 
 
 def compiled() -> Copy:
     plan = compile_plan(
-        Settings(
+        CompileSettings(
             document=AMPLITUDE / "workflow.yml",
             name="amplitude",
             run=RUN,
@@ -70,7 +70,7 @@ def handwritten() -> Copy:
     assert isinstance(second, Request)
     upload_head, query_head = first.head, second.head
 
-    def copy(number: int, time_ms: int) -> Generator[Request | Pause, Exchange, bool]:
+    def copy(number: int, time_ms: int) -> Generator[Request | Wait, Exchange, bool]:
         body = orjson.dumps(
             {
                 "api_key": "key",
@@ -103,7 +103,7 @@ def handwritten() -> Copy:
     return copy
 
 
-def answer(request: Request | Pause) -> Exchange:
+def answer(request: Request | Wait) -> Exchange:
     assert isinstance(request, Request)
     return Exchange(request, sent_ns=1, done_ns=2).answered(200, body=ANSWERS[request.step])
 
@@ -216,7 +216,7 @@ def compile_large() -> dict[str, float]:
         path = Path(folder, "large.yml")
         path.write_text(large_document(), encoding="utf-8")
         Path(folder, "api.yml").write_text(DESCRIPTION, encoding="utf-8")
-        settings = Settings(
+        settings = CompileSettings(
             document=path, name="large.yml", run=RUN, inputs={"userId": "$copy.userId"}
         )
         whole, reading = [], []

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from loadcheck import scenario
-from loadcheck.cli.overrides import Changes, Sharing, named_sources, placed
+from loadcheck.cli.overrides import ChangeOptions, Sharing, named_sources, placed
 from loadcheck.cli.terminal import read
 from loadcheck.errors import ScenarioError
 
@@ -19,7 +19,7 @@ def servers(*options: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Return the servers of the live scenario with these ``--server`` options."""
     for name, value in KEYS.items():
         monkeypatch.setenv(name, value)
-    changes = Changes(servers=list(options)).overrides()
+    changes = ChangeOptions(servers=list(options)).overrides()
     return dict(scenario.load(SCENARIOS / "live.toml", overrides=changes).target.servers)
 
 
@@ -41,7 +41,7 @@ def test_a_server_for_all_or_for_one_source(
 
 def test_everything_wrong_is_reported_at_once() -> None:
     with pytest.raises(ScenarioError) as raised:
-        Changes(servers=["a", "=http://h", "b="]).overrides()
+        ChangeOptions(servers=["a", "=http://h", "b="]).overrides()
     assert [str(problem) for problem in raised.value.problems] == [
         f"--server {given}; expected URL or NAME=URL" for given in ("a", "=http://h", "b=")
     ]
@@ -59,18 +59,18 @@ def test_sources_are_found_from_where_the_user_stands(
 
 
 def test_the_users_own_changes_come_last() -> None:
-    changes = Changes(sets=["workflow.strict=false"], strict=True).overrides()
+    changes = ChangeOptions(sets=["workflow.strict=false"], strict=True).overrides()
     assert changes == ["workflow.strict=true", "workflow.strict=false"]
 
 
 def test_a_table_that_is_set_whole_drops_no_option() -> None:
     closed = 'load={model = "closed", concurrency = 6, copies = 60}'
     sharing = Sharing(workers="3").overrides()
-    loaded = read(SCENARIOS / "smoke.toml", Changes(sets=["seed=7", closed]), *sharing)
+    loaded = read(SCENARIOS / "smoke.toml", ChangeOptions(sets=["seed=7", closed]), *sharing)
     assert (loaded.load.workers, loaded.load.copies) == (3, 60)
     # what is set by its own name is last all the same
     sets = [closed, "load.workers=2"]
-    assert read(SCENARIOS / "smoke.toml", Changes(sets=sets), *sharing).load.workers == 2
+    assert read(SCENARIOS / "smoke.toml", ChangeOptions(sets=sets), *sharing).load.workers == 2
     assert placed(["load.a=1", "loading=2"], ["load=x", "load.a=3"]) == [
         *("loading=2", "load=x", "load.a=1", "load.a=3"),
     ]

@@ -12,7 +12,7 @@ from loadcheck.compare.bootstrap import (
     Counts,
     Draws,
     Floats,
-    Spread,
+    RandomVariation,
     autocorrelation_inflation,
     correlation,
     draw,
@@ -136,8 +136,14 @@ def test_draws_that_tell_nothing_have_no_deviation() -> None:
 
 
 def test_what_a_second_run_shows_makes_a_correlation_surer() -> None:
-    def one(correlation: float) -> Spread:
-        return Spread(shown=1, correlation=correlation, number=30, stages=((30, 5),), freedom=5)
+    def one(correlation: float) -> RandomVariation:
+        return RandomVariation(
+            observed_sd=1,
+            correlation=correlation,
+            number=30,
+            stages=((30, 5),),
+            degrees_of_freedom=5,
+        )
 
     assert one(0.3).deviation(one(0.3)) < one(0.3).deviation()
     assert one(0.0).deviation(one(0.8)) == one(0.8).deviation(one(0.0))

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadcheck.compare.changes import FEWEST_RUNS, Floats, Series, find_changes
+from loadcheck.compare.changes import FEWEST_RUNS, FigureHistory, Floats, find_changes
 from tests.benchmarks.trend import drifts_told, false_alarms, history, steps_found
 
 
 def series(
     values: Sequence[float] | Floats, *, logarithmic: bool = True, floor: float = 0.0
-) -> Series:
-    return Series(values=np.array(values, dtype=float), logarithmic=logarithmic, floor=floor)
+) -> FigureHistory:
+    return FigureHistory(values=np.array(values, dtype=float), logarithmic=logarithmic, floor=floor)
 
 
 def noisy(runs: int, seed: int = 0) -> list[float]:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadcheck.compare import figures
-from loadcheck.compare.bootstrap import Spread, two_sided
+from loadcheck.compare.bootstrap import RandomVariation, two_sided
 from loadcheck.compare.evidence import Bounds, Evidence, Measured, Share, Unknown
 from loadcheck.compare.judge import CONFIDENCE, MOST_RUNS, FigureComparison, judge, runs_needed
 from loadcheck.result.schema_others import Change
@@ -19,12 +19,20 @@ ERRORS = figures.errors_of_step("up")
 
 
 def times(value: float, deviation: float = 0.005, **more: float) -> Measured:
-    return Measured(value=value, spread=spread(deviation), own=more.get("own", 0.0))
+    return Measured(
+        value=value, spread=spread(deviation), generator_delay=more.get("generator_delay", 0.0)
+    )
 
 
-def spread(deviation: float) -> Spread:
+def spread(deviation: float) -> RandomVariation:
     """Return one of so many independent intervals that nothing is added for caution."""
-    return Spread(shown=deviation, correlation=-0.5, number=10**9, stages=((10**5, 1),), freedom=10)
+    return RandomVariation(
+        observed_sd=deviation,
+        correlation=-0.5,
+        number=10**9,
+        stages=((10**5, 1),),
+        degrees_of_freedom=10,
+    )
 
 
 def one(figure: figures.Figure, base: Evidence, candidate: Evidence) -> FigureComparison:
@@ -71,12 +79,12 @@ def test_a_difference_below_the_floor_is_none() -> None:
 
 def test_what_may_be_the_generators_own_delay_widens_the_interval() -> None:
     assert one(P50, times(20), times(22)).word is Change.WORSE
-    assert one(P50, times(20), times(22, own=2.0)).word is Change.UNSURE
-    assert one(P50, times(20, own=2.0), times(22)).word is Change.WORSE
+    assert one(P50, times(20), times(22, generator_delay=2.0)).word is Change.UNSURE
+    assert one(P50, times(20, generator_delay=2.0), times(22)).word is Change.WORSE
 
 
 def test_no_time_can_fall_by_more_than_all_of_it() -> None:
-    judged = one(P50, times(20), times(22, own=90.0))
+    judged = one(P50, times(20), times(22, generator_delay=90.0))
     assert judged.low == -20
     assert judged.high is not None
     assert judged.high > 2

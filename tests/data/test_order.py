@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadcheck.data.order import Series, key_of, mixed, permuted, rows_of
+from loadcheck.data.order import BlockValues, key_of, mixed, permuted, rows_of
 from loadcheck.data.values import Drawn, SpecError, drawn, word_of
 
 
@@ -45,7 +45,7 @@ def test_a_series_is_the_same_in_pieces() -> None:
         made.append(len(numbers))
         return [int(number) * 2 for number in numbers]
 
-    cut = Series(make, 64).cut(16)
+    cut = BlockValues(make, 64).cut(16)
     assert cut.size == 16
     values = [value for first in range(0, 128, 16) for value in cut.make(_numbers(first, 16))]
     assert values == list(range(0, 256, 2))

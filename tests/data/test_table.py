@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadcheck.data.table import DataError, Table, layout_of, open_table
+from loadcheck.data.table import DataError, DataTable, layout_of, open_table
 
 _CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\r\x00"), max_size=8)
 
 
-def _open(folder: Path, name: str, content: bytes, **how: Any) -> Table:
+def _open(folder: Path, name: str, content: bytes, **how: Any) -> DataTable:
     path = folder / name
     path.write_bytes(content)
     layout = layout_of(name, **how)
@@ -26,7 +26,7 @@ def _open(folder: Path, name: str, content: bytes, **how: Any) -> Table:
     return open_table(path, layout)
 
 
-def _rows(table: Table) -> list[list[Any]]:
+def _rows(table: DataTable) -> list[list[Any]]:
     columns = [table.column(name) for name in table.names]
     read = [[column.value(row) for column in columns] for row in table.read(range(table.rows))]
     written = [[column.json(row) for column in columns] for row in table.read(range(table.rows))]

@@ -13,7 +13,7 @@ import yaml
 from loadcheck.draft import Draft, from_requests, write
 from loadcheck.draft.choose import Wishes
 from loadcheck.draft.curl import read_curl
-from loadcheck.draft.recorded import Recorded, path_of, read_har
+from loadcheck.draft.recorded import RecordedRequest, path_of, read_har
 from loadcheck.errors import DraftError
 from loadcheck.secrets import Redactor
 
@@ -28,7 +28,7 @@ SECRETS = {
 }
 
 
-def draft(recorded: list[Recorded], into: Path, **wishes: str) -> Draft:
+def draft(recorded: list[RecordedRequest], into: Path, **wishes: str) -> Draft:
     return from_requests(recorded, "page.har", Wishes(**wishes), into=into, name="page")
 
 

@@ -14,11 +14,11 @@ import trio.testing
 from loadcheck.load.pacer import OpenPacer, levels
 from loadcheck.load.retry import Backoff
 from loadcheck.load.runner import Clock, Rules, Runner
-from loadcheck.load.slices import Wait
+from loadcheck.load.slices import WaitTime
 from loadcheck.load.transport import Sink
 from loadcheck.measure.record import Record
 from loadcheck.scenario.model import ClosedLoad, Retry, Users
-from loadcheck.workflow.exchange import Exchange, Failure, Origin, Pause, Request
+from loadcheck.workflow.exchange import Exchange, Failure, Origin, Request, Wait
 from loadcheck.workflow.runtime.plan import Role, StepPlan
 from tests.load.stages import stage
 
@@ -50,7 +50,7 @@ class OneStep:
 
     def copy(
         self, number: int, time_ms: int, retry: Backoff
-    ) -> Generator[Request | Pause, Exchange, bool]:
+    ) -> Generator[Request | Wait, Exchange, bool]:
         request = Request(0, ORIGIN, b"POST / HTTP/1.1\r\n", str(number).encode())
         attempt = 1
         while True:
@@ -61,7 +61,7 @@ class OneStep:
             wait = retry(exchange, attempt)
             if wait is None:
                 return False
-            yield Pause(wait)
+            yield Wait(wait)
             attempt += 1
 
 
@@ -72,7 +72,7 @@ class TwoSteps:
 
     def copy(
         self, number: int, time_ms: int, retry: Backoff
-    ) -> Generator[Request | Pause, Exchange, bool]:
+    ) -> Generator[Request | Wait, Exchange, bool]:
         for index in (0, 1):
             exchange = yield Request(index, ORIGIN, b"POST / HTTP/1.1\r\n", str(number).encode())
             exchange.success = exchange.status == 200
@@ -139,7 +139,7 @@ def run(
     beside: Callable[[Runner], Any] | None = None,
     together: int = 1,
     clock: Clock | None = None,
-    think: Wait | None = None,
+    think: WaitTime | None = None,
 ) -> Ran:
     async def main() -> Ran:
         async with trio.open_nursery() as nursery:
@@ -285,13 +285,13 @@ class Stubborn:
 
     def copy(
         self, number: int, time_ms: int, retry: Backoff
-    ) -> Generator[Request | Pause, Exchange, bool]:
+    ) -> Generator[Request | Wait, Exchange, bool]:
         while True:
             exchange = yield Request(0, ORIGIN, b"POST / HTTP/1.1\r\n", str(number).encode())
             exchange.success = exchange.status == 200
             if exchange.success:
                 return True
-            yield Pause(60)
+            yield Wait(60)
 
 
 def test_a_retry_of_the_documents_own_does_not_outlast_the_drain() -> None:
@@ -307,7 +307,7 @@ def test_a_retry_without_a_wait_is_counted() -> None:
     class AtOnce(OneStep):
         def copy(
             self, number: int, time_ms: int, retry: Backoff
-        ) -> Generator[Request | Pause, Exchange, bool]:
+        ) -> Generator[Request | Wait, Exchange, bool]:
             return super().copy(number, time_ms, lambda *_: 0.0)  # type: ignore[arg-type]
 
     ran = run(AtOnce(), refusing_first)
@@ -373,7 +373,7 @@ def test_a_closed_load_of_copies_that_cannot_send_anything_comes_to_its_end() ->
     class Unsendable(OneStep):
         def copy(
             self, number: int, time_ms: int, retry: Backoff
-        ) -> Generator[Request | Pause, Exchange, bool]:
+        ) -> Generator[Request | Wait, Exchange, bool]:
             yield from ()
             return False
 
@@ -386,7 +386,7 @@ def test_a_fault_of_ours_ends_the_run_and_is_raised() -> None:
     class Broken(OneStep):
         def copy(
             self, number: int, time_ms: int, retry: Backoff
-        ) -> Generator[Request | Pause, Exchange, bool]:
+        ) -> Generator[Request | Wait, Exchange, bool]:
             yield Request(0, ORIGIN, b"POST / HTTP/1.1\r\n", b"")
             raise ZeroDivisionError
 
@@ -414,7 +414,7 @@ class Shared(OneStep):
         time_ms: int,
         retry: Backoff,
         refuse: Callable[[Sequence[int]], None],
-    ) -> Generator[Request | Pause, Exchange, bool]:
+    ) -> Generator[Request | Wait, Exchange, bool]:
         self.batches.append(list(numbers))
         attempt = 1
         while True:
@@ -432,7 +432,7 @@ class Shared(OneStep):
             wait = retry(exchange, attempt)
             if wait is None:
                 return False
-            yield Pause(wait)
+            yield Wait(wait)
             attempt += 1
 
 

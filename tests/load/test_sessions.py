@@ -16,7 +16,7 @@ from loadcheck.data.order import Spread
 from loadcheck.load.pacer import OpenPacer
 from loadcheck.load.retry import Backoff
 from loadcheck.load.runner import Clock, Rules, Runner, wait_queue
-from loadcheck.load.slices import Slice, SlicedPlan, Wait
+from loadcheck.load.slices import Slice, SlicedPlan, WaitTime
 from loadcheck.measure.record import Record
 from loadcheck.scenario.model import ClosedLoad, Retry
 from tests.load.stages import stage
@@ -25,7 +25,7 @@ from tests.load.test_runner import FakeTransport, OneStep, Ran, TwoSteps, at_onc
 LOGNORMAL = Spread(kind="lognormal", first=2.0, second=20.0)
 
 
-def thinking(spread: Spread, seed: int = 1) -> Wait:
+def thinking(spread: Spread, seed: int = 1) -> WaitTime:
     return spread.of(seed, "think")
 
 
@@ -72,7 +72,7 @@ def test_thoughts_are_drawn_from_the_seed_and_the_number_of_the_copy() -> None:
 
 
 def test_who_is_sent_by_one_of_two_workers_thinks_as_long_as_by_one_process() -> None:
-    def waits(plan: Any, think: Wait, rate: float) -> dict[bytes, float]:
+    def waits(plan: Any, think: WaitTime, rate: float) -> dict[bytes, float]:
         times = seconds(run(plan, at_once, think=think, rate=rate, duration_s=10, drain_s=9e3))
         return {body: times[body][1] - times[body][0] for body in times}
 

@@ -12,7 +12,7 @@ from loadcheck.load.retry import Backoff
 from loadcheck.load.runner import Rules
 from loadcheck.measure.changes import moving, still
 from loadcheck.measure.record import Record, StageSpan
-from loadcheck.workflow.exchange import Exchange, Gap, Pause, Request
+from loadcheck.workflow.exchange import Exchange, Gap, Request, Wait
 from tests.load import test_runner
 from tests.load.test_runner import ORIGIN, OneStep, TwoSteps, run, step
 
@@ -77,7 +77,7 @@ class Thinking:
 
     def copy(
         self, number: int, time_ms: int, retry: Backoff
-    ) -> Generator[Request | Pause, Exchange, bool]:
+    ) -> Generator[Request | Wait, Exchange, bool]:
         for index in (0, 1):
             exchange = yield Request(index, ORIGIN, b"POST / HTTP/1.1\r\n", b"")
             exchange.success = True
@@ -100,7 +100,7 @@ class Uploads(Thinking):
 
     def copy(
         self, number: int, time_ms: int, retry: Backoff
-    ) -> Generator[Request | Pause, Exchange, bool]:
+    ) -> Generator[Request | Wait, Exchange, bool]:
         yield from super().copy(number, time_ms, retry)
         yield Gap(60.0)
         return (yield from super().copy(number, time_ms, retry))

@@ -92,7 +92,7 @@ def test_what_is_made_for_many_copies_at_once_is_each_copys_own(
         name="rows",
         path=tmp_path / "rows.csv",
         shown="rows.csv",
-        layout=table.Layout("csv", packed=False, types=(("share", "float"),)),
+        layout=table.FileFormat("csv", packed=False, types=(("share", "float"),)),
         order="shuffle",
         end="stop",
     )

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from loadcheck.cli.terminal import Drawn
+from loadcheck.cli.terminal import Redrawing
 from loadcheck.measure.histogram import Histogram
 from loadcheck.report import live as views
 from loadcheck.verify import Verdict
-from loadcheck.verify.metrics import Kind, Measured, Metric
+from loadcheck.verify.metrics import BoundedFigure, Metric, MetricKind
 from loadcheck.verify.thresholds import Judged, ParsedThreshold
 
 live: Any = views  # it takes a Progress, and looks at no more of it than Run has
@@ -28,11 +28,11 @@ def times() -> Histogram:
 def judged(expression: str, value: float | None, verdict: Verdict) -> Judged:
     threshold = ParsedThreshold(
         check=expression,
-        metric=Metric(name="p99", kind=Kind.DURATION),
+        metric=Metric(name="p99", kind=MetricKind.DURATION),
         operator="<",
         limit=250.0,
     )
-    measured = None if value is None else Measured.exactly(value)
+    measured = None if value is None else BoundedFigure.exactly(value)
     return Judged(threshold=threshold, measured=measured, verdict=verdict)
 
 
@@ -219,7 +219,7 @@ def test_what_takes_longer_is_looked_at_once_a_second() -> None:
 
 
 def test_rows_are_drawn_over_those_before() -> None:
-    drawn = Drawn()
+    drawn = Redrawing()
     assert drawn.frame(["one", "two"], 80) == "one\x1b[K\ntwo\x1b[K\n\x1b[J"
     assert drawn.frame(["three"], 80) == "\x1b[2A\rthree\x1b[K\n\x1b[J"
     assert drawn.frame([], 80) == "\x1b[1A\r\x1b[J"
@@ -227,7 +227,7 @@ def test_rows_are_drawn_over_those_before() -> None:
 
 
 def test_a_terminal_made_narrower_has_wrapped_what_was_drawn() -> None:
-    drawn = Drawn()
+    drawn = Redrawing()
     drawn.frame(["x" * 100, "\x1b[1m" + "y" * 60 + "\x1b[0m"], 120)
     assert drawn.frame(["z"], 60).startswith("\x1b[3A\r")
 

@@ -20,7 +20,7 @@ from loadcheck.compare.trend import trend as build_trend
 from loadcheck.errors import Problem
 from loadcheck.report import capacity, comparison, listing, preview, terminal, trend
 from loadcheck.report.markdown import trend_markdown
-from loadcheck.result.catalogue import Entry
+from loadcheck.result.catalogue import CatalogueEntry
 from tests.report.test_capacity import PROBES
 from tests.report.test_capacity import document as searched
 from tests.report.test_live import BAD, Run, live
@@ -232,9 +232,9 @@ def compared() -> Document:
 
 
 def listed(width: int) -> str:
-    def entry(name: str, document: Document) -> Entry:
+    def entry(name: str, document: Document) -> CatalogueEntry:
         when = document["run"]["started_at"]
-        return Entry(
+        return CatalogueEntry(
             path=Path(f"results/{name}-20261123T115143Z-q3r9r3t90v81.json"),
             kind="result",
             started_at=when,
@@ -249,7 +249,9 @@ def listed(width: int) -> str:
         )
 
     found = [entry("burst", passed()), entry("faulty", lost()), entry("launch", rejected())]
-    broken = Entry(path=Path("cut.json"), trouble="is not JSON: truncated, or edited by hand?")
+    broken = CatalogueEntry(
+        path=Path("cut.json"), trouble="is not JSON: truncated, or edited by hand?"
+    )
     return listing.text([*found, broken], color=False, width=width)
 
 

@@ -15,7 +15,7 @@ from loadcheck.errors import ScenarioError
 from loadcheck.scenario import load
 from loadcheck.scenario.model import (
     ClosedLoad,
-    Count,
+    CountExpression,
     Edit,
     OpenLoad,
     Retry,
@@ -140,8 +140,8 @@ value = { run = ["$run.id"] }
         ingest="send",
         step="count",
         acknowledged="$statusCode == 202",
-        uniques=Count(value=UNIQUES),
-        totals=Count(value="$response.body#/totals", overlay=(by_totals,)),
+        uniques=CountExpression(value=UNIQUES),
+        totals=CountExpression(value="$response.body#/totals", overlay=(by_totals,)),
         bypass=(Edit(step="count", at="header.X-Query", value="{$query.number}"),),
         cache="respect",
         every_s=0.25,
@@ -281,7 +281,7 @@ value = 2
         "b": 1,
     }
     assert (scenario.verify.step, scenario.verify.quiet_s) == ("count", 2)
-    assert scenario.verify.uniques == Count(value=UNIQUES)
+    assert scenario.verify.uniques == CountExpression(value=UNIQUES)
     assert [edit.at for edit in scenario.overlay] == ["query.a", "query.b"]
     assert line(scenario, "overlay.1.at") == 14
     assert str(scenario.problem("overlay.1.at", "x")) == "s.toml:14: overlay.0.at: x"

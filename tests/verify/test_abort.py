@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from loadcheck.measure.record import StageSpan
 from loadcheck.scenario.model import Threshold
 from loadcheck.verify import Verdict
-from loadcheck.verify.metrics import Measured, Metric, MetricNames
+from loadcheck.verify.metrics import BoundedFigure, Metric, MetricNames
 from loadcheck.verify.thresholds import ParsedThreshold, ThresholdAbort, apply_abort, parse
 
 WORDS = MetricNames(steps=["send"], stages=["burst"])
@@ -22,8 +22,8 @@ class Figures:
     def __init__(self, figures: Mapping[str, float | None]) -> None:
         self.figures = figures
 
-    def measure(self, metric: Metric, /) -> Measured | None:
-        return Measured.exactly(self.figures.get(metric.name))
+    def measure(self, metric: Metric, /) -> BoundedFigure | None:
+        return BoundedFigure.exactly(self.figures.get(metric.name))
 
 
 SLOW = Figures({"send.p99": 300.0, "error_rate": 0.5})

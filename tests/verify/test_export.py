@@ -20,15 +20,15 @@ from loadcheck.verify.export import (
     MOST_SHOWN,
     Altered,
     Compared,
-    Comparison,
     EventReader,
+    ExportComparison,
     ExportError,
-    Layout,
+    ExportLayout,
     members,
 )
 
 RUN = "r1"
-events = Layout().events
+events = ExportLayout().events
 
 
 def event(number: int, place: int = 0, **changed: Any) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def compare(
         key="$insert_id",
         deduplicated=deduplicated,
     )
-    comparison = Comparison(
+    comparison = ExportComparison(
         reader,
         lambda number: [event(number, place) for place in range(each)],
         acknowledged=BitMap(range(acknowledged)),

@@ -20,7 +20,7 @@ from loadcheck.scenario.model import Threshold
 from loadcheck.verify import Consistency, Finding, Verdict
 from loadcheck.verify.figures import MixFigures, Rates, RunFigures
 from loadcheck.verify.judge import Judgement, RunEvidence, judge
-from loadcheck.verify.metrics import Measured, Metric, MetricNames
+from loadcheck.verify.metrics import BoundedFigure, Metric, MetricNames
 from loadcheck.verify.thresholds import Aborted, ParsedThreshold, parse
 from loadcheck.workflow.exchange import Exchange, Failure, Request
 from tests.load.stages import stage
@@ -181,7 +181,7 @@ def test_a_target_that_broke_is_no_pass() -> None:
 
 def test_a_threshold_that_breaks_is_unknown_and_the_others_are_judged() -> None:
     class Odd(RunFigures):
-        def measure(self, metric: Metric, /) -> Measured | None:
+        def measure(self, metric: Metric, /) -> BoundedFigure | None:
             if metric.name == "send.failed.p99":
                 raise OverflowError("cannot convert float infinity to integer")
             return super().measure(metric)
@@ -296,7 +296,7 @@ def test_what_did_not_happen_is_said() -> None:
 TOGETHER = MetricNames(steps=["workflow"], together=True)
 
 
-def of_flows(expression: str, *flows: RunFigures, same_users: bool = False) -> Measured | None:
+def of_flows(expression: str, *flows: RunFigures, same_users: bool = False) -> BoundedFigure | None:
     """Return what flows come to together."""
     parsed = parse(Threshold(check=expression), TOGETHER)
     assert isinstance(parsed, ParsedThreshold)

@@ -13,7 +13,7 @@ from loadcheck.verify import SentCounts
 from loadcheck.verify.evidence import Observation, Standing, Terms
 from loadcheck.verify.queries import CountQueries, Observer
 from loadcheck.verify.query_client import QueryChannel, QueryClient
-from loadcheck.workflow.exchange import Exchange, Origin, Pause, Request
+from loadcheck.workflow.exchange import Exchange, Origin, Request, Wait
 from loadcheck.workflow.runtime.plan import QueryAnswer
 
 REQUEST = Request(0, Origin("http", "127.0.0.1", 80), b"GET / HTTP/1.1\r\n", b"")
@@ -25,7 +25,7 @@ class FakeQuery:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def run(self, number: int) -> Generator[Request | Pause, Exchange, QueryAnswer]:
+    def run(self, number: int) -> Generator[Request | Wait, Exchange, QueryAnswer]:
         exchange = yield REQUEST
         exchange.success = exchange.status == 200
         exchange.reason = "" if exchange.success else f"status {exchange.status}"
@@ -287,7 +287,7 @@ def test_events_that_cannot_be_had_leave_the_count_of_users() -> None:
 
 def test_before_anybody_is_accused_the_cache_is_got_past() -> None:
     class Fresh(FakeQuery):
-        def run(self, number: int) -> Generator[Request | Pause, Exchange, QueryAnswer]:
+        def run(self, number: int) -> Generator[Request | Wait, Exchange, QueryAnswer]:
             exchange = yield REQUEST
             return QueryAnswer(success=True, values={self.name: 99}, exchange=exchange)
 

@@ -10,7 +10,7 @@ from loadcheck.errors import Problem
 from loadcheck.measure.record import StepRecord
 from loadcheck.scenario.model import Threshold
 from loadcheck.verify import Verdict
-from loadcheck.verify.metrics import Measured, Metric, MetricNames
+from loadcheck.verify.metrics import BoundedFigure, Metric, MetricNames
 from loadcheck.verify.thresholds import ParsedThreshold, parse, parse_all
 
 WORDS = MetricNames(
@@ -30,8 +30,8 @@ class Fixed:
     def __init__(self, value: float | None) -> None:
         self.value = value
 
-    def measure(self, metric: Metric, /) -> Measured | None:
-        return Measured.exactly(self.value)
+    def measure(self, metric: Metric, /) -> BoundedFigure | None:
+        return BoundedFigure.exactly(self.value)
 
 
 @pytest.mark.parametrize(
@@ -139,8 +139,8 @@ class Between:
     def __init__(self, low: float, high: float) -> None:
         self.ends = low, high
 
-    def measure(self, metric: Metric, /) -> Measured | None:
-        return Measured(self.ends[1], *self.ends)
+    def measure(self, metric: Metric, /) -> BoundedFigure | None:
+        return BoundedFigure(self.ends[1], *self.ends)
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadcheck.errors import WorkflowError
-from loadcheck.scenario.model import Batch, Edit
-from loadcheck.workflow.compile import Settings, compile_plan
-from loadcheck.workflow.exchange import Exchange, Failure, Pause, Request
+from loadcheck.scenario.model import BatchSpec, Edit
+from loadcheck.workflow.compile import CompileSettings, compile_plan
+from loadcheck.workflow.exchange import Exchange, Failure, Request, Wait
 from loadcheck.workflow.identity import Run
 from loadcheck.workflow.runtime.batch import MAX_RESENDS
 from loadcheck.workflow.runtime.plan import Plan
@@ -33,7 +33,7 @@ INSERT_ID = Edit("uploadEvents", "body#/events/0/insert_id", "$copy.insertId")
 TAKEN = "$response.body#/events_ingested == $copy.events"
 
 
-def settings(*edits: Edit, **changes: Any) -> Settings:
+def settings(*edits: Edit, **changes: Any) -> CompileSettings:
     given: dict[str, Any] = {
         "document": LIBRARY / "workflow.yml",
         "name": "amplitude",
@@ -51,9 +51,9 @@ def settings(*edits: Edit, **changes: Any) -> Settings:
         "overlay": [INSERT_ID, *edits],
         "criteria": {"uploadEvents": [TAKEN]},
         "ingest": "uploadEvents",
-        "together": Batch(events=EVENTS, refused=REFUSED),
+        "together": BatchSpec(events=EVENTS, refused=REFUSED),
     }
-    return Settings(**{**given, **changes})
+    return CompileSettings(**{**given, **changes})
 
 
 def compiled(*edits: Edit, **changes: Any) -> Plan:
@@ -82,7 +82,7 @@ def run(
     try:
         effect = next(flow)
         while True:
-            if isinstance(effect, Pause):
+            if isinstance(effect, Wait):
                 effect = flow.send(None)  # type: ignore[arg-type]  # goes on after a pause
                 continue
             events = json.loads(effect.body)["events"]
@@ -106,7 +106,7 @@ def all_taken(events: list[dict[str, Any]], _: int) -> tuple[int, Any]:
     return 200, {"events_ingested": len(events)}
 
 
-def body_of(request: Request | Pause) -> Any:
+def body_of(request: Request | Wait) -> Any:
     assert isinstance(request, Request)
     return json.loads(request.body)
 
@@ -221,8 +221,8 @@ def test_a_retry_is_the_very_same_request() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"together": Batch(events="body#/nothing")}, "no array"),
-        ({"together": Batch(events="query.x")}, "not a place in JSON"),
+        ({"together": BatchSpec(events="body#/nothing")}, "no array"),
+        ({"together": BatchSpec(events="query.x")}, "not a place in JSON"),
         ({"ingest": "segmentEvent"}, "more than one step"),
         ({"query": "each"}, "more than one step"),
     ],

@@ -11,8 +11,8 @@ import httpx
 
 import loadcheck
 from loadcheck.scenario.model import Edit
-from loadcheck.workflow.compile import Settings, compile_plan
-from loadcheck.workflow.exchange import Exchange, Pause
+from loadcheck.workflow.compile import CompileSettings, compile_plan
+from loadcheck.workflow.exchange import Exchange, Wait
 from loadcheck.workflow.runtime.plan import Flow, Plan, QueryAnswer, Role
 from tests.pipeline.services import NO_DATABASE, Store, influxdb, serving
 from tests.workflow.workbench import RUN, give_up
@@ -27,7 +27,7 @@ def carry(flow: Flow[Any], client: httpx.Client) -> Any:
     try:
         while True:
             wanted = flow.send(exchange)  # type: ignore[arg-type]  # None starts it
-            assert not isinstance(wanted, Pause)
+            assert not isinstance(wanted, Wait)
             answer = client.request(
                 wanted.method, wanted.url, headers=wanted.headers, content=wanted.body
             )
@@ -39,7 +39,7 @@ def carry(flow: Flow[Any], client: httpx.Client) -> Any:
 
 def compiled(url: str, inputs: Mapping[str, Any] | None = None) -> Plan:
     return compile_plan(
-        Settings(
+        CompileSettings(
             document=LIBRARY / "workflow.yml",
             name="influxdb",
             run=RUN,

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from loadcheck.workflow.exchange import Exchange, Failure, Pause
+from loadcheck.workflow.exchange import Exchange, Failure, Wait
 from loadcheck.workflow.runtime.plan import Flow, Plan
 from tests.asgi import serving
 from tests.workflow.workbench import Bench, give_up
@@ -196,7 +196,7 @@ def carry(flow: Flow[Any], client: httpx.Client) -> tuple[Any, list[float]]:
     try:
         while True:
             wanted = flow.send(exchange)  # type: ignore[arg-type]  # None starts it
-            if isinstance(wanted, Pause):
+            if isinstance(wanted, Wait):
                 pauses.append(wanted.seconds)
                 exchange = None
                 continue

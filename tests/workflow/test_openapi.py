@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from loadcheck.documents.document import Document
-from loadcheck.workflow.description.openapi import Description
+from loadcheck.workflow.description.openapi import OpenApiDescription
 from tests.workflow.workbench import OPENAPI, Bench, Reply, drive, give_up, workflow
 
 READ = {
@@ -115,7 +115,7 @@ def test_what_an_answer_lacks_is_known_of_every_method(*, within: bool) -> None:
     item = {"additionalOperations": {"COUNT": operation}} if within else {"COUNT": operation}
     root = {**OPENAPI, "paths": {"/things": item}}
     document = Document(name="api.json", location="api.json", root=root)
-    described = Description(document, lambda *_: pytest.fail("nothing is read"))
+    described = OpenApiDescription(document, lambda *_: pytest.fail("nothing is read"))
     counted = described.at("/things", "COUNT")
     assert counted.lacks(["users"]) is None
     assert counted.lacks(["people"]) == ["users"]

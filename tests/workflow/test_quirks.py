@@ -12,7 +12,7 @@ import pytest
 
 import loadcheck
 from loadcheck.errors import WorkflowError
-from loadcheck.workflow.compile import Settings, compile_plan
+from loadcheck.workflow.compile import CompileSettings, compile_plan
 from loadcheck.workflow.runtime.plan import Plan, Role
 from tests.workflow.workbench import (
     AMPLITUDE_BYPASS,
@@ -142,7 +142,7 @@ def test_a_query_that_could_not_be_read_is_refused(bench: Bench, quirky: Path) -
 
 def amplitude(document: Path, **settings: Any) -> Plan:
     return compile_plan(
-        Settings(
+        CompileSettings(
             document=document,
             name=document.name,
             run=RUN,

@@ -12,8 +12,8 @@ import pytest
 
 from loadcheck.errors import WorkflowError
 from loadcheck.scenario.model import Edit
-from loadcheck.workflow.compile import Settings, compile_plan
-from loadcheck.workflow.exchange import Exchange, Failure, Pause, Request
+from loadcheck.workflow.compile import CompileSettings, compile_plan
+from loadcheck.workflow.exchange import Exchange, Failure, Request, Wait
 from loadcheck.workflow.identity import Run
 from loadcheck.workflow.runtime.plan import Flow, Plan
 
@@ -130,7 +130,7 @@ def drive(flow: Flow[Any], answer: Callable[[Request], Reply], limit: int = 5000
     try:
         for _ in range(limit):
             wanted = flow.send(exchange)  # type: ignore[arg-type]  # None starts it
-            if isinstance(wanted, Pause):
+            if isinstance(wanted, Wait):
                 ride.pauses.append(wanted.seconds)
                 exchange = None
                 continue
@@ -191,7 +191,7 @@ class Bench:
     def compile(self, path: Path, **settings: Any) -> Plan:
         settings.setdefault("workflow_id", None)
         settings.setdefault("run", RUN)
-        return compile_plan(Settings(document=path, name=path.name, **settings))
+        return compile_plan(CompileSettings(document=path, name=path.name, **settings))
 
     def refused(self, *workflows: Mapping[str, Any], **settings: Any) -> WorkflowError:
         with pytest.raises(WorkflowError) as caught:

@@ -61,7 +61,7 @@ class SearchOptions(Options):
     keep: Path | None = None
 
 
-class View(Protocol):
+class SearchView(Protocol):
     """Shows a search to the user."""
 
     def watch(self, number: int, rate: float, /) -> ProgressView:
@@ -93,7 +93,7 @@ class Searched:
     unsaved: ResultFileError | None
 
 
-async def search(scenario: Scenario, options: SearchOptions, view: View) -> Searched:
+async def search(scenario: Scenario, options: SearchOptions, view: SearchView) -> Searched:
     """Search for the highest rate at which everything holds, and save the result.
 
     Args:
@@ -112,7 +112,7 @@ async def search(scenario: Scenario, options: SearchOptions, view: View) -> Sear
 
 
 async def _search(
-    scenario: Scenario, address: Address, seed: int, options: SearchOptions, view: View
+    scenario: Scenario, address: Address, seed: int, options: SearchOptions, view: SearchView
 ) -> Searched:
     compiled = prepare_run(
         scenario,
@@ -229,7 +229,7 @@ class CapacitySearch:
         aim: SearchGoal,
         writer: ResultWriter,
         options: SearchOptions,
-        view: View,
+        view: SearchView,
     ) -> None:
         self._probing = shared
         self._aim = aim

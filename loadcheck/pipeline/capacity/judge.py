@@ -16,7 +16,7 @@ from loadcheck.pipeline.capacity.probe import MEASURED, ProbeTemplate
 from loadcheck.pipeline.capacity.search import ProbeResult, ProbeVerdict
 from loadcheck.pipeline.session import CompletedRun
 from loadcheck.verify import Verdict
-from loadcheck.verify.metrics import OWN_SCOPES, Kind
+from loadcheck.verify.metrics import OWN_SCOPES, MetricKind
 from loadcheck.verify.thresholds import Judged
 
 FALLS_BEHIND = "keeps up"
@@ -155,7 +155,7 @@ def judge_probe(finished: CompletedRun, probing: ProbeTemplate, rate: float) -> 
             because = _limit(finished)
         return said(ProbeVerdict.UNPROVEN, because, close=True)
     near = any(
-        each.threshold.metric.kind is Kind.DURATION
+        each.threshold.metric.kind is MetricKind.DURATION
         and each.threshold.is_upper
         and (each.value or 0) > _NEARLY * each.threshold.limit
         for each in finished.judgement.judged
@@ -231,7 +231,7 @@ def _is_ours(judged: Judged, finished: CompletedRun, probing: ProbeTemplate, rat
         still_ms = max(lag.percentile_ms(100) or 0.0 for lag in lags)
         heap = still_ms / 1e3 * rate
         return probing.max_in_flight / 2 <= heap and (measured or 0.0) <= _HEAPS * heap
-    if threshold.metric.kind is not Kind.DURATION or not threshold.is_upper:
+    if threshold.metric.kind is not MetricKind.DURATION or not threshold.is_upper:
         return False
     if threshold.metric.scope in OWN_SCOPES:
         return threshold.metric.scope != "visible"
@@ -242,7 +242,7 @@ def _is_ours(judged: Judged, finished: CompletedRun, probing: ProbeTemplate, rat
 def _slow_seconds(finished: CompletedRun, judged: Judged, begin: int) -> float:
     """Return the share of the seconds measured in which a latency was above its limit."""
     threshold = judged.threshold
-    if threshold.metric.kind is not Kind.DURATION:
+    if threshold.metric.kind is not MetricKind.DURATION:
         return 1.0
     column = finished.figures.record.timeline.column("p99_ms")[begin:]
     seen = [cell for cell in column if cell is not None]
@@ -255,4 +255,4 @@ def _is_close(judged: Judged, finished: CompletedRun, *, hiccup: bool) -> bool:
         (stage,) = (s for s in finished.figures.record.stages if s.span.name == MEASURED)
         return measured - threshold.limit < _SKIPPED * (stage.span.last - stage.span.first)
     narrowly = threshold.is_upper and measured < _NARROWLY * threshold.limit
-    return narrowly or (hiccup and threshold.metric.kind is Kind.DURATION)
+    return narrowly or (hiccup and threshold.metric.kind is MetricKind.DURATION)

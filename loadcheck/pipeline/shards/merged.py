@@ -14,7 +14,7 @@ from loadcheck.load.monitor import Monitor
 from loadcheck.load.pacer import OpenPacer
 from loadcheck.load.slices import Slice, SlicedPacer
 from loadcheck.measure import Ledger, bitmap, pack, unpack
-from loadcheck.measure.changes import BrokenChangeError, Node, changed, digest, moving
+from loadcheck.measure.changes import BrokenChangeError, FrozenState, changed, digest, moving
 from loadcheck.measure.histogram import SIGNIFICANT_DIGITS, layout
 from loadcheck.measure.record import Record
 from loadcheck.measure.timeline import Timeline
@@ -263,18 +263,18 @@ def _held(shards: Sequence[ShardRecord], name: str) -> list[Any]:
 def _total(trees: Sequence[Any]) -> Any:  # noqa: PLR0911  # a case for each kind
     """Return the sum of several trees, without values kept by interval."""
     first = trees[0]
-    if isinstance(first, Node):
+    if isinstance(first, FrozenState):
         held = [tree.held for tree in trees]
         match first.kind:
             case "Histogram":
-                return Node(first.kind, _histogram(held))
+                return FrozenState(first.kind, _histogram(held))
             case "Counter":
-                return Node(first.kind, _merged(held, sum))
+                return FrozenState(first.kind, _merged(held, sum))
             case "IntervalHistograms":
-                return Node(first.kind, (first.held[0], 0, (b"", b"")))
+                return FrozenState(first.kind, (first.held[0], 0, (b"", b"")))
             case "Tally" | "Stalls" | "StageSpan":
                 return first
-        return Node(first.kind, _total(held))
+        return FrozenState(first.kind, _total(held))
     if isinstance(first, tuple):
         return tuple(_total(each) for each in zip(*trees, strict=True))
     if isinstance(first, dict):

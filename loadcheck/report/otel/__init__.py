@@ -37,7 +37,7 @@ _LONGEST_TIMEOUT_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class ExportSettings:
     """How metrics are sent.
 
     Attributes:
@@ -59,7 +59,7 @@ class Settings:
     problems: tuple[str, ...] = ()
 
 
-def settings(environment: Mapping[str, str]) -> Settings | None:
+def settings(environment: Mapping[str, str]) -> ExportSettings | None:
     """Return the settings; None if no endpoint is named, or metrics are switched off.
 
     Raises:
@@ -95,7 +95,7 @@ def settings(environment: Mapping[str, str]) -> Settings | None:
     endpoint = value(variable)
     if variable == _ENDPOINTS[1]:
         endpoint = f"{endpoint.rstrip('/')}/v1/metrics"
-    return Settings(
+    return ExportSettings(
         endpoint=endpoint,
         variable=variable,
         interval_s=interval_ms / 1000,
@@ -159,7 +159,7 @@ _EXTRA = (
 )
 
 
-def with_metrics(view: ProgressView, wanted: Settings) -> ProgressView:
+def with_metrics(view: ProgressView, wanted: ExportSettings) -> ProgressView:
     """Return a view of a run, or of each flow of a mix, that also sends its metrics.
 
     Problems with metrics become warnings of the run and affect nothing else.
@@ -181,7 +181,7 @@ def with_metrics(view: ProgressView, wanted: Settings) -> ProgressView:
     return watch
 
 
-def _sender(wanted: Settings) -> _Sender | None:
+def _sender(wanted: ExportSettings) -> _Sender | None:
     try:
         from opentelemetry.exporter.otlp.proto.http.metric_exporter import (  # noqa: PLC0415
             OTLPMetricExporter,
@@ -221,7 +221,7 @@ def _session(proxy: str) -> Any:
 class _Sender:
     """Exports at intervals, one at a time, in threads that are not joined at the end."""
 
-    def __init__(self, exporter: Any, metrics: Callable[..., Any], wanted: Settings) -> None:
+    def __init__(self, exporter: Any, metrics: Callable[..., Any], wanted: ExportSettings) -> None:
         self._exporter = exporter
         self._metrics = metrics
         self._wanted = wanted

@@ -293,7 +293,7 @@ class Code:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
+class CheckRow:
     """A finding or a threshold in a list of them.
 
     Attributes:
@@ -313,7 +313,7 @@ class Check:
 class Checks:
     """A list of findings or thresholds."""
 
-    checks: Sequence[Check]
+    checks: Sequence[CheckRow]
     kind: str = field(default="checks", init=False)
 
 

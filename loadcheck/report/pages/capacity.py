@@ -11,7 +11,7 @@ from loadcheck.report.pages import (
     Block,
     Cell,
     Chart,
-    Check,
+    CheckRow,
     Checks,
     Mark,
     Page,
@@ -99,7 +99,7 @@ def _verdict(document: Document) -> Section:
                 checks=[
                     *(finding_check(f) for f in best["findings"]),
                     *(
-                        Check(
+                        CheckRow(
                             verdict=threshold["verdict"],
                             name="threshold",
                             text=f"{threshold['expression']}, {headline.measured(threshold)}",

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from loadcheck.measure.histogram import SIGNIFICANT_DIGITS, Layout, layout
+from loadcheck.measure.histogram import SIGNIFICANT_DIGITS, BucketLayout, layout
 from loadcheck.measure.intervals import DIGITS
 from loadcheck.report import words
 from loadcheck.report.pages import (
@@ -46,7 +46,7 @@ _EDGES_MS = [_LOWEST_US / 1e3 * 10 ** (row / PER_DECADE) for row in range(ROWS +
 Cells = npt.NDArray[np.int64]
 
 
-def rows_of(buckets: Layout) -> Cells:
+def rows_of(buckets: BucketLayout) -> Cells:
     """Return for each bucket of a histogram the row that it belongs to."""
     ends_us = np.maximum(buckets.highest_us, _LOWEST_US)
     rows: Cells = np.floor(PER_DECADE * np.log10(ends_us / _LOWEST_US)).astype(np.int64)

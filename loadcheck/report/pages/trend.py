@@ -11,7 +11,7 @@ from loadcheck.report.pages import (
     Block,
     Cell,
     Chart,
-    Check,
+    CheckRow,
     Checks,
     Mark,
     Page,
@@ -101,7 +101,7 @@ def _sections(number: int, history: Document, document: Document) -> list[Sectio
 def _changes(history: Document) -> Checks:
     return Checks(
         checks=[
-            Check(
+            CheckRow(
                 verdict=CHANGE_ROLES[event["word"]],
                 name=f"#{event['run'] + 1}",
                 text=f"{trend.run_name(history, event['run'])}: "

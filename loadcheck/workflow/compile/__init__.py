@@ -10,9 +10,9 @@ from typing import Any, Final, Literal
 
 from loadcheck.data.values import SpecError
 from loadcheck.documents.document import MISSING, look_up, parse_pointer, read_document
-from loadcheck.documents.reader import Report
+from loadcheck.documents.reader import Diagnostics
 from loadcheck.errors import Problem, WorkflowError, did_you_mean
-from loadcheck.scenario.model import Batch, Edit
+from loadcheck.scenario.model import BatchSpec, Edit
 from loadcheck.workflow import description
 from loadcheck.workflow.compile.analysis import (
     dependency_key,
@@ -58,7 +58,7 @@ def lint(
         strict: Treat warnings as errors.
         fetch: Reads source descriptions that are URLs; None refuses them.
     """
-    report = Report(strict=strict)
+    report = Diagnostics(strict=strict)
     try:
         shelf = DescriptionLoader(report, sources or {}, fetch)
         arazzo = shelf.open(read_document(document, name or str(document)))
@@ -80,7 +80,7 @@ EXAMPLE_TIME_MS: Final = 1_700_000_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class CompileSettings:
     """Everything that a plan is compiled from.
 
     Attributes:
@@ -120,21 +120,21 @@ class Settings:
     secrets: frozenset[str] = frozenset()
     query: Literal["after", "each"] = "after"
     ingest: str | None = None
-    together: Batch | None = None
+    together: BatchSpec | None = None
     fetch: Fetch | None = None
     cookies: bool = False
     folder: Path | None = None
     once: Mapping[str, Any] | None = None
 
 
-def compile_plan(settings: Settings) -> Plan:
+def compile_plan(settings: CompileSettings) -> Plan:
     """Compile a workflow for a scenario.
 
     Raises:
         WorkflowError: The document, a description or a setting is not usable; holds every problem.
     """
     hidden = settings.secrets | frozenset(settings.run.target.values())
-    report = Report(strict=settings.strict, secrets=hidden)
+    report = Diagnostics(strict=settings.strict, secrets=hidden)
     shelf = DescriptionLoader(report, settings.sources, settings.fetch)
     arazzo = shelf.open(read_document(settings.document, settings.name))
     shelf.check_overrides(arazzo)
@@ -185,7 +185,7 @@ def _chosen(arazzo: ArazzoDescription, wanted: str | None) -> description.Workfl
 
 
 def _inputs(
-    settings: Settings, arazzo: ArazzoDescription, workflow: description.Workflow
+    settings: CompileSettings, arazzo: ArazzoDescription, workflow: description.Workflow
 ) -> tuple[dict[str, Any], dict[str, frozenset[str]]]:
     """Resolve the inputs and check them, with copy 0 as an example."""
     scope = Scope(WorkflowSignature(key="", inputs={}, outputs={}), settings.run)
@@ -236,7 +236,7 @@ def _is_shared(value: Any) -> bool:
     return any(word.startswith("$setup.") for word in uses_of(value))
 
 
-def _with_files(value: Any, settings: Settings, key: str) -> Any:
+def _with_files(value: Any, settings: CompileSettings, key: str) -> Any:
     folder, run = settings.folder or settings.document.parent, settings.run
     try:
         drawn = CopyData(run.variety).inline(value, key)
@@ -276,8 +276,8 @@ def _filler(run: Run, steps: Sequence[StepPlan]) -> Callable[[Frame], None] | No
 
 
 def _plan(
-    settings: Settings,
-    report: Report,
+    settings: CompileSettings,
+    report: Diagnostics,
     program: Linker,
     main: WorkflowCompiler,
     inputs: Mapping[str, Any],
@@ -375,7 +375,7 @@ def _uses_at(
 
 
 def _batch(
-    settings: Settings, main: WorkflowCompiler, end: int, words: Mapping[str, frozenset[str]]
+    settings: CompileSettings, main: WorkflowCompiler, end: int, words: Mapping[str, frozenset[str]]
 ) -> CompiledBatch | None:
     """Compile the request that copies share; None if there is none or a problem was reported."""
     report = main.arazzo.reporter.report

@@ -8,7 +8,7 @@ from typing import Final
 from loadcheck.workflow.compile.workflow import SUCCESS, StepDraft, WorkflowCompiler
 from loadcheck.workflow.copydata import PER_COPY
 from loadcheck.workflow.description.loader import ArazzoDescription
-from loadcheck.workflow.runtime import Action
+from loadcheck.workflow.runtime import CompiledAction
 
 
 def transitive_dependencies(units: Iterable[WorkflowCompiler]) -> dict[str, frozenset[str]]:
@@ -191,7 +191,7 @@ def _successors(
 
 
 def _goes_to(
-    action: Action, count: int, ending: set[str], machines: dict[str, str]
+    action: CompiledAction, count: int, ending: set[str], machines: dict[str, str]
 ) -> Iterator[int]:
     if action.kind == "end":
         yield count

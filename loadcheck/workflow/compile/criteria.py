@@ -25,7 +25,7 @@ from loadcheck.workflow.expressions.selectors import (
     pointer_of,
     tokens_of_query,
 )
-from loadcheck.workflow.runtime import Criterion
+from loadcheck.workflow.runtime import CompiledCriterion
 
 _PIECE = re.compile(
     r"\s+|(?P<query>\$(?:\.[A-Za-z_][A-Za-z0-9_]*|\[(?:[0-9]+|'[^'\\]*'|\"[^\"\\]*\")\])+)"
@@ -37,7 +37,7 @@ _LENGTH = re.compile(r"\$.*\.length$", re.DOTALL)
 _LENGTH_OF = re.compile(r"(\$[^\s=!<>&|()]*)\.length(?![\w(])")
 
 
-def compile_criterion(raw: description.Criterion, resolver: Resolver) -> Criterion | None:
+def compile_criterion(raw: description.Criterion, resolver: Resolver) -> CompiledCriterion | None:
     """Compile a criterion; None if a problem with it was reported."""
     try:
         if raw.type == "simple":
@@ -56,17 +56,17 @@ def compile_criterion(raw: description.Criterion, resolver: Resolver) -> Criteri
         return None
 
 
-def simple(condition: str, resolver: Resolver) -> Criterion:
+def simple(condition: str, resolver: Resolver) -> CompiledCriterion:
     """Compile a simple condition.
 
     Raises:
         ExpressionError: It does not parse.
     """
     holds, uses = compile_condition(condition, resolver.operand)
-    return Criterion(text=condition, holds=holds, uses=uses)
+    return CompiledCriterion(text=condition, holds=holds, uses=uses)
 
 
-def _in_context(raw: description.Criterion, resolver: Resolver) -> Criterion:
+def _in_context(raw: description.Criterion, resolver: Resolver) -> CompiledCriterion:
     condition, context = raw.condition, raw.context or ""
     value = resolver.expression(parse_expression(context), (*raw.path, "context"))
     dynamic = as_dynamic(value)
@@ -74,14 +74,14 @@ def _in_context(raw: description.Criterion, resolver: Resolver) -> Criterion:
     text = f"{condition} ({raw.type} on {context})"
     if dynamic is None:
         outcome = value is not MISSING and test(value)
-        return Criterion(text=text, holds=lambda _: outcome, uses=frozenset())
+        return CompiledCriterion(text=text, holds=lambda _: outcome, uses=frozenset())
     get = dynamic.evaluate
 
     def holds(frame: Frame) -> bool:
         found = get(frame)
         return found is not MISSING and test(found)
 
-    return Criterion(text=text, holds=holds, uses=dynamic.uses)
+    return CompiledCriterion(text=text, holds=holds, uses=dynamic.uses)
 
 
 def _test(raw: description.Criterion, context: str, resolver: Resolver) -> Callable[[Any], bool]:

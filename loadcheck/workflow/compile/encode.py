@@ -9,7 +9,7 @@ from urllib.parse import quote, quote_from_bytes
 
 import orjson
 
-from loadcheck.data.order import Bits, Series, blockwise
+from loadcheck.data.order import Bits, BlockValues, blockwise
 from loadcheck.documents.document import MISSING
 from loadcheck.workflow.expressions import (
     Dynamic,
@@ -36,7 +36,7 @@ class Formatted(NamedTuple):
     slot: int
 
 
-Segment: TypeAlias = bytes | Formatted | Series | Callable[[Frame], bytes]
+Segment: TypeAlias = bytes | Formatted | BlockValues | Callable[[Frame], bytes]
 Render: TypeAlias = Callable[[Frame], bytes]
 
 
@@ -53,10 +53,12 @@ def utf8(text: str) -> bytes:
 def join(segments: Iterable[Segment]) -> bytes | Render:
     """Join segments to bytes, or to a function that renders them in a frame."""
     pieces: list[bytes | Render] = []
-    run: list[bytes | Formatted | Series] = []
+    run: list[bytes | Formatted | BlockValues] = []
     for segment in _merged(segments):
-        if isinstance(segment, bytes | Formatted | Series):
-            if isinstance(segment, Series) and any(isinstance(piece, Series) for piece in run):
+        if isinstance(segment, bytes | Formatted | BlockValues):
+            if isinstance(segment, BlockValues) and any(
+                isinstance(piece, BlockValues) for piece in run
+            ):
                 pieces.append(_format(run))
                 run = []
             run.append(segment)
@@ -71,9 +73,9 @@ def join(segments: Iterable[Segment]) -> bytes | Render:
 
 def _merged(segments: Iterable[Segment]) -> Iterator[Segment]:
     """Merge series that have only bytes between them into one series."""
-    held: list[bytes | Series] = []
+    held: list[bytes | BlockValues] = []
     for segment in segments:
-        if isinstance(segment, Series) or (held and isinstance(segment, bytes)):
+        if isinstance(segment, BlockValues) or (held and isinstance(segment, bytes)):
             held.append(segment)
             continue
         yield from _one_series(held)
@@ -82,10 +84,12 @@ def _merged(segments: Iterable[Segment]) -> Iterator[Segment]:
     yield from _one_series(held)
 
 
-def _one_series(held: list[bytes | Series]) -> list[bytes | Series]:
-    last = max((place for place, piece in enumerate(held) if isinstance(piece, Series)), default=-1)
+def _one_series(held: list[bytes | BlockValues]) -> list[bytes | BlockValues]:
+    last = max(
+        (place for place, piece in enumerate(held) if isinstance(piece, BlockValues)), default=-1
+    )
     parts, rest = held[: last + 1], held[last + 1 :]
-    found = [piece for piece in parts if isinstance(piece, Series)]
+    found = [piece for piece in parts if isinstance(piece, BlockValues)]
     if len(found) < len("ab"):
         return held
     size = min(each.size for each in found)
@@ -102,10 +106,10 @@ def _one_series(held: list[bytes | Series]) -> list[bytes | Series]:
                 for row in rows
             ]
 
-    return [Series(make, size), *rest]
+    return [BlockValues(make, size), *rest]
 
 
-def _template(pieces: Iterable[bytes | Formatted | Series]) -> bytes:
+def _template(pieces: Iterable[bytes | Formatted | BlockValues]) -> bytes:
     return b"".join(
         piece.replace(b"%", b"%%")
         if isinstance(piece, bytes)
@@ -116,7 +120,7 @@ def _template(pieces: Iterable[bytes | Formatted | Series]) -> bytes:
     )
 
 
-def _format(run: list[bytes | Formatted | Series]) -> bytes | Render:
+def _format(run: list[bytes | Formatted | BlockValues]) -> bytes | Render:
     """Join bytes, numbers of the frame and at most one series by a single formatting operation."""
     late = [piece for piece in run if not isinstance(piece, bytes)]
     if not late:
@@ -125,7 +129,7 @@ def _format(run: list[bytes | Formatted | Series]) -> bytes | Render:
     pick = itemgetter(
         *(piece.slot if isinstance(piece, Formatted) else Slot.SERIES for piece in late)
     )
-    series = next((piece for piece in late if isinstance(piece, Series)), None)
+    series = next((piece for piece in late if isinstance(piece, BlockValues)), None)
     if series is None:
         return lambda frame: template % pick(frame)
     of = blockwise(*series)
@@ -225,8 +229,8 @@ def text_segments(value: Any, encode: Callable[[str], bytes]) -> list[Segment]:
     return [encode(as_text(value))]
 
 
-def _alone(segment: Series | Render) -> Render:
-    if not isinstance(segment, Series):
+def _alone(segment: BlockValues | Render) -> Render:
+    if not isinstance(segment, BlockValues):
         return segment
     rendered = _format([segment])
     assert not isinstance(rendered, bytes)

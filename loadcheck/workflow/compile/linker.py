@@ -18,7 +18,7 @@ from loadcheck.workflow.description.inputs import InputSchema
 from loadcheck.workflow.description.loader import ArazzoDescription, find_workflow
 from loadcheck.workflow.expressions.scope import Declared, Scope
 from loadcheck.workflow.identity import Run
-from loadcheck.workflow.runtime import MAX_DEPTH, Inputs, Step
+from loadcheck.workflow.runtime import MAX_DEPTH, CompiledStep, Inputs
 
 MAX_STEPS: Final = 20_000
 """Most steps of all workflows of a plan together."""
@@ -201,14 +201,14 @@ class Linker:
         found = find_workflow(unit.arazzo, name, path, "Workflow Object")
         if found is not None and name != self._given.run.shared.workflow:  # that one has run
             target = self.add(*found)
-            step = Step(step_id=f"dependsOn {name}", once=True)
+            step = CompiledStep(step_id=f"dependsOn {name}", once=True)
             unit.steps.append(
                 StepDraft(name=step.step_id, model=None, path=path, target=target, step=step)
             )
 
     def _step(self, unit: WorkflowCompiler, step: description.Step) -> StepDraft:
         added = StepDraft(
-            name=step.step_id, model=step, path=step.path, step=Step(step_id=step.step_id)
+            name=step.step_id, model=step, path=step.path, step=CompiledStep(step_id=step.step_id)
         )
         unit.steps.append(added)
         if step.workflow_id is not None:

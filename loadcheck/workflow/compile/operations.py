@@ -14,8 +14,8 @@ from loadcheck.workflow import description
 from loadcheck.workflow.description.loader import Source
 from loadcheck.workflow.description.openapi import (
     METHODS,
-    Description,
     DescriptionError,
+    OpenApiDescription,
     Operation,
     split_base,
 )
@@ -82,7 +82,7 @@ def _by_id(
 
 def _source(
     name: str, sources: Mapping[str, Source | None], path: Path, reporter: DocumentReporter
-) -> tuple[Source, Description] | None:
+) -> tuple[Source, OpenApiDescription] | None:
     """Return an OpenAPI source description by its name; None if a problem with it was reported."""
     if name not in sources:
         message, remedy = f'there is no source description "{name}"', did_you_mean(name, sources)

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import orjson
 
 from loadcheck.workflow.compile.encode import Segment, percent, text_segments
-from loadcheck.workflow.description.openapi import Encoding, Parameter, default_parameter
+from loadcheck.workflow.description.openapi import Encoding, OperationParameter, default_parameter
 from loadcheck.workflow.expressions import (
     Dynamic,
     FileContent,
@@ -105,7 +105,7 @@ _TRIPLET: Final = re.compile(rb"%25([0-9A-Fa-f]{2})")
 _UNFIT: Final = ("\r", "\n", "\0")
 
 
-def query_segments(parameter: Parameter, value: Any) -> list[Segment]:
+def query_segments(parameter: OperationParameter, value: Any) -> list[Segment]:
     """Return the segments of a query parameter: one or more ``name=value``, percent-encoded."""
     name = percent(parameter.name) + b"="
     encode = reserved if parameter.allow_reserved else percent
@@ -116,7 +116,7 @@ def query_segments(parameter: Parameter, value: Any) -> list[Segment]:
     return whole(value, lambda found: query_text(parameter, found).encode("ascii"))
 
 
-def querystring_segments(parameter: Parameter, value: Any) -> list[Segment]:
+def querystring_segments(parameter: OperationParameter, value: Any) -> list[Segment]:
     """Return the segments of a whole query string (OpenAPI 3.2, ``in: querystring``).
 
     A string is used as it is; an object is written as a form, or as JSON if that is the parameter's
@@ -157,7 +157,7 @@ def form_pair(name: str, member: Any, encoding: Encoding | None) -> str:
     return query_text(default_parameter(name, "query"), member)
 
 
-def query_text(parameter: Parameter, value: Any) -> str:
+def query_text(parameter: OperationParameter, value: Any) -> str:
     """Return the percent-encoded pairs of a known value."""
     name = _percent(parameter.name)
     write = _reserved if parameter.allow_reserved else _percent
@@ -177,14 +177,14 @@ def query_text(parameter: Parameter, value: Any) -> str:
     return f"{name}={write(as_text(value))}"
 
 
-def path_segments(parameter: Parameter, value: Any) -> list[Segment]:
+def path_segments(parameter: OperationParameter, value: Any) -> list[Segment]:
     """Return the segments that replace ``{name}`` in a path, percent-encoded."""
     if parameter.style == "simple" and _is_scalar(value):
         return text_segments(value, percent)
     return whole(value, lambda found: path_text(parameter, found).encode("ascii"))
 
 
-def path_text(parameter: Parameter, value: Any) -> str:
+def path_text(parameter: OperationParameter, value: Any) -> str:
     """Return a known value in the style of a path parameter, percent-encoded."""
     if parameter.style == "label":
         return "." + _joined(
@@ -200,7 +200,7 @@ def path_text(parameter: Parameter, value: Any) -> str:
     return _joined(value, explode=parameter.explode)
 
 
-def header_segments(parameter: Parameter, value: Any) -> list[Segment]:
+def header_segments(parameter: OperationParameter, value: Any) -> list[Segment]:
     """Return the segments of a header field's value."""
     if parameter.content_type and not isinstance(value, str | Template | JsonTemplate | Json):
         return _json_text(value, _field)
@@ -209,7 +209,7 @@ def header_segments(parameter: Parameter, value: Any) -> list[Segment]:
     return whole(value, lambda found: _field(_joined(found, explode=parameter.explode, encode=str)))
 
 
-def cookie_segments(parameter: Parameter, value: Any) -> list[Segment]:
+def cookie_segments(parameter: OperationParameter, value: Any) -> list[Segment]:
     """Return the segments of one cookie: ``name=value``."""
     name = percent(parameter.name) + b"="
     if _is_scalar(value):

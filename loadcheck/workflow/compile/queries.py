@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from loadcheck.documents.reader import DocumentReporter, Report
+from loadcheck.documents.reader import Diagnostics, DocumentReporter
 from loadcheck.errors import Problem, WorkflowError, did_you_mean
 from loadcheck.scenario.model import Edit
 from loadcheck.workflow.compile.analysis import dependency_key
@@ -18,7 +18,7 @@ from loadcheck.workflow.expressions import Evaluate, as_dynamic
 from loadcheck.workflow.expressions.builtins import tokens_of
 from loadcheck.workflow.expressions.grammar import ExpressionError, parse_expression
 from loadcheck.workflow.expressions.selectors import find_in_answer, is_jsonpath
-from loadcheck.workflow.runtime import Step
+from loadcheck.workflow.runtime import CompiledStep
 from loadcheck.workflow.runtime.plan import CallFrame, Query
 
 _COUNTS: Final = ("uniques", "totals")
@@ -57,7 +57,7 @@ class QueryCompiler:
         Raises:
             WorkflowError: It cannot be compiled; holds every problem.
         """
-        report = Report(secrets=self._secrets)
+        report = Diagnostics(secrets=self._secrets)
         chain = self._chain(step_id)
         unit, step = chain[-1]
         file = unit.arazzo.reporter.document.name
@@ -83,7 +83,7 @@ class QueryCompiler:
         )
 
     def _template(
-        self, unit: WorkflowCompiler, step: StepDraft, edits: Sequence[Edit], report: Report
+        self, unit: WorkflowCompiler, step: StepDraft, edits: Sequence[Edit], report: Diagnostics
     ) -> RequestTemplate | None:
         """Compile the step's request with edits; None if a problem was reported."""
         if step.draft is None:
@@ -126,7 +126,11 @@ class QueryCompiler:
         )
 
     def _values(
-        self, unit: WorkflowCompiler, step: StepDraft, values: Mapping[str, str], report: Report
+        self,
+        unit: WorkflowCompiler,
+        step: StepDraft,
+        values: Mapping[str, str],
+        report: Diagnostics,
     ) -> list[tuple[str, Evaluate]]:
         scope = unit.scope
         scope.here, scope.answered = step.step.step_id, True
@@ -181,7 +185,7 @@ class QueryCompiler:
 
     def _before(
         self, unit: WorkflowCompiler, step: StepDraft, uses: frozenset[str]
-    ) -> tuple[Step, ...]:
+    ) -> tuple[CompiledStep, ...]:
         """Return the steps of a workflow whose outputs a step needs, in order."""
         needed = set(uses)
         size = -1

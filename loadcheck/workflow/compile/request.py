@@ -46,7 +46,7 @@ from loadcheck.workflow.compile.request_spec import (
 from loadcheck.workflow.description.openapi import (
     Encoding,
     MediaType,
-    Parameter,
+    OperationParameter,
     default_parameter,
 )
 from loadcheck.workflow.exchange import ACCEPTED_CODINGS, Origin, Request
@@ -60,7 +60,7 @@ from loadcheck.workflow.expressions import (
     is_absent,
     uses_of,
 )
-from loadcheck.workflow.runtime import CompiledWorkflow, Step
+from loadcheck.workflow.runtime import CompiledStep, CompiledWorkflow
 from loadcheck.workflow.runtime.batch import CompiledBatch
 
 _LINES: Final = "body"
@@ -71,7 +71,7 @@ def compile_batch(
     draft: RequestSpec,
     events: str,
     machine: CompiledWorkflow,
-    step: Step,
+    step: CompiledStep,
     refused: Sequence[Evaluate],
     statuses: Evaluate | None,
 ) -> CompiledBatch:
@@ -339,7 +339,7 @@ def _if_present(value: Any, line: bytes | Render) -> Segment:
     return lambda frame: b"" if is_absent(value, frame) else line(frame)
 
 
-def _described(draft: RequestSpec, where: str, name: str) -> Parameter:
+def _described(draft: RequestSpec, where: str, name: str) -> OperationParameter:
     described = draft.operation.parameters
     if where == "header":
         for (place, known), parameter in described.items():

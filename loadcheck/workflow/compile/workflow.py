@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 from loadcheck.documents.document import MISSING
 from loadcheck.documents.reader import DocumentReporter, Path
 from loadcheck.errors import Problem, did_you_mean
-from loadcheck.scenario.model import Batch, Edit
+from loadcheck.scenario.model import BatchSpec, Edit
 from loadcheck.workflow import description
 from loadcheck.workflow.compile.criteria import compile_criterion, simple
 from loadcheck.workflow.compile.inputs import check_inputs, check_names, compile_inputs
@@ -38,7 +38,13 @@ from loadcheck.workflow.expressions.grammar import ExpressionError
 from loadcheck.workflow.expressions.resolve import Resolver
 from loadcheck.workflow.expressions.scope import Scope
 from loadcheck.workflow.expressions.selectors import find_in_answer, is_jsonpath
-from loadcheck.workflow.runtime import Action, CompiledWorkflow, Criterion, Inputs, Step
+from loadcheck.workflow.runtime import (
+    CompiledAction,
+    CompiledCriterion,
+    CompiledStep,
+    CompiledWorkflow,
+    Inputs,
+)
 from loadcheck.workflow.runtime.batch import CompiledBatch
 from loadcheck.workflow.runtime.interpreter import store_cookies, with_cookies
 
@@ -110,7 +116,7 @@ class StepDraft:
     draft: RequestSpec | None = None
     uses: frozenset[str] = frozenset()
     requires: tuple[tuple[str, int], ...] = ()
-    step: Step
+    step: CompiledStep
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -269,12 +275,14 @@ class WorkflowCompiler:
             step, render = unit.step, unit.step.render
             if render is None:
                 continue
-            criteria = step.criteria or (Criterion(text="a 2xx status", holds=_is_2xx, uses=_NONE),)
-            kept = Criterion(text="cookies", holds=_keep, uses=_NONE)
+            criteria = step.criteria or (
+                CompiledCriterion(text="a 2xx status", holds=_is_2xx, uses=_NONE),
+            )
+            kept = CompiledCriterion(text="cookies", holds=_keep, uses=_NONE)
             step.criteria = (kept, *criteria)
             step.render = _sending_cookies(render)
 
-    def compile_batch(self, unit: StepDraft, together: Batch) -> CompiledBatch | None:
+    def compile_batch(self, unit: StepDraft, together: BatchSpec) -> CompiledBatch | None:
         """Compile the request of a step that copies share; None if a problem was reported."""
         if unit.draft is None:
             return None
@@ -477,13 +485,13 @@ class WorkflowCompiler:
         check_names(values, target.schema.declared, reporter, action.path)
         return target.called_with(values, {}, reporter, action.path)
 
-    def _criteria(self, models: Iterable[description.Criterion]) -> Iterator[Criterion]:
+    def _criteria(self, models: Iterable[description.Criterion]) -> Iterator[CompiledCriterion]:
         for raw in models:
             criterion = compile_criterion(raw, self._resolver)
             if criterion is not None:
                 yield criterion
 
-    def _extra(self, conditions: Iterable[str]) -> Iterator[Criterion]:
+    def _extra(self, conditions: Iterable[str]) -> Iterator[CompiledCriterion]:
         for condition in conditions:
             try:
                 yield simple(condition, Resolver(self.scope, self.arazzo.reporter, own=True))
@@ -493,7 +501,7 @@ class WorkflowCompiler:
 
     def _actions(
         self, models: Iterable[description.Action], entry: Entry, section: str
-    ) -> Iterator[Action]:
+    ) -> Iterator[CompiledAction]:
         positions = self._positions
         for raw in models:
             if raw.step_id is not None and raw.step_id not in positions:
@@ -504,7 +512,7 @@ class WorkflowCompiler:
                 )
                 continue
             target = None if raw.workflow_id is None else self.targets.get(raw.workflow_id)
-            yield Action(
+            yield CompiledAction(
                 kind=raw.type,
                 criteria=tuple(self._criteria(raw.criteria)),
                 step=None if raw.step_id is None else positions[raw.step_id],

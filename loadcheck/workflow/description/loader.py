@@ -11,12 +11,12 @@ from urllib.parse import unquote, urljoin, urlsplit
 from loadcheck.documents import split_http_url
 from loadcheck.documents.document import Document, parse_document, read_document
 from loadcheck.documents.files import is_file
-from loadcheck.documents.reader import DocumentReporter, Report
+from loadcheck.documents.reader import Diagnostics, DocumentReporter
 from loadcheck.documents.reader import Path as DocumentPath
 from loadcheck.errors import Problem, WorkflowError, did_you_mean
 from loadcheck.workflow.description import Arazzo, SourceReference, Workflow, WorkflowSignature
 from loadcheck.workflow.description.inputs import InputSchema
-from loadcheck.workflow.description.openapi import Description
+from loadcheck.workflow.description.openapi import OpenApiDescription
 from loadcheck.workflow.description.parse import parse_arazzo
 
 _GIVEN: Final = "see --source, or workflow.sources in the scenario"
@@ -41,7 +41,7 @@ class Source:
     name: str
     fields: Mapping[str, Any]
     document: Document
-    description: Description | None
+    description: OpenApiDescription | None
 
 
 def load_sources(
@@ -244,7 +244,7 @@ def open_source(reference: SourceReference, document: Document, reader: SourceRe
         found = f"it says {kind}: {version}" if version is not None else ""
         raise WorkflowError(Problem(message=message, file=document.name, line=1, remedy=found))
 
-    description = None if kind == "arazzo" else Description(document, reader.read)
+    description = None if kind == "arazzo" else OpenApiDescription(document, reader.read)
     return Source(
         name=reference.name, fields=reference.fields, document=document, description=description
     )
@@ -286,7 +286,9 @@ class DescriptionLoader:
         fetch: Reads URLs; None refuses them.
     """
 
-    def __init__(self, report: Report, overrides: Mapping[str, str], fetch: Fetch | None) -> None:
+    def __init__(
+        self, report: Diagnostics, overrides: Mapping[str, str], fetch: Fetch | None
+    ) -> None:
         self._report = report
         self._overrides = overrides
         self._fetch = fetch

@@ -93,7 +93,7 @@ class DescriptionError(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parameter:
+class OperationParameter:
     """A parameter as an operation describes it.
 
     Attributes:
@@ -125,7 +125,7 @@ class Encoding:
         headers: Header fields of its part that have a fixed value.
     """
 
-    style: Parameter | None = None
+    style: OperationParameter | None = None
     content_type: str = ""
     headers: tuple[tuple[str, str], ...] = ()
 
@@ -162,7 +162,7 @@ class Operation:
 
     method: str
     path: str
-    parameters: Mapping[tuple[str, str], Parameter]
+    parameters: Mapping[tuple[str, str], OperationParameter]
     content: Mapping[str, MediaType]
     secured: frozenset[tuple[str, str]]
     body_required: bool
@@ -176,7 +176,7 @@ class Operation:
         return tuple(self.content)
 
 
-class Description:
+class OpenApiDescription:
     """An OpenAPI document.
 
     Args:
@@ -223,7 +223,7 @@ class Description:
             operation = item.get(method) or (more.get(method) if isinstance(more, dict) else None)
         if not isinstance(item, dict) or not isinstance(operation, dict):
             raise DescriptionError(f"there is no {method.upper()} {path}")
-        parameters: dict[tuple[str, str], Parameter] = {}
+        parameters: dict[tuple[str, str], OperationParameter] = {}
         for raw in (*_items(item, "parameters"), *_items(operation, "parameters")):
             parameter = _parameter(self.resolve(raw, home)[0])
             if parameter is not None:
@@ -392,7 +392,7 @@ def _items(holder: Any, name: str) -> list[Any]:
     return items if isinstance(items, list) else []
 
 
-def _parameter(raw: Any) -> Parameter | None:
+def _parameter(raw: Any) -> OperationParameter | None:
     if not isinstance(raw, dict):
         return None
     name, where = raw.get("name"), raw.get("in")
@@ -402,7 +402,7 @@ def _parameter(raw: Any) -> Parameter | None:
         return None
     style = raw.get("style", "form" if where in {"query", "cookie"} else "simple")
     content = raw.get("content")
-    return Parameter(
+    return OperationParameter(
         name=name,
         where=where,
         required=raw.get("required") is True or where == "path",
@@ -413,10 +413,10 @@ def _parameter(raw: Any) -> Parameter | None:
     )
 
 
-def default_parameter(name: str, where: str) -> Parameter:
+def default_parameter(name: str, where: str) -> OperationParameter:
     """Return a parameter that no operation describes, in the default style of its place."""
     style = "form" if where in {"query", "cookie"} else "simple"
-    return Parameter(name=name, where=where, style=style, explode=style == "form")
+    return OperationParameter(name=name, where=where, style=style, explode=style == "form")
 
 
 def _server_url(server: Any) -> str:

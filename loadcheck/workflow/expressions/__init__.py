@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, Self, TypeAlias
 
 import orjson
 
-from loadcheck.data.order import Series
+from loadcheck.data.order import BlockValues
 from loadcheck.documents.document import MISSING, Missing
 
 Frame: TypeAlias = list[Any]
@@ -80,7 +80,7 @@ class Dynamic:
     optional: bool = False
     pattern: Pattern | None = None
     json: Callable[[Frame], bytes] | None = None
-    series: Series | None = None
+    series: BlockValues | None = None
     member: str | None = None
 
     def __str__(self) -> str:

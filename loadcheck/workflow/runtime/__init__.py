@@ -7,12 +7,12 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar
 
-from loadcheck.workflow.exchange import Exchange, Pause, Request
+from loadcheck.workflow.exchange import Exchange, Request, Wait
 from loadcheck.workflow.expressions import Evaluate, Frame, Slot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Criterion:
+class CompiledCriterion:
     """A compiled criterion.
 
     Attributes:
@@ -27,7 +27,7 @@ class Criterion:
 
 
 T = TypeVar("T")
-Flow: TypeAlias = Generator[Request | Pause, Exchange, T]
+Flow: TypeAlias = Generator[Request | Wait, Exchange, T]
 """Yields requests to send and pauses to make; is sent the exchange that each request led to."""
 Inputs: TypeAlias = Callable[[Frame], dict[str, Any]]
 """Returns the inputs of a workflow, given its caller's frame."""
@@ -64,7 +64,7 @@ def no_retry(_exchange: Exchange, _attempt: int, /) -> None:
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Action:
+class CompiledAction:
     """A success or failure action.
 
     Attributes:
@@ -78,7 +78,7 @@ class Action:
     """
 
     kind: Literal["end", "goto", "retry"]
-    criteria: tuple[Criterion, ...] = ()
+    criteria: tuple[CompiledCriterion, ...] = ()
     step: int | None = None
     workflow: CompiledWorkflow | None = None
     inputs: Inputs | None = None
@@ -87,7 +87,7 @@ class Action:
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Step:
+class CompiledStep:
     """A compiled step: a request, or the call of a workflow.
 
     Attributes:
@@ -107,10 +107,10 @@ class Step:
     call: CompiledWorkflow | None = None
     inputs: Inputs | None = None
     once: bool = False
-    criteria: tuple[Criterion, ...] = ()
+    criteria: tuple[CompiledCriterion, ...] = ()
     outputs: tuple[tuple[int, Evaluate], ...] = ()
-    on_success: tuple[Action, ...] = ()
-    on_failure: tuple[Action, ...] = ()
+    on_success: tuple[CompiledAction, ...] = ()
+    on_failure: tuple[CompiledAction, ...] = ()
 
     @property
     def has_transfers(self) -> bool:
@@ -134,7 +134,7 @@ class CompiledWorkflow:
     """
 
     key: str
-    steps: tuple[Step, ...] = ()
+    steps: tuple[CompiledStep, ...] = ()
     empty_frame: Frame = field(default_factory=list)
     outputs: tuple[tuple[str, Evaluate], ...] = ()
     unsent: Counter[str] = field(default_factory=Counter)

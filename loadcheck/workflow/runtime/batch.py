@@ -10,9 +10,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from loadcheck.documents.document import MISSING
-from loadcheck.workflow.exchange import Exchange, Pause, Request, retry_after_s
+from loadcheck.workflow.exchange import Exchange, Request, Wait, retry_after_s
 from loadcheck.workflow.expressions import Evaluate, Frame, Slot, UnsendableError
-from loadcheck.workflow.runtime import Action, CompiledWorkflow, Flow, RetryPolicy, Step
+from loadcheck.workflow.runtime import (
+    CompiledAction,
+    CompiledStep,
+    CompiledWorkflow,
+    Flow,
+    RetryPolicy,
+)
 from loadcheck.workflow.runtime.interpreter import judge
 
 MAX_RESENDS: Final = 50
@@ -39,7 +45,7 @@ class CompiledBatch:
     """
 
     machine: CompiledWorkflow
-    step: Step
+    step: CompiledStep
     render: Callable[[Sequence[Frame]], Request]
     each: int
     uses: frozenset[str]
@@ -113,7 +119,7 @@ def _attempts(
         wait = _wait_s(step, frame, exchange, retry, attempt, used)
         if wait is None:
             return False, exchange, named
-        yield Pause(wait)
+        yield Wait(wait)
         attempt += 1
 
 
@@ -152,7 +158,7 @@ def _indexes(value: Any) -> Iterator[int]:
 
 
 def _wait_s(
-    step: Step,
+    step: CompiledStep,
     frame: Frame,
     exchange: Exchange,
     retry: RetryPolicy,
@@ -171,10 +177,10 @@ def _wait_s(
     return retry(exchange, attempt)
 
 
-def transfers(step: Step) -> bool:
+def transfers(step: CompiledStep) -> bool:
     """Return whether a step calls a workflow or has an action that leads to another step."""
 
-    def leads(action: Action) -> bool:
+    def leads(action: CompiledAction) -> bool:
         return action.kind == "goto" or action.step is not None or action.workflow is not None
 
     return step.render is None or any(map(leads, (*step.on_success, *step.on_failure)))

@@ -11,17 +11,17 @@ import time
 from typing import Final, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
-from loadcheck.workflow.exchange import Exchange, Pause, Request, retry_after_s
+from loadcheck.workflow.exchange import Exchange, Request, Wait, retry_after_s
 from loadcheck.workflow.expressions import Frame, Slot, UnsendableError
 from loadcheck.workflow.runtime import (
     MAX_DEPTH,
     MAX_JUMPS,
-    Action,
+    CompiledAction,
+    CompiledStep,
     CompiledWorkflow,
     Flow,
     Inputs,
     RetryPolicy,
-    Step,
     enter,
 )
 
@@ -102,7 +102,7 @@ _REDIRECTS: Final = range(300, 400)
 _UTF_16: Final = (b"\xff\xfe", b"\xfe\xff", b"\0")
 _SHOWN: Final = 200
 """Most characters of a Location that are shown."""
-_GIVE_UP: Final = Action(kind="end")
+_GIVE_UP: Final = CompiledAction(kind="end")
 
 
 def run(machine: CompiledWorkflow, frame: Frame, retry: RetryPolicy, end: int) -> Flow[bool]:
@@ -151,14 +151,16 @@ def run(machine: CompiledWorkflow, frame: Frame, retry: RetryPolicy, end: int) -
     return True
 
 
-def _follow(step: Step, frame: Frame, action: Action | None, *, success: bool) -> Action | None:
+def _follow(
+    step: CompiledStep, frame: Frame, action: CompiledAction | None, *, success: bool
+) -> CompiledAction | None:
     """Store the outputs of a step; return the action to take next, None to go on."""
     for slot, evaluate in step.outputs:
         frame[slot] = evaluate(frame)
     return _matching(step.on_success, frame) if success else action
 
 
-def judge(step: Step, frame: Frame, exchange: Exchange) -> bool:
+def judge(step: CompiledStep, frame: Frame, exchange: Exchange) -> bool:
     """Judge an attempt by the step's success criteria; record the result in the exchange."""
     if exchange.failure is not None:
         exchange.reason = exchange.detail or exchange.failure.value
@@ -185,7 +187,9 @@ def _hint(exchange: Exchange) -> str:
     return ""
 
 
-def _transfer(machine: CompiledWorkflow, step: Step, action: Action, frame: Frame) -> Frame | None:
+def _transfer(
+    machine: CompiledWorkflow, step: CompiledStep, action: CompiledAction, frame: Frame
+) -> Frame | None:
     """Return the frame in which the run continues after a goto; None if it may not continue."""
     if not frame[Slot.WORKFLOWS].count_transfer():
         machine.unsent[f"{step.step_id}: more than {MAX_JUMPS} transfers of control"] += 1
@@ -196,7 +200,7 @@ def _transfer(machine: CompiledWorkflow, step: Step, action: Action, frame: Fram
 
 
 def _entered(
-    target: CompiledWorkflow, step: Step, inputs: Inputs | None, frame: Frame
+    target: CompiledWorkflow, step: CompiledStep, inputs: Inputs | None, frame: Frame
 ) -> Frame | None:
     try:
         return enter(target, frame, {} if inputs is None else inputs(frame))
@@ -205,7 +209,7 @@ def _entered(
         return None
 
 
-def _make(machine: CompiledWorkflow, step: Step, frame: Frame) -> Request | None:
+def _make(machine: CompiledWorkflow, step: CompiledStep, frame: Frame) -> Request | None:
     if step.render is None:
         return None
     try:
@@ -217,12 +221,12 @@ def _make(machine: CompiledWorkflow, step: Step, frame: Frame) -> Request | None
 
 def _recover(
     machine: CompiledWorkflow,
-    step: Step,
+    step: CompiledStep,
     frame: Frame,
     request: Request | None,
     exchange: Exchange | None,
     retry: RetryPolicy,
-) -> Flow[Action | None]:
+) -> Flow[CompiledAction | None]:
     """Retry a step that failed; return None once it succeeds, else the action to take."""
     attempt = 1
     used: dict[int, int] = {}
@@ -238,7 +242,7 @@ def _recover(
             wait = wait if ready else None
         if wait is None:
             return _GIVE_UP
-        yield Pause(wait)
+        yield Wait(wait)
         attempt += 1
         if request is None:
             success = yield from _call(step, frame, retry)
@@ -250,15 +254,15 @@ def _recover(
             return None
 
 
-def _delay_s(action: Action, exchange: Exchange | None) -> float:
+def _delay_s(action: CompiledAction, exchange: Exchange | None) -> float:
     asked = None if exchange is None else retry_after_s(exchange)
     return action.retry_after_s if asked is None else asked
 
 
 def _prepare(
     machine: CompiledWorkflow,
-    step: Step,
-    action: Action,
+    step: CompiledStep,
+    action: CompiledAction,
     request: Request | None,
     frame: Frame,
     retry: RetryPolicy,
@@ -282,7 +286,9 @@ def _prepare(
     return made is not None, request if made == request else made
 
 
-def run_step(machine: CompiledWorkflow, step: Step, frame: Frame, retry: RetryPolicy) -> Flow[bool]:
+def run_step(
+    machine: CompiledWorkflow, step: CompiledStep, frame: Frame, retry: RetryPolicy
+) -> Flow[bool]:
     """Run one step on its own, without its actions; return whether it succeeded."""
     if step.render is None:
         success = yield from _call(step, frame, retry)
@@ -298,7 +304,7 @@ def run_step(machine: CompiledWorkflow, step: Step, frame: Frame, retry: RetryPo
     return success
 
 
-def _call(step: Step, frame: Frame, retry: RetryPolicy) -> Flow[bool]:
+def _call(step: CompiledStep, frame: Frame, retry: RetryPolicy) -> Flow[bool]:
     """Run the workflow that a step calls; return whether the step succeeded."""
     target, journey = step.call, frame[Slot.WORKFLOWS]
     if target is None or (step.once and target.key in journey.workflows):
@@ -314,7 +320,11 @@ def _call(step: Step, frame: Frame, retry: RetryPolicy) -> Flow[bool]:
 
 
 def _nested(
-    target: CompiledWorkflow, step: Step, inputs: Inputs | None, frame: Frame, retry: RetryPolicy
+    target: CompiledWorkflow,
+    step: CompiledStep,
+    inputs: Inputs | None,
+    frame: Frame,
+    retry: RetryPolicy,
 ) -> Flow[Frame | None]:
     """Run a workflow to its end; return its frame, None if it failed."""
     journey = frame[Slot.WORKFLOWS]
@@ -330,7 +340,7 @@ def _nested(
     return inner if success else None
 
 
-def _matching(actions: tuple[Action, ...], frame: Frame) -> Action | None:
+def _matching(actions: tuple[CompiledAction, ...], frame: Frame) -> CompiledAction | None:
     for action in actions:
         if all(criterion.holds(frame) for criterion in action.criteria):
             return action
@@ -338,8 +348,8 @@ def _matching(actions: tuple[Action, ...], frame: Frame) -> Action | None:
 
 
 def _failure_action(
-    actions: tuple[Action, ...], frame: Frame, used: dict[int, int]
-) -> tuple[bool, Action | None]:
+    actions: tuple[CompiledAction, ...], frame: Frame, used: dict[int, int]
+) -> tuple[bool, CompiledAction | None]:
     """Return whether any action matches, and the first that does and has retries left."""
     found = False
     for index, action in enumerate(actions):

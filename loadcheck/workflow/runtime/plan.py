@@ -15,18 +15,27 @@ from loadcheck.workflow.exchange import Exchange, Origin, Request
 from loadcheck.workflow.expressions import Evaluate, Frame, Slot, UnsendableError
 from loadcheck.workflow.runtime import (
     CallContext,
+    CompiledStep,
     CompiledWorkflow,
     Flow,
     Inputs,
     RetryPolicy,
-    Step,
     enter,
     no_retry,
 )
 from loadcheck.workflow.runtime.batch import CompiledBatch, Refuse, run_batch
 from loadcheck.workflow.runtime.interpreter import judge, run, run_step
 
-__all__ = ["Flow", "Once", "Plan", "Query", "QueryAnswer", "RetryPolicy", "Role", "StepPlan"]
+__all__ = [
+    "CompiledOnce",
+    "Flow",
+    "Plan",
+    "Query",
+    "QueryAnswer",
+    "RetryPolicy",
+    "Role",
+    "StepPlan",
+]
 
 
 class Role(enum.Enum):
@@ -83,7 +92,7 @@ class QueryAnswer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Once:
+class CompiledOnce:
     """A workflow that is run for all copies.
 
     Attributes:
@@ -115,8 +124,8 @@ class CallFrame:
     """
 
     machine: CompiledWorkflow
-    before: tuple[Step, ...]
-    call: Step | None = None
+    before: tuple[CompiledStep, ...]
+    call: CompiledStep | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -134,7 +143,7 @@ class Query:
 
     step_id: str
     levels: tuple[CallFrame, ...]
-    step: Step
+    step: CompiledStep
     render: Callable[[Frame], Request]
     values: tuple[tuple[str, Evaluate], ...]
     inputs: Inputs | None = None
@@ -274,7 +283,7 @@ class Plan:
         """
         return _foreseen(self._machine, self._frame(number, time_ms), self._end, stand_in)
 
-    def once(self, time_ms: int, retry: RetryPolicy) -> Once:
+    def once(self, time_ms: int, retry: RetryPolicy) -> CompiledOnce:
         """Return a run of the whole workflow for all copies together.
 
         Args:
@@ -283,7 +292,7 @@ class Plan:
         """
         machine, frame = self._machine, self._frame(0, time_ms)
         flow = run(machine, frame, retry, len(machine.steps))
-        return Once(flow=flow, _frame=frame, _outputs=machine.outputs)
+        return CompiledOnce(flow=flow, _frame=frame, _outputs=machine.outputs)
 
     def batch(
         self, numbers: Sequence[int], time_ms: int, retry: RetryPolicy, refuse: Refuse

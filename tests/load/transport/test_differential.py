@@ -18,8 +18,8 @@ from loadcheck.load.transport import LoadTransport
 from loadcheck.load.transport.httpx_ import httpx_transport
 from loadcheck.load.transport.wire import wire_transport
 from loadcheck.scenario.model import Edit
-from loadcheck.workflow.compile import Settings, compile_plan
-from loadcheck.workflow.exchange import Exchange, Pause, Request
+from loadcheck.workflow.compile import CompileSettings, compile_plan
+from loadcheck.workflow.exchange import Exchange, Request, Wait
 from loadcheck.workflow.identity import Run
 from loadcheck.workflow.runtime.plan import Plan
 from tests.load.transport.peer import settings
@@ -63,7 +63,7 @@ class Came(NamedTuple):
 
 def plan_for(emulator: Running) -> Plan:
     return compile_plan(
-        Settings(
+        CompileSettings(
             document=LIBRARY / "workflow.yml",
             name="amplitude",
             run=Run(id="run0run0run0", start_day="20260101", end_day="20260103"),
@@ -135,7 +135,7 @@ async def answers(through: LoadTransport, flow: Any) -> list[Exchange]:
     effect = next(flow)
     while True:
         try:
-            if isinstance(effect, Pause):
+            if isinstance(effect, Wait):
                 effect = flow.send(None)
                 continue
             got.append(await exchange(through, effect))

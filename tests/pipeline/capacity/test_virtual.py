@@ -31,7 +31,7 @@ from loadcheck.scenario.model import (
     Threshold,
     Timeouts,
     Verify,
-    Workflow,
+    WorkflowReference,
 )
 from loadcheck.verify import Verdict
 from loadcheck.verify.figures import Rates, RunFigures
@@ -46,7 +46,7 @@ def scenario(*checks: str, max_in_flight: int = 2000, **capacity: Any) -> Scenar
         name="virtual",
         description="",
         file="virtual.toml",
-        workflow=Workflow(document=Path("w.yml"), name="w.yml"),
+        workflow=WorkflowReference(document=Path("w.yml"), name="w.yml"),
         target=Target(kind="live"),
         inputs={},
         load=OpenLoad(

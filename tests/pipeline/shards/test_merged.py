@@ -22,7 +22,7 @@ from loadcheck.measure.record import Record
 from loadcheck.pipeline.shards.merged import Loss, MergedRecord, ShardRecord
 from loadcheck.scenario.model import OpenLoad, Stage
 from loadcheck.verify.figures import Rates, RunFigures
-from loadcheck.verify.metrics import Kind, Metric
+from loadcheck.verify.metrics import Metric, MetricKind
 from loadcheck.verify.visibility import AckCurve
 from tests.measure.test_merge import LENGTH_S, SPAN, STEPS, Copy, S, exchange, in_order
 
@@ -205,12 +205,12 @@ def test_of_a_lost_shard_the_truth_lies_between_the_bounds(
             return int(numbers.range_cardinality(first, last))
 
         known = among(ledger.started)
-        started = figures.measure(Metric(name="started", kind=Kind.COUNT, stage=stage))
+        started = figures.measure(Metric(name="started", kind=MetricKind.COUNT, stage=stage))
         if started is not None:
             most = among(ledger.started | ledger.indeterminate)
             assert started == (known, known, most)
         # and none of errors holds what nobody knows to have been an attempt
-        wrong = figures.measure(Metric(name="error_rate", kind=Kind.RATIO, stage=stage))
+        wrong = figures.measure(Metric(name="error_rate", kind=MetricKind.RATIO, stage=stage))
         ended = known - among(ledger.open())
         expected = (ended - among(ledger.acknowledged)) / ended if ended else None
         assert (None if wrong is None else wrong.value) == expected

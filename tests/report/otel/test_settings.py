@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from loadcheck.errors import InputError
-from loadcheck.report.otel import Settings, settings
+from loadcheck.report.otel import ExportSettings, settings
 
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
 
@@ -28,7 +28,9 @@ def test_nothing_is_sent_unless_an_endpoint_is_named(environment: dict[str, str]
 def test_an_endpoint_is_enough(name: str) -> None:
     found = settings({name: "http://127.0.0.1:4318"})
     path = "" if "METRICS" in name else "/v1/metrics"
-    assert found == Settings(endpoint=f"http://127.0.0.1:4318{path}", variable=name, interval_s=60)
+    assert found == ExportSettings(
+        endpoint=f"http://127.0.0.1:4318{path}", variable=name, interval_s=60
+    )
 
 
 def test_the_other_variables_are_heeded() -> None:
