@@ -448,7 +448,7 @@ class Observer:
         """Query until two answers agree on users and events; a few times at the most.
 
         Events are counted by another query than users, so events that become visible in between
-        would look like duplicates. An answer that is no evidence is not compared.
+        would look like duplicates. An answer that is not evidence is not compared.
         """
         begin_ns, answered = self._asker.clock(), 0
         while True:

@@ -96,7 +96,7 @@ def test_tab_separated_and_packed(tmp_path: Path) -> None:
         ("a.csv", b'a,b\n5" x,2\n6" y,3\n', {}, 2, "middle of a cell"),
         ("a.csv", b"a,b\n1,2\n\xff,4\n", {}, 3, "UTF-8"),
         ("a.csv", b"a,b\n1,2\n3,x4\n", {"b": "int"}, 3, '"x4" of column b is no whole number'),
-        ("a.csv", b"a,b\n1,2\n3,4..5\n", {"b": "float"}, 3, "is no number"),
+        ("a.csv", b"a,b\n1,2\n3,4..5\n", {"b": "float"}, 3, "is not of type number"),
         ("a.csv", b'a,b\n1,"2"\n3,"x"\n', {"b": "int"}, 3, '"x" of column b'),
         ("a.csv", b"a,b\n1,2\n3,9999999999999999999999\n", {"b": "int"}, 3, "no whole number"),
         ("a.csv", b"a,a\n1,2\n", {}, 1, "two columns"),

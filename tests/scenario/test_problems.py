@@ -424,7 +424,7 @@ def test_everything_at_once(problems: Problems) -> None:
 
 
 _DECLARED = 'expected a percentage above 0 and up to 50, e.g. "1%"'
-_ABSENT = "expected the count that an answer without one stands for: a whole number, e.g. 0"
+_ABSENT = "expected the count to assume if an answer has none: a whole number, e.g. 0"
 
 
 @pytest.mark.parametrize(

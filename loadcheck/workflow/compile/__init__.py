@@ -402,7 +402,7 @@ def _batch(
             message=f"copies cannot share requests: {', '.join(per_copy)} is used outside of"
             f" {together.events}",
             key="load.copies_per_request",
-            remedy="what differs between copies must stand in their events",
+            remedy="values that differ between copies must be within their events",
         )
         report.add(problem)
     return batch

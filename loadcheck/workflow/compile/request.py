@@ -150,7 +150,7 @@ def _around(segments: list[Segment]) -> tuple[bytes | Render, bytes | Render]:
         if isinstance(segment, bytes) and mark in segment:
             before, _, after = segment.partition(mark)
             return join([*segments[:place], before]), join([after, *segments[place + 1 :]])
-    raise RequestError("the events stand where a part of the body may be left out")
+    raise RequestError("the events are in a part of the body that may be left out")
 
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -293,7 +293,7 @@ def _target(draft: RequestSpec) -> list[Segment]:
         if where == "querystring"
     ]
     if whole_query and (pairs or len(whole_query) > 1):
-        raise RequestError("a querystring parameter stands alone, without query parameters")
+        raise RequestError("a querystring parameter cannot be combined with query parameters")
     if whole_query:
         return [*segments, b"?", *whole_query[0]]
     if not pairs:

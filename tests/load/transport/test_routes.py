@@ -130,7 +130,7 @@ def test_whom_it_is_for_all_the_same(host: str, no_proxy: str) -> None:
 def test_what_cannot_be_read_is_passed_over_and_told(entry: str, variable: str) -> None:
     proxies = Proxies({"https_proxy": PROXY, variable: f"{entry},good.example"})
     [problem] = proxies.problems
-    assert problem.startswith(f'{variable}: "{entry}" is passed over: ')
+    assert problem.startswith(f'{variable}: "{entry}" is ignored: ')
     assert proxies.of("https", "good.example", 443) is None
 
 
