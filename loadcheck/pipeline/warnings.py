@@ -157,7 +157,7 @@ def _skipped(record: Record) -> Iterator[str]:
 
 
 def _unsent(plan: Plan) -> Iterator[str]:
-    for why, number in plan.unsent.most_common(_MOST_UNSENT):
+    for why, number in plan.unsendable.most_common(_MOST_UNSENT):
         times = "a request" if number == 1 else many(number, "requests")
         yield f"{times} could not be made, and nothing was sent: {why}"
 

@@ -134,7 +134,7 @@ def test_a_request_that_nobody_can_make_is_refused_before_anything_is_sent(
     )
     scenario = scenarios.load(tmp_path / "s.toml", env={})
     if workflow == "gives":
-        assert compiled(scenario).plan.unsent == {}
+        assert compiled(scenario).plan.unsendable == {}
         return
     with pytest.raises(ScenarioError) as raised:
         compiled(scenario)

@@ -130,7 +130,7 @@ def _lines(draft: RequestSpec, batch: partial[CompiledBatch]) -> CompiledBatch:
         lines = [request.body.rstrip(b"\r\n") for request in requests]
         return requests[0]._replace(body=b"\n".join([*lines, b""]))
 
-    uses = draft.noted.union(*(uses_of(value) for value in draft.values.values()))
+    uses = draft.run_dependencies.union(*(uses_of(value) for value in draft.values.values()))
     return batch(render=render, each=1, uses=uses)
 
 
@@ -184,7 +184,7 @@ def compile_request(draft: RequestSpec) -> RequestTemplate:
         fixed_body = join(body)
     except UnsendableError as error:
         raise RequestError(str(error)) from None
-    uses = draft.noted.union(
+    uses = draft.run_dependencies.union(
         *(uses_of(value) for value in draft.values.values()),
         uses_of(None if draft.body is MISSING else draft.body),
     )

@@ -82,7 +82,7 @@ def run_batch(
         try:
             request = batch.render([frames[place] for place in left])
         except UnsendableError as error:
-            batch.machine.unsent[f"{step.step_id}: {error}"] += 1
+            batch.machine.unsendable[f"{step.step_id}: {error}"] += 1
             return False
         success, exchange, named = yield from _attempts(batch, request, head, retry, len(left))
         if named:
