@@ -89,13 +89,13 @@ def settle(
     *,
     lower: int = 80,
     totals: bool = False,
-    short: Callable[[], Awaitable[object]] | None = None,
+    on_shortfall: Callable[[], Awaitable[object]] | None = None,
 ) -> tuple[Standing, float]:
     """Return how the count stands in the end, and after how many seconds."""
 
     async def use(observer: Observer) -> tuple[Standing, float]:
         began = trio.current_time()
-        stands = await observer.settle(terms(now_ns(), lower=lower), short=short)
+        stands = await observer.settle(terms(now_ns(), lower=lower), on_shortfall=on_shortfall)
         return stands, trio.current_time() - began
 
     found: tuple[Standing, float] = observe(service, use, totals=totals)
@@ -160,9 +160,9 @@ def test_controls_are_called_for_once_when_users_have_been_missing_for_a_while()
     async def short() -> None:
         called.append(trio.current_time())
 
-    settle(lambda _: (200, b"70"), short=short)
+    settle(lambda _: (200, b"70"), on_shortfall=short)
     assert len(called) == 1
-    settle(lambda _: (200, b"90"), short=short)
+    settle(lambda _: (200, b"90"), on_shortfall=short)
     assert len(called) == 1
 
 
@@ -173,7 +173,7 @@ def test_controls_are_called_for_even_if_one_answer_takes_until_the_deadline() -
         async def short() -> None:
             called.append(trio.current_time())
 
-        await observer.settle(terms(now_ns() - 61 * S), short=short)
+        await observer.settle(terms(now_ns() - 61 * S), on_shortfall=short)
 
     observe(lambda _: (200, b"70"), use)
     assert len(called) == 1
