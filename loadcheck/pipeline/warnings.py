@@ -27,7 +27,7 @@ def of_intent(compiled: CompiledScenario) -> list[str]:
     """Return the warnings on a scenario before anything is sent."""
     return [
         *(str(problem) for problem in compiled.plan.warnings),
-        *_routes(compiled.scenario.target, compiled.ingest.origin),
+        *_proxy_warnings(compiled.scenario.target, compiled.ingest.origin),
         *_shared_users(compiled),
         *_cut_short(compiled),
         *_later_steps(compiled),
@@ -132,7 +132,7 @@ def _cut_short(compiled: CompiledScenario) -> Iterator[str]:
         )
 
 
-def _routes(target: Target, origin: Origin) -> list[str]:
+def _proxy_warnings(target: Target, origin: Origin) -> list[str]:
     """Warn of the environment's proxies: copies and queries take the same route."""
     if target.kind != "live" or target.proxy is not None:
         return []
