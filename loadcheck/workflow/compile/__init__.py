@@ -32,7 +32,7 @@ from loadcheck.workflow.expressions import Dynamic, Frame, Slot, uses_of
 from loadcheck.workflow.expressions.resolve import Resolver
 from loadcheck.workflow.expressions.scope import Scope
 from loadcheck.workflow.identity import NAMES, Buckets, Run, bucket_writer
-from loadcheck.workflow.runtime.batch import CompiledBatch, transfers
+from loadcheck.workflow.runtime.batch import CompiledBatch
 from loadcheck.workflow.runtime.plan import Plan, Role, StepPlan
 
 _NOWHERE = {"*": "http://127.0.0.1"}
@@ -382,7 +382,7 @@ def _batch(
     steps, ingest, together = main.steps[:end], settings.ingest, settings.together
     if together is None:
         return None
-    if len(steps) != 1 or steps[0].name != ingest or transfers(steps[0].step):
+    if len(steps) != 1 or steps[0].name != ingest or steps[0].step.has_transfers:
         names = ", ".join(step.name for step in steps)
         problem = Problem(
             message="copies cannot share requests: each has to run more than one step",
