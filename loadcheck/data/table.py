@@ -502,7 +502,7 @@ class _CsvTable:
                 cell = data[int(first[index]) : int(last[index])].strip(b'\r"')
                 shown = cell[:40].decode(errors="replace")
                 raise DataError(
-                    f'the cell "{shown}" of column {self.names[place]} is not of type {kind.name}',
+                    f'the cell "{shown}" of column {self.names[place]} is not {kind.name}',
                     "correct it, or leave the column's type out",
                     self._line(at + int(first[index])),
                 )
