@@ -288,8 +288,8 @@ def _unsendable(scenario: Scenario, run: Run, plan: Plan) -> list[Problem]:
         if next(flow, None) is not None:
             flow.close()
             return []
-    why = next(iter(plan.unsent), "no step is run")
-    plan.unsent.clear()
+    why = next(iter(plan.unsendable), "no step is run")
+    plan.unsendable.clear()
     remedy = "give every workflow that is called the inputs that its requests are made of"
     return [scenario.problem("workflow", f"the first request cannot be made: {why}", remedy)]
 

@@ -19,7 +19,7 @@ _LATE_MS = 10.0
 """Warn if the 99th percentile of the dispatch lag is above this."""
 _LONG = 0.99
 """The quantile of waiting times that "up to" stands for."""
-_MOST_UNSENT = 3
+_MOST_UNSENDABLE = 3
 """Limit of the reasons shown why requests could not be made."""
 
 
@@ -84,7 +84,7 @@ def of_run(plan: Plan, record: Record, *, failed_saves: int, notes: Sequence[str
     unsaved = f"{failed_saves:,} interim saves of the results failed: is the disk full?"
     return [
         *_skipped(record),
-        *_unsent(plan),
+        *_unsendable(plan),
         *([unsaved] if failed_saves else []),
         *_late(record),
         *notes,
@@ -156,8 +156,8 @@ def _skipped(record: Record) -> Iterator[str]:
         yield describe_pauses(record)
 
 
-def _unsent(plan: Plan) -> Iterator[str]:
-    for why, number in plan.unsendable.most_common(_MOST_UNSENT):
+def _unsendable(plan: Plan) -> Iterator[str]:
+    for why, number in plan.unsendable.most_common(_MOST_UNSENDABLE):
         times = "a request" if number == 1 else many(number, "requests")
         yield f"{times} could not be made, and nothing was sent: {why}"
 

@@ -294,7 +294,7 @@ def test_before_anybody_is_accused_the_cache_is_got_past() -> None:
     async def use(observer: Observer) -> list[int | None]:
         stale = await observer.settle(terms(now_ns(), quiet_s=2, deadline_s=5))
         observer.ask_by(CountQueries(uniques=Fresh("uniques"), totals=None))  # type: ignore[arg-type]
-        fresh = await observer.repeat(terms(0))
+        fresh = await observer.settle_totals(terms(0))
         return [uniques(stale), uniques(fresh)]
 
     assert observe(lambda _: (200, b"7"), use) == [7, 99]
