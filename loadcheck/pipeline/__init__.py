@@ -88,6 +88,11 @@ class Options:
 async def run(scenario: Scenario, options: Options, watch: ProgressView) -> CompletedRun:
     """Run a scenario and save its result.
 
+    In :func:`opened`: 1. compile; 2. start the embedded emulator. In :func:`execute`: 3. save the
+    intent; 4. reach the target, run the set-up; 5. query the count before; 6. send the load;
+    7. query until the count has settled; 8. judge; 9. save the verdict; 10. delete the users. The
+    flows of a mix share 1 and 2, and take the others side by side.
+
     Args:
         scenario: The scenario.
         options: Options of the command line.
