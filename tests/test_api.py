@@ -132,6 +132,8 @@ def test_what_is_wrong_is_raised_by_kind_and_nothing_is_written(tmp_path: Path) 
     away = {"target": {"kind": "live"}, "inputs.apiKey": "k", "inputs.basicAuth": "b"}
     with pytest.raises(loadcheck.ConsentError, match="api2.amplitude.com"):
         loadcheck.run_sync(SMOKE, set=away, results=tmp_path)
+    with pytest.raises(loadcheck.InputError, match="worker 1 cannot be started"):
+        loadcheck.run_sync(SMOKE, set={"load.prefixes": ["/nowhere/ssh"]}, results=tmp_path)
     with pytest.raises(loadcheck.ResultFileError):
         loadcheck.load(SMOKE)
     with pytest.raises(loadcheck.ResultFileError):

@@ -20,6 +20,7 @@ from typing import Self
 
 import anyio
 
+from loadcheck.errors import innermost
 from loadcheck.load.engine import LoadEngine, open_engine
 from loadcheck.load.monitor import raise_open_file_limit
 from loadcheck.load.pacer import max_requests
@@ -129,6 +130,7 @@ async def opened(
     with addressed(flows[0]) as address:
         # 1. compile: every error in the input is found before anything starts
         sources, workers, consent = plans.Sources(), options.workers, options.consent
+        workers.check_use(flows)
         with sources.noted():
             compiled = [
                 prepare_run(flow, address, plans.flow_seed(seed, place), workers, consent=consent)
@@ -205,6 +207,8 @@ async def execute(
     except Exception as error:
         if session is None or not session.begun:
             sink.close()
+            if isinstance(error, ExceptionGroup):  # by the transport's task group
+                raise innermost(error) from None
             raise
         session.fail("transport", error)
     except BaseException:
