@@ -28,7 +28,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import ParamSpec, TextIO
 
-from loadcheck.errors import InputError, LoadcheckError, Problem, SaveError, printable
+from loadcheck.errors import InputError, LoadcheckError, Problem, SaveError, innermost, printable
 from loadcheck.secrets import cover
 
 _P = ParamSpec("_P")
@@ -92,8 +92,7 @@ def acknowledged(command: Callable[_P, None]) -> Callable[_P, None]:
         try:
             command(*args, **kwargs)
         except (KeyboardInterrupt, BaseExceptionGroup) as error:
-            first = _innermost(error) if isinstance(error, BaseExceptionGroup) else error
-            if isinstance(first, KeyboardInterrupt):
+            if isinstance(innermost(error), KeyboardInterrupt):
                 sys.stderr.write("Interrupted.\n")
             raise
 
@@ -109,7 +108,7 @@ def run_command(command: Callable[[], object]) -> int:
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
     except BaseExceptionGroup as group:
-        return _explain(_innermost(group))
+        return _explain(innermost(group))
     except Exception as error:  # noqa: BLE001  # the last stop
         return _explain(error)
     return Exit.PASS
@@ -136,18 +135,6 @@ def _explain(error: BaseException) -> int:
         file=sys.stderr,
     )
     return Exit.BUG
-
-
-def _innermost(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the first exception that a task group wrapped; an interrupt only if it is alone."""
-    plain = [error for error in _flat(group) if not isinstance(error, KeyboardInterrupt)]
-    return plain[0] if plain else KeyboardInterrupt()
-
-
-def _flat(error: BaseException) -> list[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        return [inner for part in error.exceptions for inner in _flat(part)]
-    return [error]
 
 
 def _code(exit_: SystemExit) -> int:

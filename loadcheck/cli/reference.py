@@ -33,7 +33,7 @@ TERMS: Final[Mapping[str, str]] = {
     "acknowledged": "The service accepted the copy, so its user must be counted.",
     "rejected": "Certainly without effect: refused by the service, or never sent.",
     "indeterminate": "May or may not have taken effect: a timeout, a lost connection, a 500.",
-    "skipped": "Fell due and was not sent: too many in flight, or the generator stood still.",
+    "skipped": "Fell due and was not sent: too many in flight, or the generator paused.",
     "ledger": "Which copies have which outcome.",
     "observation": "One answer of the observer, with the instant whose state it shows.",
     "bounds": "acknowledged ≤ unique users ≤ acknowledged + indeterminate.",

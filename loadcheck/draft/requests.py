@@ -223,15 +223,15 @@ class _Writer:
 
     def _credential(self, each: Credential) -> tuple[str, str, Any]:
         if each.kind == "basic":
-            names = {f"{self._prefix}_USERNAME": False, f"{self._prefix}_PASSWORD": True}
-            user, password = names
+            user, password = f"{self._prefix}_USERNAME", f"{self._prefix}_PASSWORD"
             text = "User name and password in Base64."
             self.done.inputs["basicAuth"] = DraftInput(
                 value=f'{{ basic = {{ username = {{ env = "{user}" }},'
                 f' password = {{ env = "{password}" }} }} }}',
                 type="string",
                 text=text,
-                variables=dict.fromkeys(names, True),
+                # many services take an API key as the user name, so neither is shown
+                variables={user: True, password: True},
             )
             return each.place, each.name, f"{each.prefix}{{$inputs.basicAuth}}"
         bare = "token" if each.kind == "bearer" else re.sub(r"^[xX]-", "", each.name)

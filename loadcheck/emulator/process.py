@@ -71,7 +71,7 @@ KEY_VARIABLES: Final = ("AMPLITUDE_API_KEY", "AMPLITUDE_SECRET_KEY")
 """Environment variables that hold a project's keys."""
 
 
-def supplied(api_key: str, secret_key: str) -> dict[str, str]:
+def project_credentials(api_key: str, secret_key: str) -> dict[str, str]:
     """Return a project's keys as requests use them, under the names that workflows refer to."""
     pair = base64.b64encode(f"{api_key}:{secret_key}".encode()).decode("ascii")
     return {"apiKey": api_key, "secretKey": secret_key, "basicAuth": pair}

@@ -25,8 +25,8 @@ from loadcheck.emulator.process import (
     Reservation,
     Running,
     embedded,
+    project_credentials,
     reserve,
-    supplied,
 )
 from loadcheck.errors import ConsentError, InputError, Problem, TargetError
 from loadcheck.load.transport import TransportSettings, client_context
@@ -196,7 +196,7 @@ class Address:
 
 UNSTARTED = Address(
     servers={"*": "http://emulator"},
-    supplied=dict.fromkeys(supplied("", ""), "***"),
+    supplied=dict.fromkeys(project_credentials("", ""), "***"),
 )
 """The address to show for an embedded emulator that is not started."""
 
@@ -210,7 +210,7 @@ def addressed(scenario: Scenario) -> Iterator[Address]:
     with reserve(scenario.target.emulator) as reserved:
         yield Address(
             servers={"*": reserved.url},
-            supplied=supplied(reserved.api_key, reserved.secret_key),
+            supplied=project_credentials(reserved.api_key, reserved.secret_key),
             reserved=reserved,
         )
 

@@ -202,7 +202,7 @@ def _entry(path: Path, cause: Cause) -> CatalogueEntry:
         found = _described(path, kind, document)
     except (AttributeError, KeyError, TypeError, ValueError):
         return CatalogueEntry(
-            path=path, kind=kind, trouble="lacks what a results file has: edited by hand?"
+            path=path, kind=kind, trouble="is not a valid results file: edited by hand?"
         )
     running = found.phase in UNFINISHED and in_progress(path)
     if running:

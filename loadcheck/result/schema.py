@@ -142,7 +142,7 @@ def _consistency() -> Shape:
                         "acknowledged": maybe(count("Copies acknowledged when it was asked.")),
                         "uniques": maybe(count("Users counted, as the service reported it.")),
                         "totals": maybe(count("Events counted.")),
-                        "error": text("Why the answer is no evidence; empty if it is."),
+                        "error": text("Why the answer is not evidence; empty if it is."),
                     },
                 ),
             ),
@@ -173,7 +173,7 @@ def _intervals() -> Shape:
                 for name, text in {
                     "due": "that fell due",
                     "started": "of those begun",
-                    "skipped": "not sent, because too many were in flight",
+                    "skipped": "due, but not sent: too many in flight, or the generator paused",
                     "acknowledged": "acknowledged",
                     "rejected": "certainly without effect",
                     "indeterminate": "that may have taken effect",
@@ -351,7 +351,7 @@ def _deletion() -> dict[str, Any]:
             "jobs": list_of("Days of the service's jobs.", {"type": "string"}),
             "before": maybe(count("Users counted before.")),
             "after": maybe(count("Users still counted at the end.")),
-            "error": maybe(text("Why the last request was of no use.")),
+            "error": maybe(text("Why the last request failed.")),
             "verdict": VERDICT,
         },
     )
@@ -483,7 +483,7 @@ def _load() -> Shape:
             "asked_rate": maybe(amount("Mean, copies/s; null for a closed load.")),
             "peak_rate": maybe(amount("The highest asked for, copies/s.")),
             "reached_rate": amount(
-                "Copies started per second of load: at least so many where a worker was lost."
+                "Copies started per second of load; a lower bound where a worker was lost."
             ),
             "reached_ratio": maybe(amount("Reached over asked, 1 is all.")),
             "duration_s": amount("How long copies were started."),

@@ -70,7 +70,7 @@ def _probe() -> Shape:
         reached_rate=number("Copies per second started."),
         again=flag("Whether the rate had been probed before."),
         verdict=choice(
-            "unproven: the fault was the generator's, or there is no evidence. cut: "
+            "unproven: the fault was the generator's, or there is not evidence. cut: "
             "stopped by a signal or the end of the budget.",
             "held",
             "broke",
@@ -359,7 +359,7 @@ def trend_schema() -> Shape:
             significance=number("The chance that a history without a change shows one."),
             seed=count("Of the permutations."),
             skipped=list_of(
-                "Files that were of no use.",
+                "Files that could not be used.",
                 closed_object("One of them.", file=text("Its name."), why=text("Why.")),
             ),
             histories=list_of(
@@ -386,7 +386,7 @@ def _history() -> Shape:
                 started_at=text("UTC, ISO 8601."),
                 verdict=text("Its own."),
                 labels=labels(),
-                unused=text("Why it is no evidence of a level; empty if it is."),
+                unused=text("Why it is not evidence of a level; empty if it is."),
             ),
         ),
         changes=list_of(
@@ -416,11 +416,11 @@ def _history_figure() -> Shape:
         "One figure over the runs.",
         **_named_figure(),
         word=_TREND_WORD,
-        values={**_COLUMN, "description": "One for each run; null if it has none."},
+        values={**_COLUMN, "description": "One for each run; null if it lacks the figure."},
         low={**_COLUMN, "description": "The least that it is by the run's own samples, 95 %."},
         high={**_COLUMN, "description": "The most that it is."},
-        outliers=list_of("Runs that stand alone, by place; not used.", count("A place.")),
-        level=maybe(number("The mean since the last step.")),
+        outliers=list_of("Outliers, by place; not used.", count("A place.")),
+        level=maybe(number("The mean of the runs since the last step; without one, of all.")),
         level_low=maybe(number("The least that it is, with 95 % confidence.")),
         level_high=maybe(number("The most that it is.")),
         changes=list_of(

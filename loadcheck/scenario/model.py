@@ -690,7 +690,7 @@ class Verify:
         localize: Whether events carry buckets, so that missing users can be named and no sum hides
             them; None: if the workflow's profile has buckets and counts are exact.
         approximate: The error that the service's counts may have, as a share; None: they are exact.
-        absent: The count that an answer without one stands for; None: it is no evidence.
+        absent: The count that an answer without one stands for; None: it is not evidence.
         partitions: How many hashed buckets each event carries.
         split: How buckets are put on events and counted; None if that is not possible.
         budget: The query budget of the service; None if there is no limit.

@@ -145,7 +145,7 @@ MEANINGS: Mapping[str, str] = {
     "rate": "Copies started per second.",
     "rate_ratio": "Achieved rate over target rate.",
     "started": "Copies started.",
-    "skipped": "Copies that fell due and were not started, because too many were in flight.",
+    "skipped": "Copies due, but not sent: too many were in flight, or the generator paused.",
     "acknowledged": "Copies that the service accepted.",
     "rejected": "Copies that certainly had no effect: refused, or never sent.",
     "indeterminate": "Copies that may or may not have taken effect.",

@@ -97,7 +97,14 @@ def test_a_cluster_sends_one_load(cluster: Cluster, loadcheck: Loadcheck, smoke:
     loadcheck.results()[0].unlink()
     ended = loadcheck("run", smoke, "--scheduler", cluster.address, "--workers", "3")
     assert ended.code == 2
-    assert "3 workers are asked for; the cluster has 2" in ended.stderr
+    said = " ".join(ended.stderr.split())
+    assert "load.workers: 3 workers are asked for; the cluster has 2; ask for fewer" in said
+    cluster.nanny.terminate()
+    wait_for(lambda: not cluster.workers())
+    ended = loadcheck("run", smoke, "--scheduler", cluster.address)
+    assert ended.code == 2
+    assert f"the cluster at {cluster.address} has no workers; start some" in ended.stderr
+    cluster.restore()
     _without_credentials_nothing_is_sent(cluster, loadcheck, smoke)
 
 

@@ -297,13 +297,13 @@ class _Load:
         self._arrivals = Arrivals(visits) if alone and visits is not None else None
         self.has_begun = self.is_stopped = False
         self._part = part
-        self._unsent = compiled.plan.unsent
+        self._unsendable = compiled.plan.unsendable
         self.shared = compiled.run.shared
         self._acks = AckCurve()
 
     def still(self) -> Any:
         """Return everything that is recorded, frozen."""
-        return still((self.engine.record, self.engine.monitor, self._acks, self._unsent))
+        return still((self.engine.record, self.engine.monitor, self._acks, self._unsendable))
 
     @property
     def end(self) -> str:

@@ -251,7 +251,7 @@ def fingerprint(compiled: CompiledScenario) -> str:
     most = compiled.planned or _PROBED
     numbers = sorted({each * most // _PROBED for each in range(_PROBED)})
     said = agreed(load).encode()
-    before = dict(plan.unsent)
+    before = dict(plan.unsendable)
     with compiled.run.shared.assumed():
         for number in numbers:
             flow = plan.copy(number, 0, Backoff(Retry(attempts=1), 0))
@@ -261,8 +261,8 @@ def fingerprint(compiled: CompiledScenario) -> str:
                 origin = str(request.origin).encode()
                 said = b"\n".join((said, origin, request.head, request.body))
     # these requests were not to be sent: those that could not be made do not count
-    plan.unsent.clear()
-    plan.unsent.update(before)
+    plan.unsendable.clear()
+    plan.unsendable.update(before)
     for value in sorted(compiled.secrets, key=len, reverse=True):
         said = said.replace(value.encode(), HIDDEN.encode())
     made = hashlib.sha256(said)
