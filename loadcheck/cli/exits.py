@@ -25,6 +25,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from types import FrameType
 from typing import ParamSpec, TextIO
 
 from loadcheck.errors import InputError, LoadcheckError, Problem, SaveError, innermost, printable
@@ -71,7 +72,16 @@ def interruptible() -> None:
     """
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, signal.default_int_handler)
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    # an event loop has its own handler for SIGINT, which cancels the work in it; an exception that
+    # is raised here would surface in any of its callbacks
+    handle = signal.getsignal(signal.SIGINT)
+    if not callable(handle):
+        raise KeyboardInterrupt
+    handle(number, frame)
 
 
 def acknowledged(command: Callable[_P, None]) -> Callable[_P, None]:

@@ -115,7 +115,13 @@ async def embedded(
         command.append(str(inherited[0]))
     try:
         process = await anyio.open_process(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=None, pass_fds=inherited
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=None,
+            pass_fds=inherited,
+            # a terminal, or timeout(1), signals the whole group: the parent decides what follows
+            start_new_session=True,
         )
     except OSError as error:  # out of processes, or the program is missing
         raise EmulatorStartError(f"{command[0]}: {error.strerror}") from None

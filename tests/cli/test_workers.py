@@ -33,7 +33,9 @@ def shards(processes: list[psutil.Process]) -> list[psutil.Process]:
 
 
 def test_two_workers_send_one_load(loadcheck: Loadcheck, smoke: Path) -> None:
-    ended = loadcheck("run", smoke, "--workers", "2", "--set", "load.duration=1.5")
+    page, table = loadcheck.folder / "page.html", loadcheck.folder / "table.md"
+    reports = ("--report", page, "--markdown", table)
+    ended = loadcheck("run", smoke, "--workers", "2", "--set", "load.duration=1.5", *reports)
     assert ended.code == 0, ended.stderr
     result = ended.result
     copies, workers = result["copies"], result["run"]["workers"]
@@ -48,6 +50,9 @@ def test_two_workers_send_one_load(loadcheck: Loadcheck, smoke: Path) -> None:
     assert ledger.acknowledged == ledger.started
     assert list(ledger.started) == list(range(150))
     assert result["steps"]["uploadEvents"]["succeeded"] == 150
+    assert "150 copies in 1.5 s by 2 workers   " in ended.stdout
+    assert "/s by 2 workers, target 100/s" in table.read_text()
+    assert all(f">{text}</" in page.read_text() for text in ("worker 1", "worker 2", "finished"))
 
 
 @pytest.mark.parametrize(
