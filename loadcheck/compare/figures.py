@@ -115,7 +115,9 @@ def _flat(path: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _matters(key: str) -> bool:
-    return key not in _SENDERS and any(key == path or key.startswith(f"{path}.") for path in _MATTERS)
+    return key not in _SENDERS and any(
+        key == path or key.startswith(f"{path}.") for path in _MATTERS
+    )
 
 
 def _shown(value: Any) -> str:
