@@ -70,7 +70,7 @@ def delete(
             return True
         if not sys.stdin.isatty():
             message = "deleting cannot be undone, and there is no terminal to ask on"
-            raise InputError(Problem(key="--yes", message=message, remedy="add --yes to say so"))
+            raise InputError(Problem(key="--yes", message=message, remedy="add --yes to confirm"))
         return agreed(f"Delete these {many(outline.users, 'users')}? This cannot be undone.")
 
     files = run_files(result)

@@ -305,7 +305,7 @@ def _groups(
     single = [path for path, files in mixes.items() if files == [path]]
     there = [path for path in single if exists(path)]
     if there:
-        message = "is of one flow, and a mix is compared with a mix"
+        message = "is the result of one flow; a mix can only be compared with a mix"
         remedy = "name the mix, or the flow's own results file on both sides"
         raise ResultFileError(Problem(file=str(there[0]), message=message, remedy=remedy))
     bases, candidates = sides

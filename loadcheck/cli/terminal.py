@@ -394,9 +394,9 @@ def confirm(*, yes: bool, what: str, digest: str = "") -> None:
     """
     if yes:
         return
-    remedy = "add --yes to say that it may"
+    remedy = "add --yes to approve it"
     if digest:
-        remedy += f", or --plan {digest} to say that exactly this may"
+        remedy += f", or --plan {digest} to approve exactly this plan"
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         message = "the plan is not approved, and there is no terminal to ask on"
         raise ConsentError(Problem(message=message, remedy=remedy))

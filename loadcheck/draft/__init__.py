@@ -97,7 +97,7 @@ def read_api(source: str, *, consent: bool) -> Source:
         (problem,) = error.problems
         reason = problem.message.partition(": ")[2].partition(": add")[0]
         message = f"{without_userinfo(source)} is not read: {reason}"
-        remedy = "add --live to say that it may be, or save it and name the file"
+        remedy = "add --live to allow it, or save it and name the file"
         raise ConsentError(Problem(message=message, remedy=remedy)) from None
 
 

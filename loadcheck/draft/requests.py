@@ -137,7 +137,7 @@ class _Writer:
         """Return the input of a field that identifies user, run or event; None for others."""
         choice = self._choice
         if step == "ingest" and each is choice.user:
-            return self._own("userId", *_user(each.kind), "Who is counted: one user per copy.")
+            return self._own("userId", *_user(each.kind), "The user that is counted: one per copy.")
         if choice.run is not None and _marks_run(choice.run, step, each):
             text = "Distinguishes this run's events from others'."
             return self._own("runId", "$run.id", "string", text)

@@ -524,7 +524,7 @@ class _DeletionRequests:
             return found
         assert self._last is not None
         refused = "" if self._answer is None else _refusal(self._answer)
-        message = f"{self._last.origin} does not say who is counted: {refused or why}"
+        message = f"{self._last.origin} does not return the count of users: {refused or why}"
         remedy = "ask again later"
         if self._answer is not None and self._answer.status in _UNKNOWN_KEYS:
             remedy = (

@@ -102,7 +102,7 @@ def require_consent(
     action = f"send {number} events of as many new users to {', '.join(servers)}" if servers else ""
     action += " and " if servers and others else ""
     action += f"leave this machine for {', '.join(others)}" if others else ""
-    remedy = "add --live to say that it may"
+    remedy = "add --live to allow it"
     if servers:
         remedy = f"events cannot be taken back and users count against the plan; {remedy}"
     raise ConsentError(scenario.problem("target", f"this run would {action}", remedy))

@@ -49,7 +49,7 @@ def _named_figure() -> dict[str, Shape]:
     """Return the properties of a figure that comparisons and trends have in common."""
     return {
         "key": text("As thresholds name it."),
-        "group": text("What it is of."),
+        "group": text("What it belongs to."),
         "name": text("Its name within the group."),
         "unit": choice("Of all its values.", "ms", "1/s", "ratio", "count"),
         "better": choice("Which direction is.", "less", "more"),
@@ -284,7 +284,7 @@ def _compared_figure() -> Shape:
             "exact",
             "none",
         ),
-        word=choice("What it comes to.", *_CHANGES),
+        word=choice("The conclusion.", *_CHANGES),
         why=text("Why there is no interval; empty if there is."),
     )
 
@@ -298,7 +298,7 @@ def _compared_run() -> Shape:
     )
     return closed_object(
         "One run.",
-        file=text("Where its results file stood."),
+        file=text("Path of its results file."),
         id=text("The run's."),
         started_at=text("UTC, ISO 8601."),
         scenario=text("Its name."),
@@ -362,9 +362,7 @@ def trend_schema() -> Shape:
                 "Files that could not be used.",
                 closed_object("One of them.", file=text("Its name."), why=text("Why.")),
             ),
-            histories=list_of(
-                "Each is of runs that can be compared, the newest first.", _history()
-            ),
+            histories=list_of("Each has comparable runs; the newest first.", _history()),
         ),
     )
 
@@ -381,7 +379,7 @@ def _history() -> Shape:
             "In order.",
             closed_object(
                 "One run.",
-                file=text("Where its results file stood."),
+                file=text("Path of its results file."),
                 id=text("Its id."),
                 started_at=text("UTC, ISO 8601."),
                 verdict=text("Its own."),
@@ -433,7 +431,7 @@ def _history_figure() -> Shape:
                 after=number("The level behind it; of a drift, where it is now."),
                 relative=maybe(number("The difference as a share of before; null if that is 0.")),
                 p=number("The chance of such a split in a history without a change."),
-                word=choice("What it comes to.", "worse", "better"),
+                word=choice("The conclusion.", "worse", "better"),
             ),
         ),
         core=flag("Whether it is the median time of a step that copies run."),

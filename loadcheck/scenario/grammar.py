@@ -293,8 +293,8 @@ SETUP: Keys = {
 TEARDOWN: Keys = {
     **_ONCE,
     "delete": flag(
-        "Delete the run's users from the service at the very end, as loadcheck delete does; that "
-        "the run may leave this machine says that it may.",
+        "Delete the run's users from the service at the very end, as loadcheck delete does; a "
+        "run that is allowed to leave this machine is allowed to do this, too.",
         default=False,
     ),
 }
@@ -711,7 +711,7 @@ EXPORT: Keys = {
     ),
     "next": table("Pages of which each answer names the next.", FOLLOWING),
     "pages": whole(
-        "Pages to read at the most. One that is there twice, or more of them, is an error.",
+        "Most pages to read. More of them, or a page that is repeated, are an error.",
         2,
         MAX_COUNT,
         default=_EXPORT.pages,
@@ -802,7 +802,7 @@ DELETE: Keys = {
         'Its body: a text, or JSON in which "{$users}" is the array of the ids.',
         example={"user_ids": "{$users}"},
     ),
-    "batch": whole("Ids in a request at the most.", 1, MAX_IDS, default=_DELETION.batch),
+    "batch": whole("Most ids in a request.", 1, MAX_IDS, default=_DELETION.batch),
     "every": duration("Pause between two requests.", zero=True, default=_DELETION.every_s),
     "quote": choice("Quotation mark around each id in a text.", "'", '"', default=_DELETION.quote),
     "jobs": table("How far a deletion is that the service does in its own time.", JOBS),
@@ -1022,7 +1022,7 @@ SERVICE: Keys = {
     "billed": text("What each new user counts as.", example="monthly tracked user"),
     "stays": text("What a run leaves behind.", example="events cannot be taken back"),
     "regions": named(
-        "The data centre that a host is of.",
+        "The data centre of a host.",
         "HOST",
         text("The region's name."),
         example={"api.eu.amplitude.com": "EU"},
@@ -1041,12 +1041,12 @@ SERVICE: Keys = {
 _GUARD = Guard()
 GUARD: Keys = {
     "max_users": whole(
-        "Users of the load at the most, without the control users that a loss asks for.",
+        "Most users of the load, without the control users that a loss requires.",
         *(1, MAX_COUNT),
         example=1000,
     ),
-    "max_events": whole("Events of the load at the most.", 1, MAX_COUNT, example=5000),
-    "max_rate": rate("Copies per second at the most.", example=50),
+    "max_events": whole("Most events of the load.", 1, MAX_COUNT, example=5000),
+    "max_rate": rate("Most copies per second.", example=50),
     "hosts": array(
         "Hosts that may be reached, proxies and collectors of metrics among them; * stands for "
         "anything.",
@@ -1060,8 +1060,8 @@ GUARD: Keys = {
         example="22:00-06:00",
     ),
     "stop_file": text(
-        "The load ends when this file appears, and none begins while it is there: a stop for all "
-        "who share it. Relative to the scenario.",
+        "The load ends when this file appears, and none begins while it is there: it may be "
+        "shared by several runs. Relative to the scenario.",
         example="STOP",
     ),
     "max_error_rate": text(
@@ -1127,7 +1127,7 @@ _TOP: Keys = {
         title="name, path or table",
         example="amplitude",
     ),
-    "target": table("Who receives the load.", TARGET),
+    "target": table("The service that receives the load.", TARGET),
     "inputs": named("The workflow's inputs.", "NAME", _INPUT, example={"plan": "free"}),
     "data": named(
         "Data files; $data.NAME.COLUMN is a cell of the copy's row.",
@@ -1136,7 +1136,7 @@ _TOP: Keys = {
         example={"users": {"file": "users.csv"}},
     ),
     "users": table("What users are called: $copy.userId.", USERS, required=("id",)),
-    "sessions": table("Users who upload more than once, or come back.", SESSIONS),
+    "sessions": table("Users that upload more than once, or return.", SESSIONS),
     "values": named(
         "Values that are drawn for each copy, or plain ones: $values.NAME.",
         "NAME",

@@ -156,7 +156,7 @@ MEANINGS: Mapping[str, str] = {
     "recovered": "Users that are counted without an acknowledgement.",
     "unexpected": "Users counted beyond all that can be.",
     "duplicated": "Events counted more often than they were sent.",
-    "missing_events": "Events that are missing of users who are counted.",
+    "missing_events": "Missing events of users that are counted.",
     "STEP.error_rate": "Share of a step's attempts that failed.",
     "STEP.rate": "Attempts of a step per second.",
     "STEP.attempts": "Attempts of a step.",
@@ -170,7 +170,7 @@ MEANINGS: Mapping[str, str] = {
     "think time, of those that succeeded; also workflow.error_rate and the like.",
     "lateness.p99": "How long after they were due requests were sent.",
     "dispatch_lag.p99": "How long after they were due copies were started: loadcheck's own delay.",
-    "loop_lag.p99": "How long loadcheck's event loop stood still.",
+    "loop_lag.p99": "How long loadcheck's event loop was blocked.",
     "gc_pauses.p99": "Pauses of Python's garbage collector.",
     "visible.p99": "From acknowledgement until counted.",
     "p99": "Only in together.thresholds, as service_time.p99, failed.p99 and throttled.p99: of the "

@@ -130,7 +130,9 @@ def is_named_as_one(folder: Path, paths: list[Path], whole: dict[str, Any]) -> N
     assert "together: started" in (folder / "x-look.xml").read_text()
     refused = call("compare", one, of_flow(other, "buy"))
     assert refused.exit_code != 0
-    assert "a mix is compared with a mix" in "\n".join(map(str, refused.exception.problems))
+    assert "a mix can only be compared with a mix" in "\n".join(
+        map(str, refused.exception.problems)
+    )
     several = call("show", folder)
     assert "a folder with the results of several runs" in str(several.exception)
     alone = folder.parent / "alone"

@@ -235,7 +235,7 @@ class Routes:
         if not self._consent and not is_loopback(url.host):
             raise LeavingError(
                 f"it leads to {without_userinfo(str(url.copy_with(path='/', query=None)))}, "
-                "which is not this machine: add --live to say that it may"
+                "which is not this machine: add --live to allow it"
             )
         if self._proxy is not None:
             return self._proxy
