@@ -354,8 +354,8 @@ class CapacitySearch:
             self._inconsistent = judgement.inconsistent
             if judgement.held is ProbeVerdict.HELD:
                 self._beyond_load_s = took_s - finished.document["load"]["duration_s"]
-        copies = finished.document["copies"]["started"]
-        self._events += copies * self._probing.scenario.load.events_per_copy
+        # with what a lost worker may have sent
+        self._events += finished.document["spent"]["events"]
         entry = document.probe(
             document.Probed(
                 number=number,
