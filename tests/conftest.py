@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections import Counter
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests import repeats
 
 # how long an example takes says how busy the machine is, not whether it is right
 settings.register_profile(
@@ -26,8 +29,14 @@ settings.load_profile("same")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# hundreds of commands are started; without bytecode each would compile the whole package
+# hundreds of commands are started; without bytecode each would compile the whole package, and each
+# process of tests would rewrite the assertions of all of them
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(repeats)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
