@@ -192,19 +192,17 @@ class Input:
     Attributes:
         value: Any JSON value; strings may be or hold expressions (``$copy.userId``).
         secret: Whether the value must appear in no output.
-        env: Name of the environment variable it came from, or None.
         hidden: Texts that must appear in no output: values read from the environment, and those
             made from them.
     """
 
     value: Any
     secret: bool = False
-    env: str | None = None
     hidden: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
         value = "<secret>" if self.secret else repr(self.value)
-        return f"Input(value={value}, secret={self.secret}, env={self.env!r})"
+        return f"Input(value={value}, secret={self.secret})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
