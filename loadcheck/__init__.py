@@ -13,31 +13,16 @@ service to try it on.
 
 import importlib
 import sys
+from pathlib import Path
 from types import ModuleType
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "Comparison",
-    "ConsentError",
-    "Figure",
-    "Finding",
-    "InputError",
-    "Lag",
-    "Latency",
-    "LoadcheckError",
-    "Result",
-    "ResultFileError",
-    "ScenarioError",
-    "Step",
-    "TargetError",
-    "Threshold",
-    "WorkflowError",
-    "compare",
-    "load",
-    "run",
-    "run_sync",
-]
+# "from MODULE import NAME as NAME": type checkers read the same lines
+_STUB = Path(__file__).with_name("__init__.pyi").read_text(encoding="utf-8").splitlines()
+_PLACES = {line.split()[-1]: line.split()[1] for line in _STUB if line.startswith("from ")}
+"""Public name → the module that holds it."""
+__all__ = sorted(_PLACES)  # noqa: PLE0605  # in the stub, for type checkers
 
 
 class _Room(ModuleType):
@@ -50,7 +35,7 @@ class _Room(ModuleType):
 class _House(ModuleType):
     def __setattr__(self, name: str, value: object) -> None:
         """Let ``loadcheck.load`` and ``loadcheck.compare``, once imported, be called as well."""
-        if name in __all__ and isinstance(value, ModuleType):
+        if name in _PLACES and isinstance(value, ModuleType):
             value.__class__ = _Room
         super().__setattr__(name, value)
 
@@ -59,15 +44,15 @@ sys.modules[__name__].__class__ = _House
 
 
 def _public(name: str) -> object:
-    # imported late: it takes a second
-    return getattr(importlib.import_module("loadcheck.api"), name)
+    # imported late: the module may take a second
+    return getattr(importlib.import_module(_PLACES[name]), name)
 
 
 def __getattr__(name: str) -> object:
-    if name not in __all__:
+    if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return _public(name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *_PLACES})

@@ -33,42 +33,12 @@ from loadcheck import scenario as scenarios
 from loadcheck.compare import Stored
 from loadcheck.compare import compare as compare_documents
 from loadcheck.documents.toml import as_toml
-from loadcheck.errors import (
-    ConsentError,
-    InputError,
-    LoadcheckError,
-    ResultFileError,
-    ScenarioError,
-    TargetError,
-    WorkflowError,
-)
+from loadcheck.errors import LoadcheckError
 from loadcheck.pipeline.prepare import hide_passwords
 from loadcheck.report import headline
 from loadcheck.report.html import page
 from loadcheck.result.store import read
 from loadcheck.verify.progress import Progress
-
-__all__ = [
-    "Comparison",
-    "ConsentError",
-    "Figure",
-    "Finding",
-    "InputError",
-    "Lag",
-    "Latency",
-    "LoadcheckError",
-    "Result",
-    "ResultFileError",
-    "ScenarioError",
-    "Step",
-    "TargetError",
-    "Threshold",
-    "WorkflowError",
-    "compare",
-    "load",
-    "run",
-    "run_sync",
-]
 
 File: TypeAlias = "str | os.PathLike[str]"
 Verdict: TypeAlias = Literal["pass", "fail", "unknown"]

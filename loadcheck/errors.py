@@ -120,6 +120,18 @@ def _as_json(found: re.Match[str]) -> str:
 _SINGULAR: Final = {"were": "was", "are": "is", "have": "has"}
 
 
+def innermost(error: BaseException) -> BaseException:
+    """Return the first exception that task groups have wrapped; an interrupt only if alone."""
+    found = _flat(error)
+    return next((each for each in found if not isinstance(each, KeyboardInterrupt)), found[0])
+
+
+def _flat(error: BaseException) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [inner for part in error.exceptions for inner in _flat(part)]
+    return [error]
+
+
 def many(number: float | str | None, words: str) -> str:
     """Return a number and what it counts: ``1 copy was``, ``2,000 copies were``.
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 import asyncio
 import copy
+import importlib
 import inspect
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import orjson
@@ -20,30 +22,53 @@ from hypothesis import strategies as st
 
 import loadcheck
 import loadcheck.load.runner as by_its_module
-from loadcheck import api
+from loadcheck import api, errors
 from loadcheck.documents.toml import as_toml
 
 ROOT = Path(__file__).resolve().parents[1]
 SMOKE = ROOT / "scenarios" / "smoke.toml"
 EXAMPLE = ROOT / "results" / "example-burst.json"
+PUBLIC: list[str] = vars(loadcheck)["__all__"]
 QUICK = {"load.rate": 100, "load.duration": "1s"}
 
 
 def test_every_public_name_is_there_typed_and_explained() -> None:
-    assert sorted(loadcheck.__all__) == sorted(api.__all__)
     stub = ast.parse((ROOT / "loadcheck" / "__init__.pyi").read_text())
     declared = {
-        name.asname for node in stub.body if isinstance(node, ast.ImportFrom) for name in node.names
+        name.name: node.module
+        for node in stub.body
+        if isinstance(node, ast.ImportFrom)
+        for name in node.names
+        if name.name == name.asname
     }
-    assert declared == set(loadcheck.__all__)
-    assert set(loadcheck.__all__) <= set(dir(loadcheck))
-    for name in loadcheck.__all__:
-        found = getattr(loadcheck, name)
-        assert inspect.getdoc(getattr(api, name)), name
-        assert callable(found), name
+    assert sorted(declared) == PUBLIC
+    assert set(PUBLIC) <= set(dir(loadcheck))
+    for name, module in declared.items():
+        assert module is not None
+        found = getattr(importlib.import_module(module), name)
+        assert inspect.getdoc(found), name
+        assert getattr(loadcheck, name) is found or isinstance(found, FunctionType), name
+        assert callable(getattr(loadcheck, name)), name
     assert (ROOT / "loadcheck" / "py.typed").exists()
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = loadcheck.nothing  # type: ignore[attr-defined]
+
+
+def test_no_public_name_is_forgotten() -> None:
+    own = {
+        name
+        for name, found in vars(api).items()
+        if isinstance(found, type | FunctionType)
+        and not name.startswith("_")
+        and found.__module__ == api.__name__
+    }
+    raised = {
+        name
+        for name, found in vars(errors).items()
+        if isinstance(found, type) and issubclass(found, errors.LoadcheckError)
+    }
+    assert own <= set(PUBLIC)
+    assert set(PUBLIC) - own <= raised
 
 
 def test_the_rooms_of_the_same_names_are_still_there() -> None:
@@ -107,6 +132,8 @@ def test_what_is_wrong_is_raised_by_kind_and_nothing_is_written(tmp_path: Path) 
     away = {"target": {"kind": "live"}, "inputs.apiKey": "k", "inputs.basicAuth": "b"}
     with pytest.raises(loadcheck.ConsentError, match="api2.amplitude.com"):
         loadcheck.run_sync(SMOKE, set=away, results=tmp_path)
+    with pytest.raises(loadcheck.InputError, match="worker 1 cannot be started"):
+        loadcheck.run_sync(SMOKE, set={"load.prefixes": ["/nowhere/ssh"]}, results=tmp_path)
     with pytest.raises(loadcheck.ResultFileError):
         loadcheck.load(SMOKE)
     with pytest.raises(loadcheck.ResultFileError):

@@ -70,8 +70,8 @@ def delete(
             return True
         if not sys.stdin.isatty():
             message = "deleting cannot be undone, and there is no terminal to ask on"
-            raise InputError(Problem(key="--yes", message=message, remedy="add --yes to say so"))
-        return agreed(f"Delete these {many(outline.users, 'users')}? They cannot be had back.")
+            raise InputError(Problem(key="--yes", message=message, remedy="add --yes to confirm"))
+        return agreed(f"Delete these {many(outline.users, 'users')}? This cannot be undone.")
 
     files = run_files(result)
     sections, verdicts = {}, []

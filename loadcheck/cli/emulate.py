@@ -45,7 +45,7 @@ def emulate(
     replay: Annotated[
         Path | None,
         typer.Option(
-            help="Take the requests of such a file first, and say which are answered differently."
+            help="Take the requests of such a file first, and list those answered differently."
         ),
     ] = None,
     log: Annotated[bool, typer.Option("--log", help="Log each request on stderr.")] = False,
@@ -69,7 +69,7 @@ def emulate(
     truncated_json, malformed_json, frozen_counts, stale_cache.
 
     For tests, with the keys as user and password: GET /control/clock,
-    /faults, /truth (whom each fault hit) and /state; POST /control/clock
+    /faults, /truth (the users each fault hit) and /state; POST /control/clock
     {"advance": "1h"}, {"stopped": true}, {"now_ms": 0} or {"speed": 50};
     PUT /control/faults with other faults as JSON. GET /health says that it
     serves. SIGTERM ends it.

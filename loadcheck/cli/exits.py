@@ -25,9 +25,10 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from types import FrameType
 from typing import ParamSpec, TextIO
 
-from loadcheck.errors import InputError, LoadcheckError, Problem, SaveError, printable
+from loadcheck.errors import InputError, LoadcheckError, Problem, SaveError, innermost, printable
 from loadcheck.secrets import cover
 
 _P = ParamSpec("_P")
@@ -71,7 +72,16 @@ def interruptible() -> None:
     """
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, signal.default_int_handler)
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    # an event loop has its own handler for SIGINT, which cancels the work in it; an exception that
+    # is raised here would surface in any of its callbacks
+    handle = signal.getsignal(signal.SIGINT)
+    if not callable(handle):
+        raise KeyboardInterrupt
+    handle(number, frame)
 
 
 def acknowledged(command: Callable[_P, None]) -> Callable[_P, None]:
@@ -82,8 +92,7 @@ def acknowledged(command: Callable[_P, None]) -> Callable[_P, None]:
         try:
             command(*args, **kwargs)
         except (KeyboardInterrupt, BaseExceptionGroup) as error:
-            first = _innermost(error) if isinstance(error, BaseExceptionGroup) else error
-            if isinstance(first, KeyboardInterrupt):
+            if isinstance(innermost(error), KeyboardInterrupt):
                 sys.stderr.write("Interrupted.\n")
             raise
 
@@ -99,7 +108,7 @@ def run_command(command: Callable[[], object]) -> int:
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
     except BaseExceptionGroup as group:
-        return _explain(_innermost(group))
+        return _explain(innermost(group))
     except Exception as error:  # noqa: BLE001  # the last stop
         return _explain(error)
     return Exit.PASS
@@ -126,18 +135,6 @@ def _explain(error: BaseException) -> int:
         file=sys.stderr,
     )
     return Exit.BUG
-
-
-def _innermost(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the first exception that a task group wrapped; an interrupt only if it is alone."""
-    plain = [error for error in _flat(group) if not isinstance(error, KeyboardInterrupt)]
-    return plain[0] if plain else KeyboardInterrupt()
-
-
-def _flat(error: BaseException) -> list[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        return [inner for part in error.exceptions for inner in _flat(part)]
-    return [error]
 
 
 def _code(exit_: SystemExit) -> int:

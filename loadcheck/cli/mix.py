@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
@@ -20,7 +20,7 @@ from loadcheck.cli.web import finish, live_page
 from loadcheck.compare import Stored, compare
 from loadcheck.compare.trend import baseline
 from loadcheck.documents.files import exists
-from loadcheck.errors import Problem, ResultFileError
+from loadcheck.errors import Problem, ResultFileError, SaveError
 from loadcheck.pipeline import Options
 from loadcheck.pipeline.labels import new_id
 from loadcheck.pipeline.merge import Part, flows_together, merge
@@ -64,15 +64,11 @@ def run_flows(
             view = served.with_page(view)
         finished = terminal.in_loop(run_mix, scenario, options, view)
         finish(served, *(flow.document for flow in finished.flows))
-        documents = [flow.document for flow in finished.flows]
-        paths = [None if flow.unsaved else flow.path for flow in finished.flows]
-        _report(reports, documents, paths, outputs)
+        _report(reports, finished.flows, outputs)
     for flow in finished.flows:
         if flow.fault is not None:
             raise flow.fault
-        if flow.unsaved is not None:
-            terminal.offer(flow.document, flow.path)
-            raise flow.unsaved
+    _refuse_unsaved(finished.flows)
     for made in reports:
         made.check()
     raise typer.Exit(
@@ -96,23 +92,50 @@ def _reports(
 
 
 def _report(
-    reports: Sequence[Reports],
-    documents: Sequence[Mapping[str, Any]],
-    paths: Sequence[Path | None],
-    outputs: Outputs,
+    reports: Sequence[Reports], flows: Sequence[terminal.Concluded], outputs: Outputs
 ) -> None:
     """Write the reports, and print the results of each flow and of all together."""
-    stream = sys.stderr if outputs.as_json else sys.stdout
+    unsaved = next((flow.path for flow in flows if flow.unsaved is not None), None)
+    stream = terminal.stream_for(outputs, offered=unsaved is not None)
     show = terminal.print_headline if outputs.quiet else terminal.print_summary
-    for made, document, path in zip(reports, documents, paths, strict=True):
+    for made, flow in zip(reports, flows, strict=True):
+        document = flow.document
         made.write(document)
         # the result of all together is printed once, below
         apart = {**document, "mix": {**document["mix"], "together": {}}}
-        show(apart, paths=[*([] if path is None else [path]), *made.written], stream=stream)
+        saved = [] if flow.unsaved else [flow.path]
+        show(apart, paths=[*saved, *made.written], stream=stream)
         if not outputs.quiet:
             stream.write("\n")
+    documents = [flow.document for flow in flows]
     verdict = documents[0]["mix"]["together"]["verdict"]
-    terminal.print_together(documents, verdict, outputs)
+    terminal.print_together(documents, verdict, outputs, unsaved)
+
+
+def _refuse_unsaved(flows: Sequence[terminal.Concluded]) -> None:
+    """Check that every flow is in its file.
+
+    Raises:
+        SaveError: With the problem of each that is not.
+    """
+    unsaved = [flow.unsaved for flow in flows if flow.unsaved is not None]
+    if unsaved:
+        raise SaveError(problem for error in unsaved for problem in error.problems)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Flow:
+    """The result of one flow.
+
+    Attributes:
+        document: The results document.
+        path: The file of the result.
+        unsaved: Why it is not in that file; None if it is.
+    """
+
+    document: Mapping[str, Any]
+    path: Path
+    unsaved: ResultFileError | None = None
 
 
 def reconcile_flows(files: Sequence[Path], options: ReconcileOptions, outputs: Outputs) -> NoReturn:
@@ -126,20 +149,28 @@ def reconcile_flows(files: Sequence[Path], options: ReconcileOptions, outputs: O
         reports = _reports(stack, outputs, results)
         asked = [terminal.in_loop(reconcile_run, file, options) for file in files]
         documents, verdict = judge_again([each.document for each in asked])
-        for document, each in zip(documents, asked, strict=True):
-            if each.unsaved is None:
-                with ResultFile(each.path, replace=True) as file:
-                    file.save(document)
-        paths = [None if each.unsaved else each.path for each in asked]
-        _report(reports, documents, paths, outputs)
-    for each in asked:
-        if each.unsaved is not None:
-            terminal.offer(each.document, each.path)
-            raise each.unsaved
+        flows = [
+            _saved_again(_Flow(document=document, path=each.path, unsaved=each.unsaved))
+            for document, each in zip(documents, asked, strict=True)
+        ]
+        _report(reports, flows, outputs)
+    _refuse_unsaved(flows)
     for made in reports:
         made.check()
     consistent = worst(each.consistent for each in asked)
     raise typer.Exit(terminal.exit_of(consistent=consistent, verdict=verdict, interrupted=False))
+
+
+def _saved_again(flow: _Flow) -> _Flow:
+    """Save a flow that all flows together were added to, unless it could not be saved before."""
+    if flow.unsaved is not None:
+        return flow
+    try:
+        with ResultFile(flow.path, replace=True) as file:
+            file.save(dict(flow.document))
+    except ResultFileError as error:
+        return replace(flow, unsaved=error)
+    return flow
 
 
 def merge_flows(mixes: Sequence[Sequence[Path]], output: Path | None, outputs: Outputs) -> NoReturn:
@@ -180,8 +211,11 @@ def merge_flows(mixes: Sequence[Sequence[Path]], output: Path | None, outputs: O
         for file, each in zip(files, documents, strict=True):
             file.save(each)
         reports = _reports(stack, outputs, {each["mix"]["flow"]: None for each in documents})
-        paths = [file.path for file in files]
-        _report(reports, documents, paths, outputs)
+        flows = [
+            _Flow(document=each, path=file.path)
+            for file, each in zip(files, documents, strict=True)
+        ]
+        _report(reports, flows, outputs)
     known = [each.consistent for each in merged if each.consistent is not None]
     interrupted = any(each["run"]["interrupted"] for each in documents)
     consistent = worst(known) if known else None
@@ -271,7 +305,7 @@ def _groups(
     single = [path for path, files in mixes.items() if files == [path]]
     there = [path for path in single if exists(path)]
     if there:
-        message = "is of one flow, and a mix is compared with a mix"
+        message = "is the result of one flow; a mix can only be compared with a mix"
         remedy = "name the mix, or the flow's own results file on both sides"
         raise ResultFileError(Problem(file=str(there[0]), message=message, remedy=remedy))
     bases, candidates = sides

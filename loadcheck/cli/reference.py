@@ -33,7 +33,7 @@ TERMS: Final[Mapping[str, str]] = {
     "acknowledged": "The service accepted the copy, so its user must be counted.",
     "rejected": "Certainly without effect: refused by the service, or never sent.",
     "indeterminate": "May or may not have taken effect: a timeout, a lost connection, a 500.",
-    "skipped": "Fell due and was not sent: too many in flight, or the generator stood still.",
+    "skipped": "Fell due and was not sent: too many in flight, or the generator paused.",
     "ledger": "Which copies have which outcome.",
     "observation": "One answer of the observer, with the instant whose state it shows.",
     "bounds": "acknowledged ≤ unique users ≤ acknowledged + indeterminate.",
@@ -45,7 +45,7 @@ TERMS: Final[Mapping[str, str]] = {
     "recovered": "Counted without an acknowledgement.",
     "control": "A user sent to test the service itself: fresh, paired or never sent.",
     "bucket": "A mark on each event, a hash of its user, by which the missing can be named.",
-    "profile": "Of a service: the TOML file beneath a scenario that says how it is asked. Of a "
+    "profile": "Of a service: the TOML file beneath a scenario that says how it is queried. Of a "
     "scenario: what one environment has otherwise, chosen with --profile.",
     "finding": "What a check says.",
     "verdict": "The worst finding: fail before unknown before a broken threshold before pass.",

@@ -97,7 +97,7 @@ def print_result(done: Concluded, outputs: Outputs, also: Sequence[Path] = ()) -
         ResultFileError: It was not saved.
     """
     document, unsaved = done.document, done.unsaved
-    stream = sys.stderr if outputs.as_json or (unsaved and not sys.stdout.isatty()) else sys.stdout
+    stream = stream_for(outputs, offered=unsaved is not None)
     show = print_headline if outputs.quiet else print_summary
     show(document, paths=[*([] if unsaved else [done.path]), *also], stream=stream)
     if outputs.as_json:
@@ -108,17 +108,42 @@ def print_result(done: Concluded, outputs: Outputs, also: Sequence[Path] = ()) -
         raise unsaved
 
 
-def print_together(documents: Sequence[Mapping[str, Any]], verdict: str, outputs: Outputs) -> None:
-    """Print the result of all flows of a mix together, and their joint thresholds."""
-    stream = sys.stderr if outputs.as_json else sys.stdout
+def stream_for(outputs: Outputs, *, offered: bool) -> TextIO:
+    """Return the stream for people to read: standard output, unless that gets a document.
+
+    Args:
+        outputs: How much is printed, and in which form.
+        offered: Whether a document is output that could not be saved.
+    """
+    documents = outputs.as_json or (offered and not sys.stdout.isatty())
+    return sys.stderr if documents else sys.stdout
+
+
+def print_together(
+    documents: Sequence[Mapping[str, Any]],
+    verdict: str,
+    outputs: Outputs,
+    unsaved: Path | None = None,
+) -> None:
+    """Print the result of all flows of a mix together, and their joint thresholds.
+
+    Args:
+        documents: The flows' results.
+        verdict: What they prove together.
+        outputs: How much is printed, and in which form.
+        unsaved: File of the first flow that could not be saved: all are output; None: none is.
+    """
+    stream = stream_for(outputs, offered=unsaved is not None)
     stream.write(printable(headline.together(documents, verdict)) + "\n")
     if not outputs.quiet:
         color = has_color(stream)
         stream.write(terminal.thresholds(documents[0], color=color, width=width()))
+    flows = {document["mix"]["flow"]: dict(document) for document in documents}
+    whole = {"verdict": verdict, "together": documents[0]["mix"]["together"], "flows": flows}
     if outputs.as_json:
-        flows = {document["mix"]["flow"]: dict(document) for document in documents}
-        whole = documents[0]["mix"]["together"]
-        write_json({"verdict": verdict, "together": whole, "flows": flows})
+        write_json(whole)
+    elif unsaved is not None:
+        offer(whole, unsaved)
 
 
 def read(scenario: Path, changes: ChangeOptions, *first: str, last: Sequence[str] = ()) -> Scenario:
@@ -369,9 +394,9 @@ def confirm(*, yes: bool, what: str, digest: str = "") -> None:
     """
     if yes:
         return
-    remedy = "add --yes to say that it may"
+    remedy = "add --yes to approve it"
     if digest:
-        remedy += f", or --plan {digest} to say that exactly this may"
+        remedy += f", or --plan {digest} to approve exactly this plan"
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         message = "the plan is not approved, and there is no terminal to ask on"
         raise ConsentError(Problem(message=message, remedy=remedy))

@@ -151,7 +151,7 @@ def _shown(value: Any) -> str:
 
 
 def _of(run: Mapping[Figure, Evidence], figure: Figure) -> Evidence:
-    return run.get(figure, Unknown(trouble="not every run has it"))
+    return run.get(figure, Unknown(trouble="missing from some of the runs"))
 
 
 def _notes(base: Sequence[Stored], candidate: Sequence[Stored]) -> list[str]:

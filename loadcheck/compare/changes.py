@@ -89,7 +89,8 @@ class FigureChanges:
     Attributes:
         points: Its changes, in order.
         outliers: Runs that are outliers, and were not used.
-        level: The present level: the mean since the last step; None if unknown.
+        level: The present level: the mean of the runs since the last step, or of all runs if
+            there is none (a drift is not a step); None if unknown.
         low: Lower end of its 95 % confidence interval.
         high: Upper end.
     """

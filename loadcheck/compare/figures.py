@@ -17,6 +17,8 @@ _MATTERS = (
     "target.servers",
     "target.transport",
 )
+_SENDERS = ("load.workers", "load.prefixes")
+"""Who sends the load, which is the same to the target: a pod's name differs from run to run."""
 _ABSENT = object()
 
 
@@ -113,7 +115,9 @@ def _flat(path: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _matters(key: str) -> bool:
-    return any(key == path or key.startswith(f"{path}.") for path in _MATTERS)
+    return key not in _SENDERS and any(
+        key == path or key.startswith(f"{path}.") for path in _MATTERS
+    )
 
 
 def _shown(value: Any) -> str:

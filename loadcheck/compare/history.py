@@ -160,7 +160,7 @@ def read_past(path: Path) -> Past | None:
             mix=str((document.get("mix") or {}).get("id") or ""),
         )
     except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
-        message = f"lacks what a results file has, or has it otherwise: {error}"
+        message = f"is not a valid results file: {error}"
         raise ResultFileError(
             Problem(file=str(path), message=message[:200], remedy="was it edited by hand?")
         ) from error

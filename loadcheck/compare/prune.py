@@ -83,7 +83,7 @@ def plan(directory: Path, criteria: Criteria) -> PrunePlan:
                 continue
             if criteria.takes(run.started_at, run.scenario, run.verdict, run.labels):
                 why = "a comparison names it" if run.id in named else ""
-                _choose(made, path, "it is of the baseline" if run.id in needed else why)
+                _choose(made, path, "it belongs to the baseline" if run.id in needed else why)
     _keep_whole(made, runs)
     return made
 

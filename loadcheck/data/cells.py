@@ -96,8 +96,8 @@ def _as_json(value: Callable[[bytes], Any]) -> Callable[[bytes], bytes]:
 
 CELL_TYPES: Final = {
     "string": CellType("text", _string, _string_json),
-    "int": CellType("whole number", _integer, _integer_json, numeric=0),
-    "float": CellType("number", _float, _as_json(_float), numeric=1),
+    "int": CellType("a whole number", _integer, _integer_json, numeric=0),
+    "float": CellType("a number", _float, _as_json(_float), numeric=1),
     "bool": CellType("true or false", _boolean, _as_json(_boolean)),
     "json": CellType("JSON", _json, _as_json(_json)),
 }

@@ -455,7 +455,7 @@ class _CsvTable:
         wrong = np.concatenate((wrong, closing[~np.isin(after, (*around, _RETURN))]))
         if wrong.size:
             remedy = 'a cell with a quote in it is quoted, and the quote doubled: "5"" pipe"'
-            message = "a quote stands in the middle of a cell"
+            message = "a quote in the middle of a cell"
             raise DataError(message, remedy, self._line(at + int(wrong.min())))
 
     def _sound(self, data: bytes, counts: Positions, ends: Positions, at: int) -> int:
@@ -502,7 +502,7 @@ class _CsvTable:
                 cell = data[int(first[index]) : int(last[index])].strip(b'\r"')
                 shown = cell[:40].decode(errors="replace")
                 raise DataError(
-                    f'the cell "{shown}" of column {self.names[place]} is no {kind.name}',
+                    f'the cell "{shown}" of column {self.names[place]} is not {kind.name}',
                     "correct it, or leave the column's type out",
                     self._line(at + int(first[index])),
                 )

@@ -319,7 +319,7 @@ def _inner(value: Any, seed: int, key: str) -> Any:
     if word is not None:
         found = drawn(value, word, seed, key)
         if found.timed is not None:
-            raise SpecError("a timestamp stands alone, not inside of a choice or a list")
+            raise SpecError("a timestamp cannot be inside a choice or a list")
         return found.of
     if isinstance(value, str) and value.startswith("$"):
         raise SpecError(

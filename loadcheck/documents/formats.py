@@ -439,5 +439,5 @@ def _tagged(tag: str, text: str, line: int) -> Any:
     if name == "float" and type(value) is int:
         return float(value)
     if type(value) is not _TYPES[name]:
-        raise TreeError(f'"{text}" is no {name}', line)
+        raise TreeError(f'"{text}" is not a valid {name}', line)
     return value

@@ -331,7 +331,7 @@ def _syntax_problem(text: str, file: str, error: str, repeat: Redefinition | Non
             file=file,
             line=repeat.line,
             key=dotted(repeat.path),
-            remedy=f"it already stands in line {repeat.first_line}",
+            remedy=f"it is already in line {repeat.first_line}",
         )
     reason = _WHERE.sub("", error)
     reason = reason[:1].lower() + reason[1:]
@@ -347,10 +347,10 @@ _REMEDIES = (
     (r"'\n'", "close the quotation mark"),
     ("after a key", "write KEY = VALUE, or [TABLE]"),
     ("invalid statement", "write KEY = VALUE, or [TABLE]"),
-    ("key part", "a key is of letters, digits, - and _, or stands in quotes"),
+    ("key part", "a key has only letters, digits, - and _, unless it is in quotes"),
     ("unterminated string", "close the quotation mark"),
     ("character", "leave it out, or write it as \\u and four hexadecimal digits, in double quotes"),
-    ("expected newline", "one KEY = VALUE a line; text stands in quotes"),
+    ("expected newline", "write one KEY = VALUE per line, and text in quotes"),
     ("unclosed", "close the bracket"),
     ("at the end of", "close the bracket"),
     ("twice", "give it once"),
@@ -369,7 +369,7 @@ def toml_remedy(reason: str, line: str) -> str:
     if reason.startswith("invalid value") and line.lstrip().startswith("["):
         return "the array above it is not closed: close the bracket"
     if _is_bare_word(reason, line):
-        return "text stands in quotes"
+        return "put text in quotes"
     found = (remedy for part, remedy in _REMEDIES if part in reason.lower())
     return next(found, "look for a quotation mark or a bracket that is not closed")
 

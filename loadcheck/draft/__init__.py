@@ -97,7 +97,7 @@ def read_api(source: str, *, consent: bool) -> Source:
         (problem,) = error.problems
         reason = problem.message.partition(": ")[2].partition(": add")[0]
         message = f"{without_userinfo(source)} is not read: {reason}"
-        remedy = "add --live to say that it may be, or save it and name the file"
+        remedy = "add --live to allow it, or save it and name the file"
         raise ConsentError(Problem(message=message, remedy=remedy)) from None
 
 
@@ -378,8 +378,8 @@ def _found(draft: Draft, shown: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if choice.run is not None:
             yield "filters", f"by {choice.run[1].at}: only the users of a run are counted"
         else:
-            yield "filters", "by nothing: others' users are counted too, so that no run can"
-            yield "", "prove that nobody is lost; --run says what the count can filter by"
+            yield "filters", "nothing: users of others are counted too, so that no run can"
+            yield "", "prove that no user is lost; --run names what the count can filter by"
     for note in draft.notes:
         yield "look at", note
     copies = shown["load"]["copies"]

@@ -236,7 +236,7 @@ def _with_answer(choice: Choice, source: str) -> Choice:
     best = max((score for score, _ in scored), default=0)
     if best <= 0:
         message = f"the answer of {choice.count.label} is not described, or has no number of users"
-        remedy = "say where in it the number stands: --uniques /path/to/number"
+        remedy = "name the place of the number in it: --uniques /path/to/number"
         problem = Problem(message=message, file=source, remedy=remedy)
         raise UndecidedError(problem, "--uniques", ())
     chosen = _only(
@@ -362,4 +362,4 @@ def _listed(begin: str, found: Sequence[Candidate]) -> str:
 
 
 def _named_fields(fields: Sequence[Field]) -> str:
-    return f": it has {_joined([each.at for each in fields])}" if fields else ": it has none at all"
+    return f": it has {_joined([each.at for each in fields])}" if fields else ": it has no fields"

@@ -137,7 +137,7 @@ class _Writer:
         """Return the input of a field that identifies user, run or event; None for others."""
         choice = self._choice
         if step == "ingest" and each is choice.user:
-            return self._own("userId", *_user(each.kind), "Who is counted: one user per copy.")
+            return self._own("userId", *_user(each.kind), "The user that is counted: one per copy.")
         if choice.run is not None and _marks_run(choice.run, step, each):
             text = "Distinguishes this run's events from others'."
             return self._own("runId", "$run.id", "string", text)
@@ -223,15 +223,15 @@ class _Writer:
 
     def _credential(self, each: Credential) -> tuple[str, str, Any]:
         if each.kind == "basic":
-            names = {f"{self._prefix}_USERNAME": False, f"{self._prefix}_PASSWORD": True}
-            user, password = names
+            user, password = f"{self._prefix}_USERNAME", f"{self._prefix}_PASSWORD"
             text = "User name and password in Base64."
             self.done.inputs["basicAuth"] = DraftInput(
                 value=f'{{ basic = {{ username = {{ env = "{user}" }},'
                 f' password = {{ env = "{password}" }} }} }}',
                 type="string",
                 text=text,
-                variables=dict.fromkeys(names, True),
+                # many services take an API key as the user name, so neither is shown
+                variables={user: True, password: True},
             )
             return each.place, each.name, f"{each.prefix}{{$inputs.basicAuth}}"
         bare = "token" if each.kind == "bearer" else re.sub(r"^[xX]-", "", each.name)

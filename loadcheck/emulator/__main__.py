@@ -31,8 +31,10 @@ def main(arguments: list[str]) -> int:
     if arguments[:1] != ["--embedded"] or not all(each.isdecimal() for each in arguments[1:]):
         sys.stderr.write("usage: python -m loadcheck.emulator --embedded [DESCRIPTOR]\n")
         return _USAGE_ERROR
-    # Ctrl-C in a terminal reaches the whole process group; the parent decides how to react
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # a service manager or a container that stops signals every process, and the parent still needs
+    # counts; when it has ended, so does stdin
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     try:
         config = parse(orjson.loads(sys.stdin.buffer.readline() or b"{}"))
     except (ConfigError, orjson.JSONDecodeError) as error:

@@ -362,7 +362,7 @@ class PropertyUpdates:
         self._most = per_hour
         self._recent = RollingCounts(_MINUTE_MS, 60)
 
-    def lose(self, events: list[dict[str, Any]], now_ms: int) -> None:
+    def drop_excess(self, events: list[dict[str, Any]], now_ms: int) -> None:
         """Remove user properties beyond the limit from events that passed all checks."""
         self._recent.advance(now_ms)
         for event in events:

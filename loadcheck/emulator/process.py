@@ -71,7 +71,7 @@ KEY_VARIABLES: Final = ("AMPLITUDE_API_KEY", "AMPLITUDE_SECRET_KEY")
 """Environment variables that hold a project's keys."""
 
 
-def supplied(api_key: str, secret_key: str) -> dict[str, str]:
+def project_credentials(api_key: str, secret_key: str) -> dict[str, str]:
     """Return a project's keys as requests use them, under the names that workflows refer to."""
     pair = base64.b64encode(f"{api_key}:{secret_key}".encode()).decode("ascii")
     return {"apiKey": api_key, "secretKey": secret_key, "basicAuth": pair}
@@ -115,7 +115,13 @@ async def embedded(
         command.append(str(inherited[0]))
     try:
         process = await anyio.open_process(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=None, pass_fds=inherited
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=None,
+            pass_fds=inherited,
+            # a terminal, or timeout(1), signals the whole group: the parent decides what follows
+            start_new_session=True,
         )
     except OSError as error:  # out of processes, or the program is missing
         raise EmulatorStartError(f"{command[0]}: {error.strerror}") from None

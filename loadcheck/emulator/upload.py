@@ -118,7 +118,7 @@ class Identify:
         if refused is not None:
             raise RefusedError(refused)
         if self._updates is not None:
-            self._updates.lose(users, now_ms)
+            self._updates.drop_excess(users, now_ms)
         return users
 
 
@@ -289,7 +289,7 @@ class Uploads:
         if refused is not None:
             raise RefusedError(refused)
         if self._updates is not None:
-            self._updates.lose(events, now_ms)
+            self._updates.drop_excess(events, now_ms)
         return events
 
     def _silenced_by(self, events: list[dict[str, Any]]) -> Answer | None:

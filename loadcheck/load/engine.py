@@ -287,7 +287,7 @@ class LoadEngine:
             listener: Called as the load proceeds.
             begin: The start of the schedule, in the future; None: at once.
         """
-        with _collector.calm():
+        with _collector.deferred():
             async with anyio.create_task_group() as tasks:
 
                 def began() -> None:
@@ -399,7 +399,7 @@ class _Collector:
         self._thresholds = gc.get_threshold()
 
     @contextmanager
-    def calm(self) -> Iterator[None]:
+    def deferred(self) -> Iterator[None]:
         """Spare existing objects, and collect rarely, until the last of the loads ends."""
         if not self._loads:
             self._thresholds = gc.get_threshold()

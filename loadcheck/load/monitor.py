@@ -65,6 +65,7 @@ class Monitor(Recorded):
         self.gc_pauses = Histogram()
         self._cpu_ns = 0
         self.watched_s = 0.0
+        self._counted: tuple[int, float] | None = None
         self.stalls = Stalls() if stalls is None else stalls
         self._asleep_ns = asleep_ns
         self._stages = tuple(stages)
@@ -99,14 +100,22 @@ class Monitor(Recorded):
     @contextmanager
     def measuring(self) -> Iterator[None]:
         """Measure garbage collection and CPU time for the length of a block."""
-        cpu_ns, began_s = time.process_time_ns(), time.monotonic()
+        self._counted = time.process_time_ns(), time.monotonic()
         gc.callbacks.append(self._collected)
         try:
             yield
         finally:
             gc.callbacks.remove(self._collected)
-            self._cpu_ns += time.process_time_ns() - cpu_ns
-            self.watched_s += time.monotonic() - began_s
+            self._count()
+            self._counted = None
+
+    def _count(self) -> None:
+        """Count the CPU time used since the last call, while it is measured."""
+        if self._counted is not None:
+            cpu_ns, seconds = self._counted
+            self._counted = time.process_time_ns(), time.monotonic()
+            self._cpu_ns += self._counted[0] - cpu_ns
+            self.watched_s += self._counted[1] - seconds
 
     def _collected(self, phase: str, _info: dict[str, int]) -> None:
         now_ns = time.monotonic_ns()
@@ -121,6 +130,7 @@ class Monitor(Recorded):
         return self._cpu_ns / 1e9
 
     def __getstate__(self) -> tuple[Any, ...]:
+        self._count()  # a worker reports it every second
         return self.loop_lag, self.gc_pauses, self._cpu_ns, self.watched_s, self.stalls
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:

@@ -127,7 +127,7 @@ def _made(kind: str, held: Any) -> Any:
         return Pause(at_ns=at_ns, length_ns=length_ns, suspended=suspended)
     found = _KINDS.get(kind)
     if found is None:
-        raise BrokenChangeError(f'"{kind}" is no record')
+        raise BrokenChangeError(f'"{kind}" is not a record')
     record: Any = object.__new__(found)
     record.__setstate__(held)
     return record

@@ -20,6 +20,7 @@ from typing import Self
 
 import anyio
 
+from loadcheck.errors import innermost
 from loadcheck.load.engine import LoadEngine, open_engine
 from loadcheck.load.monitor import raise_open_file_limit
 from loadcheck.load.pacer import max_requests
@@ -87,6 +88,11 @@ class Options:
 async def run(scenario: Scenario, options: Options, watch: ProgressView) -> CompletedRun:
     """Run a scenario and save its result.
 
+    In :func:`opened`: 1. compile; 2. start the embedded emulator. In :func:`execute`: 3. save the
+    intent; 4. reach the target, run the set-up; 5. query the count before; 6. send the load;
+    7. query until the count has settled; 8. judge; 9. save the verdict; 10. delete the users. The
+    flows of a mix share 1 and 2, and take the others side by side.
+
     Args:
         scenario: The scenario.
         options: Options of the command line.
@@ -124,6 +130,7 @@ async def opened(
     with addressed(flows[0]) as address:
         # 1. compile: every error in the input is found before anything starts
         sources, workers, consent = plans.Sources(), options.workers, options.consent
+        workers.check_use(flows)
         with sources.noted():
             compiled = [
                 prepare_run(flow, address, plans.flow_seed(seed, place), workers, consent=consent)
@@ -200,6 +207,8 @@ async def execute(
     except Exception as error:
         if session is None or not session.begun:
             sink.close()
+            if isinstance(error, ExceptionGroup):  # by the transport's task group
+                raise innermost(error) from None
             raise
         session.fail("transport", error)
     except BaseException:

@@ -188,7 +188,7 @@ def _visit_problems(
         message += f"a user depends on {', '.join(sorted(others))}, which differs each time"
     else:
         return []
-    remedy = 'put "$copy.userId" there, as [users] id has it, or leave [sessions] out'
+    remedy = 'put "$copy.userId" there, in the form of [users] id, or leave out [sessions]'
     return [scenario.problem("sessions", message, remedy)]
 
 

@@ -362,7 +362,7 @@ def _parts(
     size = deletion.batch if deletion.by_user else 0
     names = UserNames(compiled.plan, compiled.ingest, compiled.scenario.verify.user)
     if size and not names.known:
-        message = "is where the id of a user stands, and nothing does there"
+        message = "is the place of the user id, and there is no value there"
         raise InputError(compiled.scenario.problem("verify.user", message))
     # none of these was skipped: each copy is in only one of the ledger's sets
     wanted = ledger.acknowledged | ledger.indeterminate
@@ -524,7 +524,7 @@ class _DeletionRequests:
             return found
         assert self._last is not None
         refused = "" if self._answer is None else _refusal(self._answer)
-        message = f"{self._last.origin} does not say who is counted: {refused or why}"
+        message = f"{self._last.origin} does not return the count of users: {refused or why}"
         remedy = "ask again later"
         if self._answer is not None and self._answer.status in _UNKNOWN_KEYS:
             remedy = (

@@ -112,7 +112,7 @@ async def inputs_of(
     reply = await client.ask(query, spec.queries.counts.cost)
     given = {name: str(each) for name, each in reply.values.items() if each is not None}
     for name in sorted(names - given.keys()):
-        message = f"$inputs.{name} is empty, or the query that has it was refused"
+        message = f"$inputs.{name} is empty, or the query that uses it was refused"
         raise InputError(compiled.scenario.problem(key, message, "give it one in [inputs]"))
     return {f"inputs.{name}": value for name, value in given.items()}
 
@@ -296,7 +296,7 @@ class Pages:
         own = (insert_id(self._run_id, 0), uuid_of(self._run_id, 0, "insert"))
         key = _holding(own, sent) or next(iter(export.fields))
         if user is None and sent.get(key) not in own:
-            remedy = "name the member that holds the user, as verify.user has it, or the key"
+            remedy = "name the member that holds the user (see verify.user) or the key"
             message = "none of them is the user or the deduplication key of a copy"
             raise InputError(compiled.scenario.problem("verify.export.fields", message, remedy))
         fields = {name: _getter(name, text=sender.is_text(name)) for name in export.fields}

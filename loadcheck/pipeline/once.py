@@ -297,7 +297,7 @@ class SharedSteps:
             return
         self.ended = "it was cut short"
         self.ended = await self._run(teardown, self._begun(teardown))
-        made = self.runs or self._setup is None or not teardown.plan.unsent
+        made = self.runs or self._setup is None or not teardown.plan.unsendable
         if self.ended and made:  # else the set-up failed before there was anything to take away
             self._note(f"the tear-down failed: {self.ended}")
 
@@ -353,7 +353,7 @@ class SharedSteps:
                 await distribute(shared.values)
 
     def _begun(self, part: SharedPlan) -> CompiledOnce:
-        part.plan.unsent.clear()
+        part.plan.unsendable.clear()
         backoff = Backoff(self._compiled.scenario.retry, self._compiled.seed)
         return part.plan.once(time.time_ns() // 1_000_000, backoff)
 
@@ -377,9 +377,9 @@ class SharedSteps:
             return f"it was not over within {part.wanted.timeout_s:g} s{step}"
         if success:
             return ""
-        unsent = "; ".join(part.plan.unsent)
-        why = self._failure(part.plan, last) if last is not None and not last.success else unsent
-        return why or unsent or "none of its steps could be run"
+        unsendable = "; ".join(part.plan.unsendable)
+        why = self._failure(part.plan, last) if last is not None and not last.success else ""
+        return why or unsendable or "none of its steps could be run"
 
     def _failure(self, plan: Plan, exchange: Exchange) -> str:
         """Return the response to a failed step, without anything that may be a secret."""

@@ -294,8 +294,8 @@ def _unsendable(scenario: Scenario, run: Run, plan: Plan) -> list[Problem]:
         if next(flow, None) is not None:
             flow.close()
             return []
-    why = next(iter(plan.unsent), "no step is run")
-    plan.unsent.clear()
+    why = next(iter(plan.unsendable), "no step is run")
+    plan.unsendable.clear()
     remedy = "give every workflow that is called the inputs that its requests are made of"
     return [scenario.problem("workflow", f"the first request cannot be made: {why}", remedy)]
 
@@ -368,7 +368,7 @@ def _ingest_problems(scenario: Scenario) -> list[Problem]:
         message = "the workflow's profile knows only one event a copy"
         problems.append(scenario.problem("load.events_per_copy", message, remedy))
     if load.copies_per_request > 1 and verify.batch is None:
-        remedy = "say in [verify.batch] where the events stand in a request"
+        remedy = "name the place of the events in a request in [verify.batch]"
         message = "the workflow's profile knows only one copy a request"
         problems.append(scenario.problem("load.copies_per_request", message, remedy))
     return problems
@@ -564,7 +564,7 @@ def _choose(
         if step.step_id == wanted:
             return step
     remedy = did_you_mean(wanted, names) if names else f"the workflow has no {role}"
-    problems.append(scenario.problem(path, f'"{wanted}" is no {role}', remedy))
+    problems.append(scenario.problem(path, f'there is no {role} "{wanted}"', remedy))
     return None
 
 

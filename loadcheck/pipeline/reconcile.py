@@ -26,7 +26,7 @@ from loadcheck import scenario as scenarios
 from loadcheck.data import Visits
 from loadcheck.data.table import fingerprint
 from loadcheck.documents import split_http_url
-from loadcheck.emulator.process import KEY_VARIABLES, supplied
+from loadcheck.emulator.process import KEY_VARIABLES, project_credentials
 from loadcheck.errors import (
     InputError,
     Problem,
@@ -640,7 +640,7 @@ def _server(server: str) -> tuple[str, dict[str, str]]:
         message = f"a secret of fewer than {SHORTEST} characters cannot be kept out of texts"
         remedy = "use longer ones: loadcheck emulate --api-key KEY --secret-key SECRET"
         raise InputError(Problem(key="--server", message=message, remedy=remedy))
-    return bare, supplied(key, secret)
+    return bare, project_credentials(key, secret)
 
 
 def _require_consent(compiled: CompiledScenario, options: ReconcileOptions, what: str) -> None:

@@ -173,6 +173,11 @@ class RunTally:
         record = self._record
         return People.behind(record.ledger, record.uploads, self._compiled.run.visits)
 
+    def sent_users(self) -> int:
+        """Return how many users were sent, those included that a lost worker may have sent."""
+        users = self.people().ledger
+        return int(users.started.union_cardinality(users.indeterminate))
+
     def sections(self, users: int) -> dict[str, Any]:
         """Return the sections saved every second, at a cost that does not grow with the copies."""
         spent = {"spent": self.spent(users)}
@@ -453,7 +458,7 @@ class RunSession:
         }
         if self._sharded is not None:
             writer.document["run"]["workers"] = self._sharded.summary()
-        writer.document |= self._tally.sections(self._tally.sent().started)
+        writer.document |= self._tally.sections(self._tally.sent_users())
         load = document.load_sections(figures, compiled.plan.steps)
         said = warnings.of_run(
             compiled.plan, record, failed_saves=writer.failed_saves, notes=self._progress.notes

@@ -25,8 +25,8 @@ from loadcheck.emulator.process import (
     Reservation,
     Running,
     embedded,
+    project_credentials,
     reserve,
-    supplied,
 )
 from loadcheck.errors import ConsentError, InputError, Problem, TargetError
 from loadcheck.load.transport import TransportSettings, client_context
@@ -102,7 +102,7 @@ def require_consent(
     action = f"send {number} events of as many new users to {', '.join(servers)}" if servers else ""
     action += " and " if servers and others else ""
     action += f"leave this machine for {', '.join(others)}" if others else ""
-    remedy = "add --live to say that it may"
+    remedy = "add --live to allow it"
     if servers:
         remedy = f"events cannot be taken back and users count against the plan; {remedy}"
     raise ConsentError(scenario.problem("target", f"this run would {action}", remedy))
@@ -196,7 +196,7 @@ class Address:
 
 UNSTARTED = Address(
     servers={"*": "http://emulator"},
-    supplied=dict.fromkeys(supplied("", ""), "***"),
+    supplied=dict.fromkeys(project_credentials("", ""), "***"),
 )
 """The address to show for an embedded emulator that is not started."""
 
@@ -210,7 +210,7 @@ def addressed(scenario: Scenario) -> Iterator[Address]:
     with reserve(scenario.target.emulator) as reserved:
         yield Address(
             servers={"*": reserved.url},
-            supplied=supplied(reserved.api_key, reserved.secret_key),
+            supplied=project_credentials(reserved.api_key, reserved.secret_key),
             reserved=reserved,
         )
 

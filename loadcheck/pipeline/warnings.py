@@ -19,7 +19,7 @@ _LATE_MS = 10.0
 """Warn if the 99th percentile of the dispatch lag is above this."""
 _LONG = 0.99
 """The quantile of waiting times that "up to" stands for."""
-_MOST_UNSENT = 3
+_MOST_UNSENDABLE = 3
 """Limit of the reasons shown why requests could not be made."""
 
 
@@ -27,7 +27,7 @@ def of_intent(compiled: CompiledScenario) -> list[str]:
     """Return the warnings on a scenario before anything is sent."""
     return [
         *(str(problem) for problem in compiled.plan.warnings),
-        *_routes(compiled.scenario.target, compiled.ingest.origin),
+        *_proxy_warnings(compiled.scenario.target, compiled.ingest.origin),
         *_shared_users(compiled),
         *_cut_short(compiled),
         *_later_steps(compiled),
@@ -84,7 +84,7 @@ def of_run(plan: Plan, record: Record, *, failed_saves: int, notes: Sequence[str
     unsaved = f"{failed_saves:,} interim saves of the results failed: is the disk full?"
     return [
         *_skipped(record),
-        *_unsent(plan),
+        *_unsendable(plan),
         *([unsaved] if failed_saves else []),
         *_late(record),
         *notes,
@@ -132,7 +132,7 @@ def _cut_short(compiled: CompiledScenario) -> Iterator[str]:
         )
 
 
-def _routes(target: Target, origin: Origin) -> list[str]:
+def _proxy_warnings(target: Target, origin: Origin) -> list[str]:
     """Warn of the environment's proxies: copies and queries take the same route."""
     if target.kind != "live" or target.proxy is not None:
         return []
@@ -156,8 +156,8 @@ def _skipped(record: Record) -> Iterator[str]:
         yield describe_pauses(record)
 
 
-def _unsent(plan: Plan) -> Iterator[str]:
-    for why, number in plan.unsent.most_common(_MOST_UNSENT):
+def _unsendable(plan: Plan) -> Iterator[str]:
+    for why, number in plan.unsendable.most_common(_MOST_UNSENDABLE):
         times = "a request" if number == 1 else many(number, "requests")
         yield f"{times} could not be made, and nothing was sent: {why}"
 

@@ -167,7 +167,9 @@ class LiveView:
         if not run.outline.checked:
             return self._paint(_DIM, "verification: disabled")
         counted, acknowledged = run.record.uniques, run.acknowledged_users
-        text = f"{words.count(counted)} of {words.count(acknowledged)} acknowledged"
+        # workers report once a second: what they have sent since may be visible already
+        least = "≥ " if run.is_shared and (counted or 0) > acknowledged else ""
+        text = f"{words.count(counted)} of {least}{words.count(acknowledged)} acknowledged"
         if counted is None or not acknowledged:
             return text
         share = min(1.0, counted / acknowledged)
@@ -215,7 +217,8 @@ class LiveView:
         run = self._run
         parts = [f"lateness p99 {words.duration(run.latest('lateness_p99_ms'))}"]
         if self._cpu is not None:
-            parts.append(f"CPU {100 * self._cpu:.0f} % of a core")
+            whose = "busiest worker" if run.is_shared else "CPU"
+            parts.append(f"{whose} {100 * self._cpu:.0f} % of a core")
         return _fit(parts, room)
 
     def _bar(self, filled: int, wide: int) -> str:

@@ -65,7 +65,7 @@ def _figures(view: RunView) -> list[list[str]]:
     ]
     if rates is not None:
         target = f", target {rates.target}" if rates.target else ""
-        rows.append(["achieved rate", rates.achieved + target])
+        rows.append(["achieved rate", rates.achieved + rates.by + target])
     if counted is not None:
         rows.append(["counted", f"{counted.users}, expected {counted.expected}"])
         rows += [[name, words.count(number)] for name, number in counted.amounts.items()]

@@ -87,7 +87,7 @@ def _asks(plan: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "queries", "none: verify.enabled = false"
         return
     asked, cost = queries["asked"], queries["cost"]
-    line = f"{asked['least']} at the least"
+    line = f"at least {asked['least']}"
     if asked["usual"] is not None:
         line += f", about {asked['usual']} if all goes well"
     yield "queries", f"{line}, one each {words.clock(queries['every_s'])}"
@@ -99,7 +99,7 @@ def _asks(plan: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     share = ""
     if budget is not None:
         share = f"; {words.count(budget['cost'])} are allowed in {words.clock(budget['window_s'])}"
-    yield "query cost", f"{words.count(cost['least'])} at the least{usual}, {most}{share}"
+    yield "query cost", f"at least {words.count(cost['least'])}{usual}, {most}{share}"
     exports = {None: "", "one": "; --export sends one request", "pages": "; --export one a page"}
     again = words.count(queries["reconcile"])
     yield "", f"to reconcile again costs {again} or more{exports[queries['export']]}"

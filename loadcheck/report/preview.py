@@ -249,7 +249,7 @@ def _thinks(load: Mapping[str, Any]) -> list[tuple[str, str]]:
         uploads = many(most, "uploads") if mean == most else uploads
         parts.append(f"{uploads} by each copy, {_wait(sessions['gap'])} apart")
     if sessions["returning"]:
-        parts.append(f"{sessions['returning']:.0%} of the copies by users who come back")
+        parts.append(f"{sessions['returning']:.0%} of the copies by returning users")
     return [*rows, ("sessions", "; ".join(parts))]
 
 

@@ -135,7 +135,8 @@ def _totals(view: RunView) -> Table:
     else:
         table.add_row(
             "sent",
-            f"{many(copies['started'], 'copies')} in {rates.duration}   {rates.most_in_flight}",
+            f"{many(copies['started'], 'copies')} in {rates.duration}{rates.by}   "
+            f"{rates.most_in_flight}",
         )
         achieved = f"achieved {rates.achieved}"
         if rates.target:

@@ -129,7 +129,7 @@ def skipped_lines(document: Document) -> list[str]:
     skipped = document["skipped"]
     lines = [f"{each['file']}: {each['why']}" for each in skipped[:_MOST_SKIPPED]]
     rest = len(skipped) - _MOST_SKIPPED
-    return [*lines, f"and {rest} more files that were of no use"] if rest > 0 else lines
+    return [*lines, f"and {rest} more files that cannot be used"] if rest > 0 else lines
 
 
 def target(history: Document) -> list[Document]:

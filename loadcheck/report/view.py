@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from loadcheck.errors import printable_document
+from loadcheck.errors import many, printable_document
 from loadcheck.report import headline, words
 from loadcheck.report.pages import CheckRow
 from loadcheck.result import Document
@@ -53,6 +53,7 @@ class RateTexts:
         peak: The highest target rate.
         most_in_flight: Maximum number of copies in flight.
         duration: How long the load took.
+        by: By how many workers, after the duration; "" for this process.
     """
 
     achieved: str
@@ -61,6 +62,7 @@ class RateTexts:
     peak: str
     most_in_flight: str
     duration: str
+    by: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +201,7 @@ def _rates(document: Document) -> RateTexts | None:
     opened = load["asked_rate"] is not None
     copies = document["copies"]
     least = "≥ " if headline.started_at_most(copies) > copies["started"] else ""
+    workers = len(document["run"].get("workers", {}).get("shards", ()))
     return RateTexts(
         achieved=least + words.rate(load["reached_rate"]),
         target=words.rate(load["asked_rate"]) if opened else "",
@@ -206,6 +209,7 @@ def _rates(document: Document) -> RateTexts | None:
         peak=words.rate(load["peak_rate"]),
         most_in_flight=f"{load['max_in_flight']:,} in flight at most",
         duration=words.clock(load["duration_s"]),
+        by=f" by {many(workers, 'workers')}" if workers else "",
     )
 
 

@@ -131,7 +131,7 @@ def outcomes() -> dict[str, Shape]:
     """Return the properties that count copies by outcome."""
     return {
         "started": count("Begun for certain: of a lost worker those that it reported."),
-        "skipped": count("Due while max_in_flight were under way; never sent."),
+        "skipped": count("Due, but not sent: too many in flight, or the generator paused."),
         "acknowledged": count("The service said yes."),
         "rejected": count("Certainly without effect."),
         "indeterminate": count(

@@ -202,7 +202,7 @@ def _entry(path: Path, cause: Cause) -> CatalogueEntry:
         found = _described(path, kind, document)
     except (AttributeError, KeyError, TypeError, ValueError):
         return CatalogueEntry(
-            path=path, kind=kind, trouble="lacks what a results file has: edited by hand?"
+            path=path, kind=kind, trouble="is not a valid results file: edited by hand?"
         )
     running = found.phase in UNFINISHED and in_progress(path)
     if running:
@@ -364,7 +364,7 @@ def _require_one_run(path: Path, found: Mapping[Path, Mapping[str, Any]]) -> Non
         message = f"is a mix without the results of its flow {', '.join(missing)}"
         raise ResultFileError(Problem(file=str(path), message=message, remedy=remedy))
     if len({mix.get("id") for mix in found.values()}) > 1 or len(there) < len(found):
-        message = f"is of several runs of a mix: {', '.join(map(str, found))}"
+        message = f"belongs to several runs of a mix: {', '.join(map(str, found))}"
         raise ResultFileError(Problem(file=str(path), message=message, remedy=remedy))
 
 

@@ -39,7 +39,7 @@ def _step() -> Shape:
         "One step of the workflow.",
         {
             "role": choice(
-                "Who runs it, how often. workflow: no step, but copies as a whole, "
+                "What runs it, and how often. workflow: no step, but copies as a whole, "
                 "where they have several steps: attempts are copies that came to an end, the "
                 "response time goes from due to the end of the last step, without think time.",
                 "per-copy",
@@ -123,7 +123,7 @@ def _consistency() -> Shape:
                         count("Second events of users that were not missing, acknowledged.")
                     ),
                     "checked_visible?": maybe(count("Those that were counted.")),
-                    "excess?": count("Users of a kind counted beyond those sent, at the most."),
+                    "excess?": count("Most users of a kind counted beyond those sent."),
                     "share?": amount("Share of the acknowledged that was missing at that time."),
                     "unpaired?": text("Why no missing user was sent a second event; else empty."),
                 },
@@ -142,7 +142,7 @@ def _consistency() -> Shape:
                         "acknowledged": maybe(count("Copies acknowledged when it was asked.")),
                         "uniques": maybe(count("Users counted, as the service reported it.")),
                         "totals": maybe(count("Events counted.")),
-                        "error": text("Why the answer is no evidence; empty if it is."),
+                        "error": text("Why the answer is not evidence; empty if it is."),
                     },
                 ),
             ),
@@ -173,7 +173,7 @@ def _intervals() -> Shape:
                 for name, text in {
                     "due": "that fell due",
                     "started": "of those begun",
-                    "skipped": "not sent, because too many were in flight",
+                    "skipped": "due, but not sent: too many in flight, or the generator paused",
                     "acknowledged": "acknowledged",
                     "rejected": "certainly without effect",
                     "indeterminate": "that may have taken effect",
@@ -213,7 +213,7 @@ def _visibility() -> Shape:
                 {
                     **lags,
                     "lower": open_object("Lower bounds of the same.", lags),
-                    "resolution_s": maybe(amount("How far the bounds lie apart at the most.")),
+                    "resolution_s": maybe(amount("Largest distance between the bounds.")),
                     "never": count("Acknowledged users not counted by the last observation."),
                     "samples": count("Acknowledged users."),
                 },
@@ -238,8 +238,8 @@ def _localized() -> Shape:
     return {
         "anyOf": [
             open_object(
-                "Who is missing, was counted twice, or although refused: named from counts by "
-                "bucket. A user is listed only if it is provably affected.",
+                "Users that are missing, counted twice, or counted although refused, named from "
+                "counts by bucket. A user is listed only if it is provably affected.",
                 {
                     "lost": copies("Acknowledged users that are certainly missing."),
                     "unexpected": copies("Refused users that were certainly counted."),
@@ -346,12 +346,12 @@ def _deletion() -> dict[str, Any]:
             "server": text("Where the users were."),
             "users": count("Users of the run, controls aside."),
             "batches": count("Requests in all."),
-            "batch": count("Ids in each at the most; 0: by the mark of the run."),
+            "batch": count("Most ids in each; 0: by the mark of the run."),
             "done": count("Requests answered."),
             "jobs": list_of("Days of the service's jobs.", {"type": "string"}),
             "before": maybe(count("Users counted before.")),
             "after": maybe(count("Users still counted at the end.")),
-            "error": maybe(text("Why the last request was of no use.")),
+            "error": maybe(text("Why the last request failed.")),
             "verdict": VERDICT,
         },
     )
@@ -402,7 +402,7 @@ def _run() -> Shape:
                 open_object(
                     "One run.",
                     {
-                        "file": text("Where its results file stood."),
+                        "file": text("Path of its results file."),
                         "id": text("Its id; its users have it in theirs."),
                         "began_s": number(
                             "How long after the first one its load began, by the "
@@ -483,7 +483,7 @@ def _load() -> Shape:
             "asked_rate": maybe(amount("Mean, copies/s; null for a closed load.")),
             "peak_rate": maybe(amount("The highest asked for, copies/s.")),
             "reached_rate": amount(
-                "Copies started per second of load: at least so many where a worker was lost."
+                "Copies started per second of load; a lower bound where a worker was lost."
             ),
             "reached_ratio": maybe(amount("Reached over asked, 1 is all.")),
             "duration_s": amount("How long copies were started."),
@@ -512,8 +512,8 @@ def _generator() -> Shape:
             "watched_s": amount("How long it was watched."),
             "peak_memory_bytes": count("The most memory it held, resident."),
             "pauses?": list_of(
-                "When it stood still for 0.5 s or more: stopped, suspended, or without "
-                "a processor.",
+                "Pauses of 0.5 s or more: the process was stopped, suspended, or "
+                "without a processor.",
                 open_object(
                     "One pause.",
                     {

@@ -49,7 +49,7 @@ def _named_figure() -> dict[str, Shape]:
     """Return the properties of a figure that comparisons and trends have in common."""
     return {
         "key": text("As thresholds name it."),
-        "group": text("What it is of."),
+        "group": text("What it belongs to."),
         "name": text("Its name within the group."),
         "unit": choice("Of all its values.", "ms", "1/s", "ratio", "count"),
         "better": choice("Which direction is.", "less", "more"),
@@ -70,7 +70,7 @@ def _probe() -> Shape:
         reached_rate=number("Copies per second started."),
         again=flag("Whether the rate had been probed before."),
         verdict=choice(
-            "unproven: the fault was the generator's, or there is no evidence. cut: "
+            "unproven: the fault was the generator's, or there is not evidence. cut: "
             "stopped by a signal or the end of the budget.",
             "held",
             "broke",
@@ -284,7 +284,7 @@ def _compared_figure() -> Shape:
             "exact",
             "none",
         ),
-        word=choice("What it comes to.", *_CHANGES),
+        word=choice("The conclusion.", *_CHANGES),
         why=text("Why there is no interval; empty if there is."),
     )
 
@@ -298,7 +298,7 @@ def _compared_run() -> Shape:
     )
     return closed_object(
         "One run.",
-        file=text("Where its results file stood."),
+        file=text("Path of its results file."),
         id=text("The run's."),
         started_at=text("UTC, ISO 8601."),
         scenario=text("Its name."),
@@ -359,12 +359,10 @@ def trend_schema() -> Shape:
             significance=number("The chance that a history without a change shows one."),
             seed=count("Of the permutations."),
             skipped=list_of(
-                "Files that were of no use.",
+                "Files that could not be used.",
                 closed_object("One of them.", file=text("Its name."), why=text("Why.")),
             ),
-            histories=list_of(
-                "Each is of runs that can be compared, the newest first.", _history()
-            ),
+            histories=list_of("Each has comparable runs; the newest first.", _history()),
         ),
     )
 
@@ -381,12 +379,12 @@ def _history() -> Shape:
             "In order.",
             closed_object(
                 "One run.",
-                file=text("Where its results file stood."),
+                file=text("Path of its results file."),
                 id=text("Its id."),
                 started_at=text("UTC, ISO 8601."),
                 verdict=text("Its own."),
                 labels=labels(),
-                unused=text("Why it is no evidence of a level; empty if it is."),
+                unused=text("Why it is not evidence of a level; empty if it is."),
             ),
         ),
         changes=list_of(
@@ -416,11 +414,11 @@ def _history_figure() -> Shape:
         "One figure over the runs.",
         **_named_figure(),
         word=_TREND_WORD,
-        values={**_COLUMN, "description": "One for each run; null if it has none."},
+        values={**_COLUMN, "description": "One for each run; null if it lacks the figure."},
         low={**_COLUMN, "description": "The least that it is by the run's own samples, 95 %."},
         high={**_COLUMN, "description": "The most that it is."},
-        outliers=list_of("Runs that stand alone, by place; not used.", count("A place.")),
-        level=maybe(number("The mean since the last step.")),
+        outliers=list_of("Outliers, by place; not used.", count("A place.")),
+        level=maybe(number("The mean of the runs since the last step; without one, of all.")),
         level_low=maybe(number("The least that it is, with 95 % confidence.")),
         level_high=maybe(number("The most that it is.")),
         changes=list_of(
@@ -433,7 +431,7 @@ def _history_figure() -> Shape:
                 after=number("The level behind it; of a drift, where it is now."),
                 relative=maybe(number("The difference as a share of before; null if that is 0.")),
                 p=number("The chance of such a split in a history without a change."),
-                word=choice("What it comes to.", "worse", "better"),
+                word=choice("The conclusion.", "worse", "better"),
             ),
         ),
         core=flag("Whether it is the median time of a step that copies run."),

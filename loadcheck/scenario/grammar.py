@@ -107,7 +107,7 @@ EDIT: Keys = {
 TAG_EDIT: Keys = {
     "at": text(
         f'The place in the request: {_PLACE[:-1]}; or "$inputs.NAME", an input to whose text the '
-        "value is added: for bodies that are no JSON.",
+        "value is appended: for bodies that are not JSON.",
         pattern=TAG,
         example="body#/labels/{$partition}",
     ),
@@ -165,8 +165,8 @@ TLS: Keys = {
 }
 TARGET: Keys = {
     "kind": choice(
-        'Who receives the load. "emulator": an emulator of Amplitude that the run starts and '
-        'stops; its own keys stand beside this one. "live": the servers that the OpenAPI '
+        'What receives the load. "emulator": an emulator of Amplitude that the run starts and '
+        'stops; its own keys are added to this table. "live": the servers that the OpenAPI '
         "descriptions name, or those in servers.",
         "emulator",
         "live",
@@ -285,7 +285,7 @@ SETUP: Keys = {
         example="refreshToken",
     ),
     "public": array(
-        "Outputs that are no secrets; all others are shown and saved nowhere.",
+        "Outputs that are not secret; all others are neither shown nor saved.",
         text(""),
         example=["projectId"],
     ),
@@ -293,8 +293,8 @@ SETUP: Keys = {
 TEARDOWN: Keys = {
     **_ONCE,
     "delete": flag(
-        "Delete the run's users from the service at the very end, as loadcheck delete does; that "
-        "the run may leave this machine says that it may.",
+        "Delete the run's users from the service at the very end, as loadcheck delete does; a "
+        "run that is allowed to leave this machine is allowed to do this, too.",
         default=False,
     ),
 }
@@ -660,7 +660,7 @@ _EXPORT = Export(path="", run="")
 EXPORT: Keys = {
     "path": text(
         "Path and query on the query's server, behind its base path. {$run.id} and {$inputs.NAME} "
-        "stand for what they are there, {$start} and {$end} for the first and the last hour "
+        "have the same values as there, {$start} and {$end} for the first and the last hour "
         "(YYYYMMDDTHH, UTC; {$startTime}: ISO 8601, {$startMs}: milliseconds), {$offset} for the "
         "number of events in the pages before, {$last} and {$token} for where to go on (after, "
         "next). The answer may be in gzip or ZIP.",
@@ -671,8 +671,8 @@ EXPORT: Keys = {
         "Its method; its credentials are the query's.", "GET", "POST", default=_EXPORT.method
     ),
     "body": anything(
-        "Its body, with the placeholders of path: a text, or JSON in which one that stands alone "
-        "keeps its type.",
+        "Its body, with the placeholders of path: a text, or JSON in which a placeholder that is "
+        "the whole value keeps its type.",
         example={"run": "{$run.id}", "offset": "{$offset}"},
     ),
     "headers": named(
@@ -694,8 +694,8 @@ EXPORT: Keys = {
         example="$.hits.hits",
     ),
     "empty": text(
-        "JSONPath to what an answer has that has no array at rows since there is no event. Without "
-        "it such an answer is an error.",
+        "JSONPath to what an answer holds if it lacks the array at rows because there are no "
+        "events. Without this key such an answer is an error.",
         example="$.results[0].statement_id",
     ),
     "errors": array(
@@ -711,7 +711,7 @@ EXPORT: Keys = {
     ),
     "next": table("Pages of which each answer names the next.", FOLLOWING),
     "pages": whole(
-        "Pages to read at the most. One that is there twice, or more of them, is an error.",
+        "Most pages to read. More of them, or a page that is repeated, are an error.",
         2,
         MAX_COUNT,
         default=_EXPORT.pages,
@@ -723,8 +723,8 @@ EXPORT: Keys = {
         example={"https://example.org": "https://data.example.org"},
     ),
     "deduplicated": flag(
-        "Whether the export holds an event once that was taken twice by its deduplication key; if "
-        "not, repetitions of a key are no duplicates, as in the count.",
+        "Whether the export, like the count, holds only one of several events with the same "
+        "deduplication key; if not, a repeated key is not a duplicate.",
         default=True,
     ),
     "event": text(
@@ -749,7 +749,7 @@ REPEAT: Keys = {
     "at": text(
         "Place of a further one; {$event} is its number, from 1.", example="body#/events/{$event}"
     ),
-    "value": anything("The event as the workflow has it.", example={"user_id": "$inputs.userId"}),
+    "value": anything("The event, as in the workflow.", example={"user_id": "$inputs.userId"}),
     "overlay": _edits("Edits of a further event, after all others.", FURTHER_EDIT),
 }
 BATCH: Keys = {
@@ -802,9 +802,9 @@ DELETE: Keys = {
         'Its body: a text, or JSON in which "{$users}" is the array of the ids.',
         example={"user_ids": "{$users}"},
     ),
-    "batch": whole("Ids in a request at the most.", 1, MAX_IDS, default=_DELETION.batch),
+    "batch": whole("Most ids in a request.", 1, MAX_IDS, default=_DELETION.batch),
     "every": duration("Pause between two requests.", zero=True, default=_DELETION.every_s),
-    "quote": choice("What stands around each id in a text.", "'", '"', default=_DELETION.quote),
+    "quote": choice("Quotation mark around each id in a text.", "'", '"', default=_DELETION.quote),
     "jobs": table("How far a deletion is that the service does in its own time.", JOBS),
     "impossible": text(
         "Why the service cannot delete users; said instead of trying.", example="append-only"
@@ -847,13 +847,13 @@ VERIFY: Keys = {
         example="$response.body#/events_ingested == {$events}",
     ),
     "user": text(
-        "Where the user id stands that is counted: in the ingest step's request, or an input; by "
+        "Place of the user id that is counted: in the ingest step's request, or an input; by "
         "default it is $copy.userId.",
         pattern=USER,
         example="body#/events/0/user_id",
     ),
-    "uniques": _count_of("Where in the answer the number of unique users stands."),
-    "totals": _count_of("Where in the answer the number of events stands."),
+    "uniques": _count_of("Where in the answer the number of unique users is."),
+    "totals": _count_of("Where in the answer the number of events is."),
     "evidence": table("What an answer says about itself that makes it no evidence.", EVIDENCE),
     "localize": flag(
         "Whether events carry buckets, so that the missing can be named; by default wherever the "
@@ -867,7 +867,7 @@ VERIFY: Keys = {
         example="1%",
     ),
     "absent": whole(
-        "The count that an answer without one stands for; by default it is no evidence.",
+        "The count to assume if an answer has none; by default such an answer is not evidence.",
         0,
         MAX_COUNT,
         example=0,
@@ -952,7 +952,7 @@ CAPACITY: Keys = {
 
 USERS: Keys = {
     "id": text(
-        "Template of the ids: {number} is the copy's number ({number:07} with so many digits), "
+        "Template of the ids: {number} is the copy's number ({number:07}: with seven digits), "
         "{uuid} and {digits} stand for the run and the number, {run} is the run's id.",
         pattern=USER_ID,
         example="user-{run}-{number}@example.org",
@@ -1022,7 +1022,7 @@ SERVICE: Keys = {
     "billed": text("What each new user counts as.", example="monthly tracked user"),
     "stays": text("What a run leaves behind.", example="events cannot be taken back"),
     "regions": named(
-        "The data centre that a host is of.",
+        "The data centre of a host.",
         "HOST",
         text("The region's name."),
         example={"api.eu.amplitude.com": "EU"},
@@ -1041,12 +1041,12 @@ SERVICE: Keys = {
 _GUARD = Guard()
 GUARD: Keys = {
     "max_users": whole(
-        "Users of the load at the most, without the control users that a loss asks for.",
+        "Most users of the load, without the control users that a loss requires.",
         *(1, MAX_COUNT),
         example=1000,
     ),
-    "max_events": whole("Events of the load at the most.", 1, MAX_COUNT, example=5000),
-    "max_rate": rate("Copies per second at the most.", example=50),
+    "max_events": whole("Most events of the load.", 1, MAX_COUNT, example=5000),
+    "max_rate": rate("Most copies per second.", example=50),
     "hosts": array(
         "Hosts that may be reached, proxies and collectors of metrics among them; * stands for "
         "anything.",
@@ -1060,8 +1060,8 @@ GUARD: Keys = {
         example="22:00-06:00",
     ),
     "stop_file": text(
-        "The load ends when this file appears, and none begins while it is there: a stop for all "
-        "who share it. Relative to the scenario.",
+        "The load ends when this file appears, and none begins while it is there: it may be "
+        "shared by several runs. Relative to the scenario.",
         example="STOP",
     ),
     "max_error_rate": text(
@@ -1076,8 +1076,8 @@ GUARD: Keys = {
     ),
     "over": duration("The time over which both shares are taken.", default=_GUARD.over_s),
     "stop_on_throttled": flag(
-        "End the load when the service's first refusal of a status names whom it throttles, in a "
-        "member throttled_….",
+        "End the load when the service's first refusal with a status names the users it throttles, "
+        "in a member throttled_….",
         default=_GUARD.stop_on_throttled,
     ),
 }
@@ -1127,7 +1127,7 @@ _TOP: Keys = {
         title="name, path or table",
         example="amplitude",
     ),
-    "target": table("Who receives the load.", TARGET),
+    "target": table("The service that receives the load.", TARGET),
     "inputs": named("The workflow's inputs.", "NAME", _INPUT, example={"plan": "free"}),
     "data": named(
         "Data files; $data.NAME.COLUMN is a cell of the copy's row.",
@@ -1136,7 +1136,7 @@ _TOP: Keys = {
         example={"users": {"file": "users.csv"}},
     ),
     "users": table("What users are called: $copy.userId.", USERS, required=("id",)),
-    "sessions": table("Users who upload more than once, or come back.", SESSIONS),
+    "sessions": table("Users that upload more than once, or return.", SESSIONS),
     "values": named(
         "Values that are drawn for each copy, or plain ones: $values.NAME.",
         "NAME",
@@ -1191,8 +1191,8 @@ _TOP: Keys = {
 }
 FLOW_ONLY: Keys = {
     "name": text(
-        "What the flow is called, in results, reports and messages; by default as its workflow. "
-        "The name together stands for all of them.",
+        "Name of the flow, in results, reports and messages; by default that of its "
+        "workflow. The name together means all flows.",
         pattern=STAGE_NAME,
         maxLength=MAX_FLOW_NAME,
         example="checkout",
@@ -1224,10 +1224,10 @@ TOP: Keys = {
     ),
     **_TOP,
     "mix": array(
-        "Several workflows in one run, each with its share of the load. What stands at the top "
-        "holds for every flow; any table of it, such as data, inputs, sessions or thresholds, may "
-        "stand in a flow and lies over it. Each flow is counted, judged and saved on its own, and "
-        "all together.",
+        "Several workflows in one run, each with its share of the load. What is at the top "
+        "applies to every flow; any table of it, such as data, inputs, sessions or thresholds, may "
+        "be repeated in a flow and takes precedence there. Each flow is counted, judged and saved "
+        "on its own, and all together.",
         table("", FLOW),
         minItems=1,
         maxItems=MAX_FLOWS,

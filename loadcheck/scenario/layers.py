@@ -323,7 +323,7 @@ def read_layers(file: str, profile: str, report: ProblemReport) -> Node:
     if not profile:
         return document
     if profile not in tables:
-        remedy = did_you_mean(profile, tables) or f"the scenario has none: add [profiles.{profile}]"
+        remedy = did_you_mean(profile, tables) or f"it has no profiles: add [profiles.{profile}]"
         report.problems.append(
             Problem(message=f'no profile "{profile}"', file=file, key="--profile", remedy=remedy)
         )

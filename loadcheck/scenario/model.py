@@ -192,19 +192,17 @@ class Input:
     Attributes:
         value: Any JSON value; strings may be or hold expressions (``$copy.userId``).
         secret: Whether the value must appear in no output.
-        env: Name of the environment variable it came from, or None.
         hidden: Texts that must appear in no output: values read from the environment, and those
             made from them.
     """
 
     value: Any
     secret: bool = False
-    env: str | None = None
     hidden: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
         value = "<secret>" if self.secret else repr(self.value)
-        return f"Input(value={value}, secret={self.secret}, env={self.env!r})"
+        return f"Input(value={value}, secret={self.secret})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -690,7 +688,7 @@ class Verify:
         localize: Whether events carry buckets, so that missing users can be named and no sum hides
             them; None: if the workflow's profile has buckets and counts are exact.
         approximate: The error that the service's counts may have, as a share; None: they are exact.
-        absent: The count that an answer without one stands for; None: it is no evidence.
+        absent: The count that an answer without one stands for; None: it is not evidence.
         partitions: How many hashed buckets each event carries.
         split: How buckets are put on events and counted; None if that is not possible.
         budget: The query budget of the service; None if there is no limit.

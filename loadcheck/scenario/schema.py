@@ -49,8 +49,8 @@ select = "events"
     ),
     "verify.evidence": Sample(
         "An answer that says that it left groups out, was estimated from a sample or came from a "
-        "cache is no evidence: it is asked again, and the verdict is never built on it. Leave out "
-        "what the service does not tell.",
+        "cache is not evidence: it is asked again, and the verdict is never built on it. Leave out "
+        "what the service does not state.",
         """\
 [verify.evidence]
 pruned = "$response.body#/truncated"
@@ -79,7 +79,7 @@ value = "{$partition}"
 """,
     ),
     "verify.export": Sample(
-        "Names whoever is lost, there twice or altered by the events themselves, without labels; "
+        "Names lost, duplicated and altered users from the events themselves, without labels; "
         "loadcheck reconcile RESULT --export compares them. fields must have the user or the "
         "deduplication key. Pages are put together by after (a member that orders them), by next "
         "(each answer names the next) or by {$offset}; an answer that is cut, that repeats "
@@ -98,7 +98,7 @@ fields = { "/user" = "/user", "/id" = "/id" }
     ),
     "verify.repeat": Sample(
         "load.events_per_copy above 1: further events of the same user in one request. value is "
-        "the event as the workflow has it; the overlay's and the tag's edits of the first one are "
+        "the event, as in the workflow; the overlay's and the tag's edits of the first one are "
         "made to all. Each needs an id of its own.",
         """\
 [verify.repeat]

@@ -153,9 +153,9 @@ def _variable(node: Node, environment: Mapping[str, str], report: ProblemReport)
             message = f"a secret of fewer than {SHORTEST} characters cannot be kept out of texts"
             remedy = "use a longer one, or declare that it is not a secret: secret = false"
             report.add(node, message, remedy)
-        return Input(value=secret, secret=True, env=name, hidden=frozenset({secret}))
+        return Input(value=secret, secret=True, hidden=frozenset({secret}))
     if value:
-        return Input(value=value, env=name)
+        return Input(value=value)
     hidden: frozenset[str] = frozenset()
     shown = name
     if name not in environment and not _CONVENTIONAL.fullmatch(name):
@@ -166,7 +166,7 @@ def _variable(node: Node, environment: Mapping[str, str], report: ProblemReport)
         state = "is empty" if name in environment else "is not set"
         remedy = f"export {'NAME' if hidden else name}=…"
         report.add(table["env"], f"the environment variable {shown} {state}", remedy)
-    return Input(value=default, env=name, hidden=hidden)
+    return Input(value=default, hidden=hidden)
 
 
 def _basic(node: Node, environment: Mapping[str, str], report: ProblemReport) -> Input:

@@ -125,7 +125,7 @@ def read_verify(top: TableReader) -> Verify:
     """Read ``[verify]``."""
     table = top.section("verify", grammar.VERIFY)
     step = table.text("step")
-    remedy = "the count could never be quiet for so long before the deadline"
+    remedy = "the count must be able to settle before the deadline"
     defaults = Verify().quiet_s, Verify().deadline_s
     return Verify(
         **drop_none(
@@ -205,7 +205,7 @@ def _approximate(verify: TableReader) -> float | None:
     return verify.value("approximate", convert, expected)
 
 
-_ABSENT = "expected the count that an answer without one stands for: a whole number, e.g. 0"
+_ABSENT = "expected the count to assume if an answer has none: a whole number, e.g. 0"
 
 
 def _absent(value: Any) -> int | None:
@@ -381,7 +381,7 @@ def _repeat(verify: TableReader) -> Repeat | None:
     if table is None:
         return None
     for name in ("event", "at", "value"):
-        table.require(name, "expected where events stand in the ingest step's request")
+        table.require(name, "expected the place of events in the ingest step's request")
     entries = table.tables("overlay", grammar.FURTHER_EDIT) or []
     return Repeat(
         event=table.text("event") or "",

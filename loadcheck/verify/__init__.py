@@ -316,8 +316,8 @@ class Advice:
             return "Estimates cannot be compared by bucket, so no user is named."
         if not self.splits and not self.name_by_export():
             return (
-                "Nobody can be named: the scenario does not say how events are marked with buckets "
-                f"and counted by them ({_EXPLAIN} verify.split)."
+                "No user can be named: the scenario does not say how events are marked with "
+                f"buckets and counted by them ({_EXPLAIN} verify.split)."
             )
         return "Set verify.localize = true to name them." if self.splits > self.localizes else ""
 

@@ -93,7 +93,7 @@ class Localizer:
         """Return what the counts by bucket show.
 
         Args:
-            since_ns: Answers that show a state before this instant are no evidence.
+            since_ns: Answers that show a state before this instant are not evidence.
             base: The ungrouped count that the rows should add up to; None to query it.
         """
         trouble = contradiction = ""
@@ -207,12 +207,12 @@ class Localizer:
             expected = self._copies.sent(name)
             tally = read_tally(name, reply.values, limit=terms.limit, expected=expected)
             if not isinstance(tally, BucketCounts):
-                raise _NoEvidenceError(f"the count by {name} is no evidence: {tally}")
+                raise _NoEvidenceError(f"the count by {name} is not evidence: {tally}")
             total = base.uniques if metric == "uniques" else base.totals
             if tally.total != total:
                 await self._compare(name, metric, tally.total, base)
             return tally
-        raise _NoEvidenceError(f"the count by {name} is no evidence: {error}")
+        raise _NoEvidenceError(f"the count by {name} is not evidence: {error}")
 
     async def _compare(self, name: str, metric: Metric, rows: int, base: Observation) -> None:
         """Query the ungrouped count again, to raise the error that fits: moved or contradictory.
@@ -223,7 +223,7 @@ class Localizer:
         """
         total = base.uniques if metric == "uniques" else base.totals
         text = (
-            f"the count by {name} is no evidence: its rows add up to {rows:,}, "
+            f"the count by {name} is not evidence: its rows add up to {rows:,}, "
             f"the count without groups is {total:,}"
         )
         again = await self._observer.ask(totals=metric == "totals")

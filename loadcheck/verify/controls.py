@@ -212,7 +212,7 @@ class Controls:
         if swaps is None:
             self._note(
                 unpaired="a second event of the same user cannot be made: [verify] user does"
-                " not say where its id stands"
+                " not give the place of its id"
             )
             return
         taken = await self._all(plan, missing, swaps)

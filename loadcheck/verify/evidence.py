@@ -9,7 +9,7 @@ are numbered as in README.md beside this file:
    users were visible and disappeared.
 3. Sums hide: what refused copies, copies without a clear answer, or other users could hide widens
    the band, and counts by bucket narrow it.
-4. Answers that do not add up are no evidence.
+4. Answers that do not add up are not evidence.
 5. Silence is not zero: a failed answer is not an observation.
 6. Missing users are lost only if users sent later are counted.
 7. Only proven losses are named (:mod:`loadcheck.verify.session`).
@@ -38,9 +38,9 @@ class Observation:
         as_of_ns: The answer reflects the service's state at or after this instant. Absence counts
             only for what was acknowledged before it. Earlier than ``asked_ns`` if the answer came
             from a cache.
-        uniques: Users counted; None if the answer is no evidence.
+        uniques: Users counted; None if the answer is not evidence.
         totals: Events counted; None if not queried, or no evidence.
-        error: Why the answer is no evidence; "" if it is.
+        error: Why the answer is not evidence; "" if it is.
     """
 
     asked_ns: int
@@ -321,7 +321,7 @@ class Groups:
             if that is unknown.
         balanced: Whether events were counted by bucket too.
         contradiction: Why rows and ungrouped count cannot both be true; "" if they can.
-        trouble: Why there is no evidence by bucket; "" if there is.
+        trouble: Why there is not evidence by bucket; "" if there is.
     """
 
     uniques: int | None = None
@@ -392,7 +392,7 @@ class Proof:
 
     Attributes:
         standing: How the count stands.
-        nothing: Why there is no evidence at all; None if there is.
+        nothing: Why there is not evidence at all; None if there is.
         uniques: Users of the run that are counted.
         totals: Events of the run that are counted.
         lost, disappeared, unexpected, duplicated, missing_events: The claim on each kind of fault.
@@ -473,7 +473,7 @@ def prove(
 
 
 def _nothing(terms: Terms, stands: Standing, controls: ControlEvidence) -> Reason | None:
-    """Return why there is no evidence at all (rules 4 and 5)."""
+    """Return why there is not evidence at all (rules 4 and 5)."""
     final, filtered = stands.final, terms.isolation == "filter"
     if final is None:
         return Reason.NO_ANSWER

@@ -253,7 +253,7 @@ class ExportLayout:
         for answer in _answers(file):
             wrong = [each for find in self.errors for each in find(answer) if each]
             if wrong:
-                raise ExportError(f"the export says that it is not whole: {_value(wrong[0])}")
+                raise ExportError(f"the export states that it is incomplete: {_value(wrong[0])}")
             arrays = rows(answer)
             known = arrays or (self.empty is not None and self.empty(answer))
             if not known or not all(isinstance(array, list) for array in arrays):
@@ -322,7 +322,7 @@ def _table_rows(file: Any) -> Iterator[dict[str, str]]:
                 if row[0].lstrip()[:1] in ("{", "[", "<"):
                     raise ExportError(f"the answer is not CSV: it begins with {_value(row)}")
             elif "error" in header and _OF_ERRORS.issuperset(header):
-                raise ExportError(f"the export says that it is not whole: {_value(row)}")
+                raise ExportError(f"the export states that it is incomplete: {_value(row)}")
             elif len(row) != len(header):
                 raise ExportError(f"a line of the export has not every column: {_value(row)}")
             else:

@@ -35,7 +35,7 @@ class CountEvidence:
         terms: What the answers were judged against.
         proof: What they prove.
         controlled: What the control users showed.
-        error: Why the last unusable answer is no evidence; "" if all are usable.
+        error: Why the last unusable answer is not evidence; "" if all are usable.
         localized: What the counts by bucket show; None if they were not queried.
         named: The same with user ids and times, by
             :func:`~loadcheck.verify.naming.localized_to_json`.
@@ -331,8 +331,8 @@ class _Sentences:
             f"{_length(seen.waited_s or 0.0)} after the last acknowledgement, before "
             f"verify.deadline: {neither}. {later}",
             Reason.CONTROLS: f"{missing} {when}, and {controls} sent later: {neither}. {later}",
-            Reason.PART: f"{missing} {when}; but a part of the service that is delayed, and has "
-            "none of the control users, may have them all, so "
+            Reason.PART: f"{missing} {when}; but a delayed part of the service, which holds none "
+            "of the control users, may hold all of them, so "
             f"{neither}. {self._told_apart(later)}",
             Reason.UNCONTROLLED: f"{missing} {when}; but without a filter for this run no "
             f"control users could be checked, so {neither}. Add the run id to the event and "

@@ -24,6 +24,10 @@ def _nothing() -> Sequence[Judged]:
     return ()
 
 
+_CpuTimes = tuple[tuple[float, float], ...]
+"""Of each process, for how many seconds it has used a core, and by when."""
+
+
 def _none(_first: int = 0) -> Mapping[str, Any]:
     return {}
 
@@ -106,7 +110,8 @@ class Progress:
     asked: Callable[[int], Mapping[str, Any]] = field(init=False, default=_none)
     workers: Callable[[], Mapping[str, Any]] = field(init=False, default=_none)
     spent: Callable[[], Mapping[str, int]] = field(init=False, default=_none)
-    _cpu: tuple[float, float, float | None] = field(init=False, default=(0.0, 0.0, None))
+    _cpu: tuple[_CpuTimes, float | None] = field(init=False, default=((), None))
+    _cpu_s: float = field(init=False, default=0.0)
     _signalled: anyio.Event = field(init=False, default_factory=anyio.Event)
 
     def interrupt(self) -> None:
@@ -180,15 +185,32 @@ class Progress:
         ingest = self.record.ingest
         return ingest.service_time if ingest.response_time is None else ingest.response_time
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether workers send the load."""
+        return self.workers is not _none
+
     def cpu_share(self) -> float | None:
-        """Return what share of a core this process used lately; None if not yet known."""
-        used_s, now_s = time.process_time(), time.monotonic()
-        before_used_s, before_s, share = self._cpu
-        if not before_s:
-            self._cpu = (used_s, now_s, None)
-        elif now_s - before_s >= _CPU_S:
-            share = (used_s - before_used_s) / (now_s - before_s)
-            self._cpu = (used_s, now_s, share)
+        """Return what share of a core was used lately; None if not yet known.
+
+        It is this process's share, or if workers send the load that of the busiest of them.
+        """
+        now_s = time.monotonic()
+        before, share = self._cpu
+        if before and now_s - self._cpu_s < _CPU_S:
+            return share
+        shards = self.workers().get("shards", ())
+        found = tuple((each["cpu_s"], each["watched_s"]) for each in shards)
+        found = found or ((time.process_time(), now_s),)
+        if len(found) == len(before):
+            # a worker that has reported nothing since has no share
+            lately = [
+                (used_s - before_used_s) / (until_s - since_s)
+                for (used_s, until_s), (before_used_s, since_s) in zip(found, before, strict=True)
+                if until_s > since_s
+            ]
+            share = max(lately, default=share)
+        self._cpu, self._cpu_s = (found, share), now_s
         return share
 
     @property

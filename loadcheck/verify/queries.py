@@ -399,7 +399,7 @@ class Observer:
         terms: Terms,
         *,
         until_ns: int | None = None,
-        short: Callable[[], Awaitable[object]] | None = None,
+        on_shortfall: Callable[[], Awaitable[object]] | None = None,
     ) -> Standing:
         """Query until no later answer is needed, or the deadline has passed.
 
@@ -410,8 +410,8 @@ class Observer:
         Args:
             terms: What the answers are judged against.
             until_ns: When to stop waiting; None: at the deadline.
-            short: Called once when users have been missing for a while, at the deadline at the
-                latest.
+            on_shortfall: Called once when users have been missing for a while, at the latest at the
+                deadline.
         """
         clock = self._asker.clock
         end_ns = terms.deadline_ns if until_ns is None else until_ns
@@ -427,10 +427,14 @@ class Observer:
             if stands.enough and agreed:
                 return stands
             now = clock()
-            if short is not None and (stands.final is None or stands.short) and now >= late_ns:
+            if (
+                on_shortfall is not None
+                and (stands.final is None or stands.short)
+                and now >= late_ns
+            ):
                 # also at the deadline, should an answer have taken until then
-                await short()
-                short, now = None, clock()
+                await on_shortfall()
+                on_shortfall, now = None, clock()
             if now >= end_ns:
                 answered = seen.is_evidence and seen.as_of_ns >= end_ns
                 pairs += answered
@@ -444,11 +448,11 @@ class Observer:
             left_s = (end_ns - now) / 1e9
             await anyio.sleep(min(pause_s, left_s) if left_s > 0 else pause_s)
 
-    async def repeat(self, terms: Terms) -> Standing:
+    async def settle_totals(self, terms: Terms) -> Standing:
         """Query until two answers agree on users and events; a few times at the most.
 
         Events are counted by another query than users, so events that become visible in between
-        would look like duplicates. An answer that is no evidence is not compared.
+        would look like duplicates. An answer that is not evidence is not compared.
         """
         begin_ns, answered = self._asker.clock(), 0
         while True:

@@ -48,7 +48,7 @@ class BucketCounts:
 def read_tally(
     name: str, answer: Mapping[str, Any], *, limit: int, expected: Ints | None = None
 ) -> BucketCounts | str:
-    """Return the counts of an answer, or why it is no evidence.
+    """Return the counts of an answer, or why it is not evidence.
 
     A service keeps the largest groups and drops the rest, and the smallest are those from which
     most is missing. So there must be fewer rows than the limit, each with a label that was sent;
@@ -193,7 +193,7 @@ class QueryResult:
         as_of_ns: The answer shows the state at or after this instant: when the query was sent, or
             earlier if it came from a cache.
         values: The values of the query's expressions.
-        error: Why it is no evidence; "" if it is.
+        error: Why it is not evidence; "" if it is.
         refused: Whether the service failed or declined to answer, so that queries slow down; an
             answer without a count is neither.
         absent: The count that an answer without the value means; None: no count.
@@ -269,7 +269,7 @@ class QueryClient:
 
     Args:
         channel: How they reach the service.
-        absent: The count that an answer without the value means; None: it is no evidence.
+        absent: The count that an answer without the value means; None: it is not evidence.
         approximate: The error that counts are declared to have, as a share: an answer from a
             sample is evidence then. None: they are exact.
         clock: Monotonic nanoseconds.
@@ -323,7 +323,7 @@ class QueryClient:
 
 
 def assess_evidence(values: dict[str, Any], *, estimates: bool = False) -> tuple[float, str]:
-    """Return an answer's age in ms, and why by its own account it is no evidence; "" if it is.
+    """Return an answer's age in ms, and why by its own account it is not evidence; "" if it is.
 
     Args:
         values: May hold ``pruned``, ``sample_rate``, ``cached`` and ``age_ms``; a service that

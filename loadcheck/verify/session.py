@@ -251,7 +251,9 @@ class Verification:
         terms = self._make_terms(sent, since_ns, deadline_ns)
         with self._no_longer_than(max(deadline_ns, time.monotonic_ns())):
             filtered = self._filters
-            await self.observer.settle(terms, short=self._send_controls if filtered else None)
+            await self.observer.settle(
+                terms, on_shortfall=self._send_controls if filtered else None
+            )
             await self._confirm(terms)
             if not filtered or self._standing().final is None:
                 return
@@ -457,7 +459,7 @@ class Verification:
         if not full or (stands.totals is not None and stands.totals != events):
             # a stale cache that claims to be fresh must not be the only witness
             self.observer.ask_by(uncached)
-            await self.observer.repeat(terms)
+            await self.observer.settle_totals(terms)
 
     def _control_evidence(self) -> ControlEvidence:
         found = self.controlled
@@ -548,7 +550,7 @@ class Verification:
         self.controlled = controls.result
         if self._controls is not None:
             # users that became visible while the controls were awaited are not missing
-            await self.observer.repeat(terms)
+            await self.observer.settle_totals(terms)
 
     @property
     def pause_s(self) -> float:

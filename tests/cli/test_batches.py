@@ -123,7 +123,7 @@ def test_check_shows_the_first_request(loadcheck: Loadcheck, tmp_path: Path) -> 
         ("amplitude", "copies_per_request = 0", "found 0; expected a whole number from 1"),
         ("amplitude", "copies_per_request = 2001", "is more than max_in_flight (2,000)"),
         ("amplitude", "max_in_flight = 5\ncopies_per_request = 6", "contradicts load.max_in"),
-        ("influxdb", "copies_per_request = 2", "say in [verify.batch] where the events stand"),
+        ("influxdb", "copies_per_request = 2", "name the place of the events in a request"),
     ],
 )
 def test_what_cannot_be_is_told_with_its_line(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shlex
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -195,6 +197,45 @@ def test_bad_input_sends_and_writes_nothing(
     ended = loadcheck("capacity", scenario(tmp_path), *options)
     assert (ended.code, ended.results) == (2, [])
     assert said in ended.stderr
+
+
+def test_workers_that_cannot_start_leave_an_earlier_result_as_it_was(
+    loadcheck: Loadcheck, tmp_path: Path
+) -> None:
+    earlier = tmp_path / "earlier.json"
+    earlier.write_text("{}")
+    command = ("capacity", scenario(tmp_path), "--prefix", "/nowhere/ssh")
+    ended = loadcheck(*command, "--output", earlier, "--force")
+    assert ended.code == 2
+    assert 'worker 1 cannot be started by "/nowhere/ssh": No such file' in ended.stderr
+    assert earlier.read_text() == "{}"
+    ended = loadcheck(*command)
+    assert (ended.code, ended.results) == (2, [])
+
+
+_ONCE = """
+import os, pathlib, sys
+once = pathlib.Path(sys.argv[1])
+if once.exists():
+    sys.exit("it is gone")
+once.touch()
+os.execv(sys.executable, [sys.executable, "-m", "loadcheck", "shard"])
+"""
+"""Stands for a command that reaches a machine once."""
+
+
+def test_of_workers_that_start_once_only_the_first_probe_is_kept(
+    loadcheck: Loadcheck, tmp_path: Path
+) -> None:
+    (tmp_path / "once.py").write_text(_ONCE)
+    prefix = shlex.join([sys.executable, str(tmp_path / "once.py"), str(tmp_path / "once")])
+    ended = loadcheck("capacity", scenario(tmp_path), "--prefix", prefix)
+    found = document(loadcheck)
+    # something was sent, so it is no longer a matter of bad input
+    assert (ended.code, len(found["probes"])) == (0, 1), ended.stderr
+    assert "Sustains at least 20 copies/s: the search was interrupted" in ended.stdout
+    assert "it ended with exit code 1: it is gone" in found["run"]["error"]
+    assert "it is gone" in " ".join(ended.stdout.split())
 
 
 def test_it_leaves_this_machine_only_when_told_to(loadcheck: Loadcheck, tmp_path: Path) -> None:

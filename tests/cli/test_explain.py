@@ -92,6 +92,11 @@ def test_what_is_asked_for(asked: str, kind: str, name: str) -> None:
     assert (kind, name) in [(entry.kind, entry.name) for entry in reference.find(asked)]
 
 
+def test_a_copy_is_skipped_for_two_causes_as_metric_and_as_term() -> None:
+    shown = CliRunner().invoke(app, ["explain", "skipped"]).stdout
+    assert shown.count("in flight, or the generator paused") == 2
+
+
 def test_it_fits_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     for asked in ("load", "verify.split.tag", "target.faults", "workflow", "lost", "130", ""):

@@ -154,7 +154,7 @@ def test_a_folder_that_cannot_be_is_told(begin: Init, into: str) -> None:
 
 def test_another_machine_is_read_with_consent_only(begin: Init) -> None:
     said = begin.refused(openapi="http://user:pass-word@203.0.113.7/openapi.json?key=k3yk3y")
-    assert "add --live to say that it may be, or save it and name the file" in said
+    assert "add --live to allow it, or save it and name the file" in said
     assert "pass-word" not in said
     assert begin.names() == []
 

@@ -98,15 +98,18 @@ def test_a_process_that_was_stopped_blames_nobody_and_sends_no_burst(
     assert "may be the generator's own delay" in stdout
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGTERM])
+@pytest.mark.parametrize("workers", [[], pytest.param(["--workers", "2"], marks=pytest.mark.long)])
 def test_one_signal_ends_the_load_and_the_verdict_is_still_told(
-    loadcheck: Loadcheck, smoke: Path, number: signal.Signals
+    loadcheck: Loadcheck, smoke: Path, number: signal.Signals, workers: list[str]
 ) -> None:
-    process = loadcheck.start("run", smoke, *LONG)
+    process = loadcheck.start("run", smoke, *LONG, *workers)
     wait_for(lambda: started(loadcheck) > 100)
     emulator = children(process)
     assert emulator
-    process.send_signal(number)
+    # as a terminal that is closed, timeout(1) and a service manager do: to every process
+    for pid in (*(each.pid for each in emulator), process.pid):
+        os.kill(pid, number)
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr
     result = document(loadcheck)
@@ -214,6 +217,34 @@ def test_no_color_is_honoured_on_a_terminal(loadcheck: Loadcheck, smoke: Path) -
     _, text = on_a_terminal(loadcheck, "run", smoke, "--quiet", NO_COLOR="1")
     assert "PASS" in text
     assert "\x1b[" not in text
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGTERM])
+def test_a_signal_in_a_callback_of_the_event_loop_ends_its_work_without_a_traceback(
+    number: signal.Signals,
+) -> None:
+    code = f"""
+import asyncio, os, signal, sys
+import anyio
+from loadcheck.cli.exits import interruptible, run_command
+from loadcheck.cli.terminal import in_loop
+class Heard(asyncio.Protocol):
+    def data_received(self, data):
+        os.kill(os.getpid(), {int(number)})
+        for _ in range(1000):  # the handler is called between two instructions
+            pass
+async def work():
+    reading, writing = os.pipe()
+    await asyncio.get_running_loop().connect_read_pipe(Heard, os.fdopen(reading, "rb"))
+    os.write(writing, b"x")
+    await anyio.sleep(60)
+interruptible()
+sys.exit(run_command(lambda: in_loop(work)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=90
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
 def test_ctrl_c_while_the_command_line_is_imported_ends_without_a_traceback(

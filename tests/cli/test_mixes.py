@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
 import signal
 import time
@@ -129,7 +130,9 @@ def is_named_as_one(folder: Path, paths: list[Path], whole: dict[str, Any]) -> N
     assert "together: started" in (folder / "x-look.xml").read_text()
     refused = call("compare", one, of_flow(other, "buy"))
     assert refused.exit_code != 0
-    assert "a mix is compared with a mix" in "\n".join(map(str, refused.exception.problems))
+    assert "a mix can only be compared with a mix" in "\n".join(
+        map(str, refused.exception.problems)
+    )
     several = call("show", folder)
     assert "a folder with the results of several runs" in str(several.exception)
     alone = folder.parent / "alone"
@@ -347,3 +350,24 @@ def test_mixes_are_merged_flow_by_flow(loadcheck: Loadcheck, tmp_path: Path) -> 
     refused = loadcheck("merge", names[0], of_flow(names[1], "buy"), "-o", tmp_path / "no.json")
     assert refused.code == 2
     assert 'have the flow "look"' in refused.stderr
+
+
+def test_of_a_mix_that_cannot_be_saved_all_flows_are_handed_over(
+    loadcheck: Loadcheck, tmp_path: Path
+) -> None:
+    # the intents fit, the verdicts do not
+    limit = (12_000, resource.RLIM_INFINITY)
+    process = loadcheck.start(
+        "run",
+        scenario(tmp_path),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit),
+    )
+    stdout, stderr = process.communicate(timeout=90)
+    assert process.returncode == 74, stderr
+    assert stderr.count("cannot be written: file too large") == len(flows(loadcheck)) == 2
+    assert "shop together" in stderr
+    document = json.loads(stdout)
+    assert document["together"]["copies"]["acknowledged"] == 100
+    for name in ("buy", "look"):
+        assert document["flows"][name]["run"]["phase"] == "complete"
+        assert document["flows"][name]["copies"]["acknowledged"] > 0

@@ -204,7 +204,7 @@ def test_broken_files_are_listed_and_harm_nobody(loadcheck: Loadcheck, stored: P
     assert "cut.json is not JSON: truncated, or edited by hand?" in done.stdout
     assert "other.json is not a file of loadcheck" in done.stdout
     assert "list.json is not a file of loadcheck" in done.stdout
-    assert "edited.json lacks what a results file has" in done.stdout
+    assert "edited.json is not a valid results file" in done.stdout
     assert "smoke.json" in done.stdout
     assert len(done.stdout.splitlines()) == 6
 

@@ -43,7 +43,7 @@ def days(folder: Path) -> list[int]:
 def test_what_is_old_goes_and_the_baseline_stays(folder: Path) -> None:
     shown = call("prune", folder, "--older-than", "2026-02-01", "--dry-run")
     assert shown.exit_code == 0
-    assert f"keep   {folder}/nightly-012.json: it is of the baseline" in shown.stdout
+    assert f"keep   {folder}/nightly-012.json: it belongs to the baseline" in shown.stdout
     assert f"{FIRST} files" in shown.stdout
     assert days(folder) == list(range(RUNS)), "it was only shown"
     done = call("prune", folder, "--older-than", "2026-02-01", "--yes")

@@ -167,6 +167,24 @@ def test_the_resource_is_named_by_the_environment(
     assert point.zero_count + sum(point.positive.bucket_counts) == point.count == 50
 
 
+def test_an_attribute_of_the_environment_is_kept(
+    loadcheck: Loadcheck, collector: Collector
+) -> None:
+    given = {"service.instance.id": "node-7", "loadcheck.scenario": "nightly"}
+    done = loadcheck(
+        *SHORT,
+        env={
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+            "OTEL_RESOURCE_ATTRIBUTES": ",".join(f"{name}={text}" for name, text in given.items()),
+        },
+    )
+    assert done.code == 0
+    resource = collector.resource()
+    assert given.items() <= resource.items()
+    assert resource["service.name"] == "loadcheck"
+    assert resource["loadcheck.run.id"] == done.result["run"]["id"]
+
+
 def test_without_a_name_the_service_is_loadcheck(
     loadcheck: Loadcheck, collector: Collector
 ) -> None:

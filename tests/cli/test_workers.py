@@ -33,7 +33,9 @@ def shards(processes: list[psutil.Process]) -> list[psutil.Process]:
 
 
 def test_two_workers_send_one_load(loadcheck: Loadcheck, smoke: Path) -> None:
-    ended = loadcheck("run", smoke, "--workers", "2", "--set", "load.duration=1.5")
+    page, table = loadcheck.folder / "page.html", loadcheck.folder / "table.md"
+    reports = ("--report", page, "--markdown", table)
+    ended = loadcheck("run", smoke, "--workers", "2", "--set", "load.duration=1.5", *reports)
     assert ended.code == 0, ended.stderr
     result = ended.result
     copies, workers = result["copies"], result["run"]["workers"]
@@ -48,6 +50,9 @@ def test_two_workers_send_one_load(loadcheck: Loadcheck, smoke: Path) -> None:
     assert ledger.acknowledged == ledger.started
     assert list(ledger.started) == list(range(150))
     assert result["steps"]["uploadEvents"]["succeeded"] == 150
+    assert "150 copies in 1.5 s by 2 workers   " in ended.stdout
+    assert "/s by 2 workers, target 100/s" in table.read_text()
+    assert all(f">{text}</" in page.read_text() for text in ("worker 1", "worker 2", "finished"))
 
 
 @pytest.mark.parametrize(
@@ -113,6 +118,7 @@ def test_of_a_worker_that_is_killed_nothing_is_forgotten(
     assert load["reached_ratio"] < 1
     assert sum(result["timeline"]["started"]) == copies["started"]
     assert "achieved ≥ " in stdout
+    assert result["spent"]["users"] == result["spent"]["events"] == ended
     if keep_going:
         assert copies["acknowledged"] > 2700
 
@@ -344,6 +350,44 @@ def test_what_a_command_asks_is_shown_while_it_waits(
     process.communicate(timeout=30)
     assert process.returncode == 130
     assert not loadcheck.results()
+
+
+@pytest.mark.long
+def test_what_breaks_in_a_worker_is_told(loadcheck: Loadcheck, smoke: Path, tmp_path: Path) -> None:
+    broken = "import loadcheck.pipeline.shards.shard as s; s._Load.run = None"
+    script = tmp_path / "loadcheck"
+    code = f"{broken}; import loadcheck.cli as c; c.main()"
+    script.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{code}" "$@"\n')
+    script.chmod(0o755)
+    ended = loadcheck("run", smoke, "--prefix", f"env PATH={tmp_path}:{os.environ['PATH']}")
+    assert ended.code == 3, ended.stderr
+    (found,) = (each for each in ended.result["findings"] if each["check"] == "shard")
+    assert "TypeError: 'NoneType' object is not callable" in found["summary"]
+    assert "ExceptionGroup" not in found["summary"]
+
+
+def test_a_secret_in_a_command_line_is_hidden(loadcheck: Loadcheck, smoke: Path) -> None:
+    token = "hush-hush-4711"
+    options = ["--set", 'inputs.eventType={ env = "TOKEN" }']
+    for prefix, told in (
+        (f"false {token}", "worker 1 on false *** did not come up"),
+        (f"/no/{token}/ssh", 'worker 1 cannot be started by "/no/***/ssh"'),
+    ):
+        ended = loadcheck("run", smoke, "--prefix", prefix, *options, env={"TOKEN": token})
+        assert ended.code == 2, ended.stderr
+        assert told in ended.stderr
+        assert token not in ended.stdout + ended.stderr
+    path = f"env TOKEN={token} PATH={Path(sys.executable).parent}:{os.environ['PATH']}"
+    process = loadcheck.start("run", smoke, "--prefix", path, *options, env={"TOKEN": token})
+    wait_for(lambda: started(loadcheck) > 20)
+    family = children(process)
+    assert shards(family)
+    assert not [each for each in family if token in " ".join(words(each))]
+    stdout, stderr = process.communicate(timeout=90)
+    assert process.returncode == 0, stderr
+    (saved,) = loadcheck.results()
+    assert token not in stdout + stderr + saved.read_text()
+    assert "TOKEN=***" in saved.read_text()
 
 
 _RELAY = """

@@ -57,6 +57,8 @@ def test_another_workflow_load_or_target_matters(path: str, value: Any, key: str
         ("scenario__inputs", {"eventType": "x"}, "inputs.eventType"),
         ("scenario__retry", {"attempts": 2}, "retry.attempts"),
         ("environment__python", "3.13.0", "environment.python"),
+        ("scenario__load__workers", 4, "load.workers"),
+        ("scenario__load__prefixes", ["ssh a", "ssh b"], "load.prefixes"),
     ],
 )
 def test_what_may_be_the_reason_for_a_difference_is_noted(path: str, value: Any, key: str) -> None:

@@ -96,7 +96,7 @@ BOMB = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
         ("a: 1\n---\nb: 2\n", 2, "second document"),
         ("a: !mine 1\n", 1, 'the tag "!mine" is not known'),
         ("a: !!binary eA==\n", 1, "not known"),
-        ("a: !!int x\n", 1, '"x" is no int'),
+        ("a: !!int x\n", 1, '"x" is not a valid int'),
         ("? [a]\n: 1\n", 1, "a key that is not a string"),
         ("a: &x 1\n*x : 2\n", 2, "an alias as a key"),
         ("a: *nowhere\n", 1, "has no anchor"),

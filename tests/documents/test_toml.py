@@ -31,16 +31,16 @@ def problem(content: bytes, folder: Path) -> str:
         (
             b"a = 1\nb = 5s\n",
             ("s.toml:2: is not TOML: expected newline or end of document after a statement, "
-            "column 6; text stands in quotes"),
+            "column 6; put text in quotes"),
         ),
         (
             b"a = fast # b\n",
-            "s.toml:1: is not TOML: invalid value, column 5; text stands in quotes",
+            "s.toml:1: is not TOML: invalid value, column 5; put text in quotes",
         ),
         (b'a = "x\n', f"s.toml:1: is not TOML: illegal character '\\n', column 7; {QUOTE}"),
         (b"a = [1 2]\n", "s.toml:1: is not TOML: unclosed array, column 8; close the bracket"),
-        (b"a = 1\nb = 2\na = 3\n", "s.toml:3: a: is given twice; it already stands in line 1"),
-        (b"[l]\n[m]\n[l]\n", "s.toml:3: l: is given twice; it already stands in line 1"),
+        (b"a = 1\nb = 2\na = 3\n", "s.toml:3: a: is given twice; it is already in line 1"),
+        (b"[l]\n[m]\n[l]\n", "s.toml:3: l: is given twice; it is already in line 1"),
         (b"a = 1\na.b = 2\n", f"s.toml:2: is not TOML: {OVERWRITTEN}"),
         (b"a = \nb = 2\nb = 3\n", f"s.toml:1: is not TOML: invalid value, column 5; {VALUE}"),
         (b"a = 1\nb = 2\nb = \xff\n", f"s.toml:3: is not UTF-8: byte 0xFF in column 5; {SAVE}"),

@@ -89,6 +89,11 @@ async def test_its_early_death_is_seen() -> None:
                 await anyio.sleep(0.01)
 
 
+async def test_signals_to_the_group_of_its_parent_do_not_reach_it() -> None:
+    async with embedded({}) as running:
+        assert os.getpgid(running.pid) != os.getpgid(0)
+
+
 def test_the_protocol_on_its_pipes() -> None:
     with subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
@@ -99,8 +104,10 @@ def test_the_protocol_on_its_pipes() -> None:
         assert said.keys() == {"url", "api_key", "secret_key", "pid", "control"}
         assert said["pid"] == process.pid
         assert httpx.get(said["url"]).status_code == 200
-        process.send_signal(signal.SIGINT)  # of the terminal, to the whole group: ignored
-        assert httpx.get(said["url"]).status_code == 200
+        # of a terminal or a service manager, to all processes: ignored
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+            process.send_signal(number)
+            assert httpx.get(said["url"]).status_code == 200
         process.stdin.close()
         assert process.wait(5) == 0
 

@@ -13,6 +13,7 @@ import anyio
 import pytest
 
 from loadcheck.load.monitor import Monitor, take_short_turns
+from loadcheck.measure.changes import moving, still
 
 
 @pytest.mark.anyio
@@ -43,6 +44,23 @@ def test_passes_of_the_collector_and_the_processor_are_timed() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the scheduler is Linux's")
+def test_what_is_reported_meanwhile_holds_the_processors_time_so_far() -> None:
+    monitor = Monitor()
+    seen = []
+    with monitor.measuring():
+        for _ in range(2):
+            busy_until = time.process_time() + 0.02
+            while time.process_time() < busy_until:
+                pass
+            seen.append(moving(still(monitor)))
+    seen.append(monitor)
+    assert 0.02 <= seen[0].cpu_s <= seen[1].cpu_s - 0.02 <= seen[2].cpu_s - 0.02
+    assert 0 < seen[0].watched_s < seen[1].watched_s <= seen[2].watched_s
+    ended = monitor.cpu_s, monitor.watched_s
+    again = moving(still(monitor))
+    assert (again.cpu_s, again.watched_s) == ended
+
+
 def test_short_turns_are_asked_for_and_nothing_else_changes() -> None:
     found: list[tuple[bool, int, int, int]] = []
 

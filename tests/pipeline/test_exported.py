@@ -191,7 +191,7 @@ LIARS: dict[str, tuple[Script, str]] = {
     ),
     "an error beside no rows": (
         late(lambda _: {"events": [], "error": "shard 3 is away"}),
-        'not whole: \'"shard 3 is away"',
+        'incomplete: \'"shard 3 is away"',
     ),
     "rows that are an object": (lambda *_: {"events": {"a": 1}}, "no events at export.rows"),
     "an error in the midst": (late(lambda _: (500, b"out of memory")), "500: out of memory"),

@@ -24,7 +24,7 @@ def load(name: str, *overrides: str) -> Scenario:
     [
         (["verify.ingest=nobody"], 'verify.ingest: there is no step "nobody" that sends a request'),
         (["overlay=[{step='uploadEvent', at='query.a', value=1}]"], 'did you mean "uploadEvents"?'),
-        (["verify.step=uploadEvents"], '"uploadEvents" is no observer step'),
+        (["verify.step=uploadEvents"], 'there is no observer step "uploadEvents"'),
         (["limits.nobody.rate=1"], "is not a step that copies run"),
         (["target.visibility_dealy=1s"], 'did you mean "visibility_delay"?'),
         (['thresholds=["uploadEvent.p99 < 1s"]'], 'did you mean "uploadEvents.p99"?'),
@@ -134,7 +134,7 @@ def test_a_request_that_nobody_can_make_is_refused_before_anything_is_sent(
     )
     scenario = scenarios.load(tmp_path / "s.toml", env={})
     if workflow == "gives":
-        assert compiled(scenario).plan.unsent == {}
+        assert compiled(scenario).plan.unsendable == {}
         return
     with pytest.raises(ScenarioError) as raised:
         compiled(scenario)

@@ -71,6 +71,7 @@ class Run:
     news: Sequence[str] = ()
     checked: bool = True
     asked: int = 0
+    is_shared: bool = False
     standing: Sequence[Judged] = STANDING
     standing_together: Sequence[Judged] = ()
     times: Histogram = field(default_factory=times)
@@ -118,6 +119,19 @@ def plain(text: str) -> str:
 def rows(run: Run, *, color: bool = False, width: int = 80, height: int = 24) -> list[str]:
     drawn: list[str] = live.LiveView(run, color=color).rows(width, height)
     return drawn
+
+
+def test_of_workers_what_was_sent_since_their_reports_may_be_visible() -> None:
+    # they report once a second
+    shown = "\n".join(
+        rows(Run(is_shared=True, record=Counters(uniques=11_000, acknowledged=10_900)))
+    )
+    assert "visible     11,000 of ≥ 10,900 acknowledged" in shown
+    assert "busiest worker 58 % of a core" in shown
+    shown = "\n".join(
+        rows(Run(is_shared=True, record=Counters(uniques=10_000, acknowledged=10_900)))
+    )
+    assert "visible     10,000 of 10,900 acknowledged" in shown
 
 
 def test_it_tells_everything_that_a_reader_asks_for() -> None:

@@ -217,8 +217,8 @@ def test_stages(stages: str, expected: list[str], problems: Problems) -> None:
         ("[verify]\nuniques = ''",
          [f"7: verify.uniques: found an empty string; {TEXT}"]),
         ("[verify]\nquiet = '1m'\ndeadline = '30s'",
-         [("7: verify.quiet: contradicts verify.deadline (line 8); the count could never be quiet "
-          "for so long before the deadline")]),
+         [("7: verify.quiet: contradicts verify.deadline (line 8); the count must be able to "
+          "settle before the deadline")]),
         ("[[verify.bypass]]\nstep = 'x'\nat = 'querry.e'\nvalue = 1\n[[verify.bypass]]",
          ["7: verify.bypass.0.step: unknown key; it belongs in [verify]",
           f'8: verify.bypass.0.at: found the string "querry.e"; {AT}',
@@ -424,7 +424,7 @@ def test_everything_at_once(problems: Problems) -> None:
 
 
 _DECLARED = 'expected a percentage above 0 and up to 50, e.g. "1%"'
-_ABSENT = "expected the count that an answer without one stands for: a whole number, e.g. 0"
+_ABSENT = "expected the count to assume if an answer has none: a whole number, e.g. 0"
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ VARIANTS = {
 
 def said(advice: Advice) -> list[str]:
     """Return all that can be advised."""
-    troubles = (None, "", "the count by bucket1 is no evidence")
+    troubles = (None, "", "the count by bucket1 is not evidence")
     return [
         advice.later(),
         advice.longer(),

@@ -266,8 +266,8 @@ def test_a_load_that_was_stopped_early_failed_whatever_it_measures_now() -> None
     assert [f.check for f in judgement.findings] == ["lost", "aborted"]
 
 
-def warned(record: Record, *, unsent: Counter[str] | None = None, missed: int = 0) -> list[str]:
-    plan: Any = SimpleNamespace(unsent=unsent or Counter())
+def warned(record: Record, *, unsendable: Counter[str] | None = None, missed: int = 0) -> list[str]:
+    plan: Any = SimpleNamespace(unsendable=unsendable or Counter())
     return warnings.of_run(plan, record, failed_saves=missed, notes=["seen"])[:-1]
 
 
@@ -281,8 +281,8 @@ def test_what_did_not_happen_is_said() -> None:
     record.record_dispatch(0, 50_000_000)
     # the wait for a connection is the target's
     record.record_send(0, 900_000_000)
-    unsent = Counter({"send: $inputs.a has no value": 3, "send: b": 2, "c": 1, "d": 1})
-    said = warned(record, unsent=unsent, missed=2)
+    unsendable = Counter({"send: $inputs.a has no value": 3, "send: b": 2, "c": 1, "d": 1})
+    said = warned(record, unsendable=unsendable, missed=2)
     assert said[0].startswith("1 copy was skipped because")
     assert said[1] == (
         "3 requests could not be made, and nothing was sent: send: $inputs.a has no value"

@@ -89,13 +89,13 @@ def settle(
     *,
     lower: int = 80,
     totals: bool = False,
-    short: Callable[[], Awaitable[object]] | None = None,
+    on_shortfall: Callable[[], Awaitable[object]] | None = None,
 ) -> tuple[Standing, float]:
     """Return how the count stands in the end, and after how many seconds."""
 
     async def use(observer: Observer) -> tuple[Standing, float]:
         began = trio.current_time()
-        stands = await observer.settle(terms(now_ns(), lower=lower), short=short)
+        stands = await observer.settle(terms(now_ns(), lower=lower), on_shortfall=on_shortfall)
         return stands, trio.current_time() - began
 
     found: tuple[Standing, float] = observe(service, use, totals=totals)
@@ -160,9 +160,9 @@ def test_controls_are_called_for_once_when_users_have_been_missing_for_a_while()
     async def short() -> None:
         called.append(trio.current_time())
 
-    settle(lambda _: (200, b"70"), short=short)
+    settle(lambda _: (200, b"70"), on_shortfall=short)
     assert len(called) == 1
-    settle(lambda _: (200, b"90"), short=short)
+    settle(lambda _: (200, b"90"), on_shortfall=short)
     assert len(called) == 1
 
 
@@ -173,7 +173,7 @@ def test_controls_are_called_for_even_if_one_answer_takes_until_the_deadline() -
         async def short() -> None:
             called.append(trio.current_time())
 
-        await observer.settle(terms(now_ns() - 61 * S), short=short)
+        await observer.settle(terms(now_ns() - 61 * S), on_shortfall=short)
 
     observe(lambda _: (200, b"70"), use)
     assert len(called) == 1
@@ -294,7 +294,7 @@ def test_before_anybody_is_accused_the_cache_is_got_past() -> None:
     async def use(observer: Observer) -> list[int | None]:
         stale = await observer.settle(terms(now_ns(), quiet_s=2, deadline_s=5))
         observer.ask_by(CountQueries(uniques=Fresh("uniques"), totals=None))  # type: ignore[arg-type]
-        fresh = await observer.repeat(terms(0))
+        fresh = await observer.settle_totals(terms(0))
         return [uniques(stale), uniques(fresh)]
 
     assert observe(lambda _: (200, b"7"), use) == [7, 99]

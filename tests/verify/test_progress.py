@@ -105,3 +105,21 @@ def test_the_processor_is_looked_at_about_once_a_second(monkeypatch: pytest.Monk
         monkeypatch.setattr(time, "monotonic", lambda now_s=now_s: now_s)
         monkeypatch.setattr(time, "process_time", lambda used_s=used_s: used_s)
         assert run.cpu_share() == share
+
+
+def test_of_workers_the_busiest_one_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not progress().is_shared
+    run = progress()
+    seen: list[dict[str, float]] = []
+    run.workers = lambda: {"shards": seen}
+    assert run.is_shared
+    for now_s, told, share in (
+        (10.0, [(0.0, 0.0), (0.0, 0.0)], None),
+        (11.0, [(0.2, 1.0), (0.9, 1.0)], 0.9),
+        (12.0, [(0.4, 2.0), (0.9, 1.0)], 0.2),  # the other has reported nothing since
+        (13.0, [(0.4, 2.0), (0.9, 1.0)], 0.2),
+    ):
+        monkeypatch.setattr(time, "monotonic", lambda now_s=now_s: now_s)
+        seen[:] = [{"cpu_s": cpu_s, "watched_s": watched_s} for cpu_s, watched_s in told]
+        found = run.cpu_share()
+        assert found == (None if share is None else pytest.approx(share))

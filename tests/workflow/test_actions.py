@@ -369,7 +369,7 @@ def test_polling_until_done_and_the_cap_of_a_loop_without_end(bench: Bench) -> N
     endless = drive(plan.copy(0, 0, give_up), answers(poll=[202]))
     assert endless.result is False
     assert len(endless.requests) == MAX_JUMPS + 1
-    assert "transfers of control" in next(iter(plan.unsent))
+    assert "transfers of control" in next(iter(plan.unsendable))
 
 
 @pytest.mark.parametrize(

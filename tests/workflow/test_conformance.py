@@ -410,7 +410,7 @@ ROWS: dict[str, Row] = {
         says='"t" runs after this step',
     ),
     "$steps.ID.NAME (1.0.0)": reads("$steps.a.x", version="1.0.0", sends=("GET /items/7 ",)),
-    "$message": reads("$message.payload", says="is of AsyncAPI messages"),
+    "$message": reads("$message.payload", says="belongs to AsyncAPI messages"),
     "braces in conditions": Row(
         s("operationId: list, successCriteria: [{condition: '{$statusCode == 200}'}]"),
         ("GET",),

@@ -166,7 +166,7 @@ def test_a_step_that_a_jump_left_out_is_not_run_before(bench: Bench) -> None:
     plan = compiled(bench, steps)
     ride = drive(plan.copy(0, 0, give_up), lambda _: Reply())
     assert (ride.result, len(ride.requests)) == (False, 1)
-    assert 'depends on the step "b"' in next(iter(plan.unsent))
+    assert 'depends on the step "b"' in next(iter(plan.unsendable))
 
 
 def test_a_time_out_of_a_step_is_in_the_plan(bench: Bench) -> None:

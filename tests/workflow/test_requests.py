@@ -319,7 +319,7 @@ def test_no_line_break_enters_a_header(bench: Bench, value: str) -> None:
     ride = drive(plan.copy(0, 0, give_up), lambda _: Reply(body={"v": value}))
     assert ride.result is False
     assert len(ride.requests) == 1
-    assert list(plan.unsent) == ["t: a header value holds a line break or NUL"]
+    assert list(plan.unsendable) == ["t: a header value holds a line break or NUL"]
 
 
 @pytest.mark.parametrize("name", ["Content-Length", "connection", "Transfer-Encoding", "a b"])

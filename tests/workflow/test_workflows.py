@@ -157,7 +157,7 @@ def test_inputs_that_a_copy_brings_are_checked_before_anything_is_sent(
     body = {} if value is ... else {"u": value}
     ride = drive(plan.copy(0, 0, give_up), lambda _: Reply(200, body))
     assert (ride.result, len(ride.requests)) == (sent, 2 if sent else 1)
-    assert why in "".join(plan.unsent)
+    assert why in "".join(plan.unsendable)
 
 
 def test_an_optional_input_without_a_value_is_left_out_wherever_it_stands(bench: Bench) -> None:
@@ -275,7 +275,7 @@ def test_recursion_with_an_exit_runs_and_is_bounded(bench: Bench) -> None:
     assert ride.result is True
     endless = drive(plan.copy(0, 0, give_up), lambda _: Reply(200, {"next": 1}))
     assert endless.result is False
-    assert "too deeply" in "".join(plan.unsent)
+    assert "too deeply" in "".join(plan.unsendable)
 
 
 @pytest.mark.parametrize(
@@ -494,7 +494,7 @@ def test_an_output_that_gives_nothing_stops_the_copy(bench: Bench) -> None:
     )
     ride = drive(plan.copy(0, 0, give_up), lambda _: Reply(200, b"no json"))
     assert (ride.result, len(ride.requests)) == (False, 1)
-    assert plan.unsent == {"b: $steps.a.outputs.id has no value": 1}
+    assert plan.unsendable == {"b: $steps.a.outputs.id has no value": 1}
 
 
 def test_the_overlay_finds_steps_of_called_workflows(bench: Bench) -> None:

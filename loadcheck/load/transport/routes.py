@@ -140,7 +140,7 @@ class Proxies:
             usable = False
         if not usable:
             self.problems.append(
-                f"{variable} is not used: it is no URL of a proxy, such as http://proxy:3128"
+                f"{variable} is ignored: not a proxy URL such as http://proxy:3128"
             )
             return None
         return Proxy(variable=variable, url=url)
@@ -156,8 +156,8 @@ class Proxies:
         suffix = host.removeprefix("*").strip(".").lower()
         if port == 0 or not _NAME.fullmatch(suffix) or re.search(r"[/\[\]:]", suffix):
             self.problems.append(
-                f'{variable}: "{without_userinfo(entry)}" is passed over: it is no host name, '
-                "address or network, such as example.com, 10.0.0.0/8 or [::1]:8080"
+                f'{variable}: "{without_userinfo(entry)}" is ignored: not a host name, address or '
+                "network such as example.com, 10.0.0.0/8 or [::1]:8080"
             )
             return None
         return lambda other, asked: (
@@ -235,7 +235,7 @@ class Routes:
         if not self._consent and not is_loopback(url.host):
             raise LeavingError(
                 f"it leads to {without_userinfo(str(url.copy_with(path='/', query=None)))}, "
-                "which is not this machine: add --live to say that it may"
+                "which is not this machine: add --live to allow it"
             )
         if self._proxy is not None:
             return self._proxy

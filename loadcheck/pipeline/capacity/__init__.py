@@ -21,7 +21,7 @@ import anyio.to_thread
 from anyio.streams.memory import MemoryObjectSendStream
 
 from loadcheck.documents import format_duration
-from loadcheck.errors import ResultFileError, ScenarioError
+from loadcheck.errors import InputError, ResultFileError, ScenarioError, innermost
 from loadcheck.pipeline import Options, execute, open_signals, prepare_run, seed_of
 from loadcheck.pipeline.capacity import document
 from loadcheck.pipeline.capacity.judge import judge_probe
@@ -147,7 +147,6 @@ async def _search(
     def compile_probe(rate: float) -> CompiledScenario:
         return prepare_run(shared.at(rate), address, seed, options.workers, consent=options.consent)
 
-    await capacity.save_intent()
     try:
         async with (
             emulator_for(scenario, address, seed) as emulator,
@@ -170,7 +169,8 @@ async def _search(
                 await capacity.run_probes(context, compile_probe)
                 around.cancel_scope.cancel()
     except BaseException as error:
-        await capacity.fail(error)
+        if capacity.begun:
+            await capacity.fail(error)
         file.close()
         raise
     try:
@@ -220,8 +220,39 @@ class _NullSink:
         """Do nothing."""
 
 
+class _FirstSink:
+    """Saves the intent of the search before that of its first probe, and before anything is sent.
+
+    By then the emulator is up and the probe's workers are ready: what they lack leaves no file.
+
+    Args:
+        probe: Takes the results documents of the probe.
+        save_intent: Saves the intent of the search.
+    """
+
+    def __init__(self, probe: ResultSink, save_intent: Callable[[], None]) -> None:
+        self.path = probe.path
+        self._probe = probe
+        self._save_intent: Callable[[], None] | None = save_intent
+
+    def save(self, document: dict[str, Any], *, durable: bool = True) -> None:
+        """Save a document of the probe."""
+        if self._save_intent is not None:
+            self._save_intent()
+            self._save_intent = None
+        self._probe.save(document, durable=durable)
+
+    def close(self) -> None:
+        """Close the probe's own."""
+        self._probe.close()
+
+
 class CapacitySearch:
-    """The state of a search while it goes on."""
+    """The state of a search while it goes on.
+
+    Attributes:
+        begun: Whether the intent was saved, so that something may have been sent.
+    """
 
     def __init__(
         self,
@@ -245,6 +276,7 @@ class CapacitySearch:
         self._interrupted = self._out_of_time = False
         self._inconsistent = False
         self._error: str | None = None
+        self.begun = False
 
     # beside the probes
 
@@ -275,7 +307,13 @@ class CapacitySearch:
     ) -> None:
         """Probe until the search is over."""
         while not self._is_over(context) and (rate := self._search.next()) is not None:
-            await self._probe(rate, compile_probe(rate), context)
+            try:
+                await self._probe(rate, compile_probe(rate), context)
+            except InputError as error:
+                if not self.begun or isinstance(error, ResultFileError):
+                    raise
+                # earlier probes have sent something: what they found is kept
+                self._error = str(error)
             await self.save()
             if not self._is_over(context) and self._search.next() is not None:
                 await _rest(self._pause_s(context.allowance), context.signals)
@@ -299,7 +337,10 @@ class CapacitySearch:
     async def _probe(self, rate: float, compiled: CompiledScenario, context: RunContext) -> None:
         number, began_s = len(self._probes) + 1, time.monotonic()
         watch = self._view.watch(number, rate)
-        finished = await execute(compiled, self._place(compiled.run.id), watch, context)
+        place = self._place(compiled.run.id)
+        if not self.begun:
+            place = _FirstSink(place, self._save_intent)
+        finished = await execute(compiled, place, watch, context)
         took_s = time.monotonic() - began_s
         if finished.fault is not None:
             raise finished.fault
@@ -313,8 +354,8 @@ class CapacitySearch:
             self._inconsistent = judgement.inconsistent
             if judgement.held is ProbeVerdict.HELD:
                 self._beyond_load_s = took_s - finished.document["load"]["duration_s"]
-        copies = finished.document["copies"]["started"]
-        self._events += copies * self._probing.scenario.load.events_per_copy
+        # with what a lost worker may have sent
+        self._events += finished.document["spent"]["events"]
         entry = document.probe(
             document.Probed(
                 number=number,
@@ -358,20 +399,23 @@ class CapacitySearch:
 
     # what is kept
 
-    async def save_intent(self) -> None:
+    def _save_intent(self) -> None:
         """Save the intent of the search, before anything is sent.
 
         Raises:
-            ResultFileError: It cannot be written.
+            SaveError: It cannot be written.
         """
-        await self.save()
-        unsaved = self._writer.unsaved
-        if unsaved is not None:
-            self._writer.file.close()
-            raise ResultFileError(unsaved.problems) from unsaved
+        self._update()
+        self._document["run"]["phase"] = "running"
+        self._writer.file.save(self._document)
+        self.begun = True
 
     async def save(self, phase: str = "running") -> None:
         """Save what is known; a full disk must not end a search that has begun."""
+        self._update()
+        await self._writer.try_save(phase, durable=True)
+
+    def _update(self) -> None:
         self._document |= {
             "verdict": document.verdict(self._search),
             "answer": document.answer(self._search, self._aim, self._probes),
@@ -379,11 +423,10 @@ class CapacitySearch:
             "probes": list(self._probes),
         }
         self._document["search"] |= {"took_s": round(self._took_s, 3), "events": self._events}
-        await self._writer.try_save(phase, durable=True)
 
     async def fail(self, error: BaseException) -> None:
         """Save what is known, and the error that ended the search, which is raised again."""
-        first = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error
+        first = innermost(error)
         if isinstance(first, anyio.get_cancelled_exc_class()):
             self._interrupted = True
         else:

@@ -81,6 +81,17 @@ class Workers:
         load = scenario.load
         return load.workers is not None or bool(load.prefixes) or self.scheduler is not None
 
+    def check_use(self, flows: Sequence[Scenario]) -> None:
+        """Check that no option is given that only workers need, if no flow has any.
+
+        Raises:
+            InputError: One is.
+        """
+        if self.keep_going and not any(map(self.wanted, flows)):
+            message = "there are no workers to go on with"
+            remedy = "add --workers, --prefix or --scheduler, or leave it out"
+            raise InputError(Problem(key="--keep-going", message=message, remedy=remedy))
+
     def check(self, scenario: Scenario) -> None:
         """Check that the load can be shared, as far as that is known before anything starts.
 
@@ -132,6 +143,16 @@ def count(scenario: Scenario) -> int:
     return max(1, cores() - (scenario.target.kind == "emulator"))
 
 
+def check_shares(scenario: Scenario) -> None:
+    """Check that a load can be shared by the number of workers that its scenario names, if any.
+
+    Raises:
+        ScenarioError: It cannot, wherever it is run.
+    """
+    if scenario.load.workers != 0:  # "auto" depends on the machine
+        refuse_too_few(scenario, count(scenario))
+
+
 @asynccontextmanager
 async def open_workers(
     compiled: CompiledScenario,
@@ -158,7 +179,7 @@ async def open_workers(
         engine = Local([shlex.split(prefix) for prefix in scenario.load.prefixes])
     else:
         engine = DaskEngine(workers.scheduler)
-        number = await _unless(signals, engine.connect(scenario.load.workers or None))
+        number = await _unless(signals, engine.connect(scenario))
     sharded = ShardedEngine(compiled.load, compiled.plan, engine, keep_going=workers.keep_going)
     try:
         refuse_too_few(scenario, number)
@@ -340,11 +361,11 @@ class DaskEngine:
         self._client: Any = None
         self._seats: list[str] = []
 
-    async def connect(self, shards: int | None) -> int:
+    async def connect(self, scenario: Scenario) -> int:
         """Find the cluster's workers; return how many shards there will be.
 
         Args:
-            shards: How many are wanted; None: one on each worker.
+            scenario: The scenario, which says how many are wanted; by default one on each worker.
 
         Raises:
             InputError: The cluster cannot be reached, has fewer workers, or another version.
@@ -376,14 +397,17 @@ class DaskEngine:
             await self.close()
             raise InputError(self._unreached(error)) from None
         self._seats = sorted(threads)
-        wanted = len(self._seats) if shards is None else shards
-        if not self._seats or wanted > len(self._seats):
-            await self.close()
-            message = f"{wanted} workers are asked for; the cluster has {len(self._seats)}"
-            raise InputError(
-                Problem(key="--workers", message=message, remedy="ask for fewer, or scale it up")
-            )
-        problems = [*_other_versions(versions, self._seats[:wanted])]
+        wanted = scenario.load.workers or len(self._seats)
+        if not self._seats:
+            message = f"the cluster at {self._address} has no workers"
+            remedy = "start some, or scale it up, and wait until they are there"
+            problems = [Problem(key="--scheduler", message=message, remedy=remedy)]
+        elif wanted > len(self._seats):
+            message = f"{wanted:,} workers are asked for; the cluster has {len(self._seats):,}"
+            remedy = "ask for fewer, or scale it up"
+            problems = [scenario.problem("load.workers", message, remedy)]
+        else:
+            problems = [*_other_versions(versions, self._seats[:wanted])]
         if problems:
             await self.close()
             raise InputError(problems)

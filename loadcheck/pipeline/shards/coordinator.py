@@ -356,7 +356,7 @@ class ShardedEngine:
         self.acks = reduce(add, (acks.blurred(error) for acks, error in curves))
         self.acks.begin(self.begin_ns)
         for each in records:
-            self._plan.unsent.update(each.unsent)
+            self._plan.unsendable.update(each.unsendable)
         late = late_workers({s.name: s.record.lateness_p99_ms for s in self._crew})
         crowded = crowded_workers(records, self._spec.load)
         paused = paused_workers({s.name: len(s.record.held("paused") or ()) for s in self._crew})

@@ -50,7 +50,7 @@ class ShardRecord:
         part: Its part of the load.
         rows: Seconds of its timeline that it has reported.
         complete: Whether its last report has come.
-        unsent: Reason why requests could not be made → how many.
+        unsendable: Reason why requests could not be made → how many.
         lost: What is known of its end; None if it was not lost.
     """
 
@@ -89,7 +89,7 @@ class ShardRecord:
         return None if self._tree is None else self._tree[0].held[_HELD[name]]
 
     @property
-    def unsent(self) -> dict[str, int]:
+    def unsendable(self) -> dict[str, int]:
         """Reason why requests could not be made → how many."""
         return {} if self._tree is None else self._tree[3].held
 

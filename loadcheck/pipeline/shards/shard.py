@@ -25,7 +25,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from loadcheck import __version__
-from loadcheck.errors import InputError
+from loadcheck.errors import InputError, innermost
 from loadcheck.load.engine import Listener, LoadEngine, open_engine
 from loadcheck.load.monitor import raise_open_file_limit
 from loadcheck.load.runner import Begin
@@ -170,7 +170,8 @@ class _Shard:
             self._post("failed", problems=problems, error="")
         except Exception as error:  # noqa: BLE001  # the run is told, whatever it is
             sys.stderr.write(cover(traceback.format_exc()))
-            self._post("failed", problems=[], error=cover(f"{type(error).__name__}: {error}"))
+            cause = innermost(error)
+            self._post("failed", problems=[], error=cover(f"{type(cause).__name__}: {cause}"))
 
     async def _obey(self, load: _Load) -> None:  # noqa: C901, PLR0912  # a case for each message
         """Process messages until the load has ended."""
@@ -297,13 +298,13 @@ class _Load:
         self._arrivals = Arrivals(visits) if alone and visits is not None else None
         self.has_begun = self.is_stopped = False
         self._part = part
-        self._unsent = compiled.plan.unsent
+        self._unsendable = compiled.plan.unsendable
         self.shared = compiled.run.shared
         self._acks = AckCurve()
 
     def still(self) -> Any:
         """Return everything that is recorded, frozen."""
-        return still((self.engine.record, self.engine.monitor, self._acks, self._unsent))
+        return still((self.engine.record, self.engine.monitor, self._acks, self._unsendable))
 
     @property
     def end(self) -> str:

@@ -21,7 +21,7 @@ import numpy as np
 
 from loadcheck import scenario as scenarios
 from loadcheck.documents.files import noting, read_file
-from loadcheck.errors import InputError, Problem, ScenarioError
+from loadcheck.errors import InputError, Problem, ScenarioError, many
 from loadcheck.load.engine import LoadSpec
 from loadcheck.load.pacer import max_requests
 from loadcheck.load.retry import Backoff
@@ -195,9 +195,13 @@ def refuse_too_few(scenario: Scenario, of: int) -> None:
     """Check that a scenario's load and limits can be divided among ``of`` workers.
 
     Raises:
-        ScenarioError: There is too little of something.
+        ScenarioError: There is too little of something, or a prefix would start no worker.
     """
     problems = []
+    if of < (prefixes := len(scenario.load.prefixes)):
+        message = f"{many(of, 'workers')} cannot use all {prefixes} prefixes"
+        remedy = "each starts one worker or more: raise it, or leave it out"
+        problems.append(scenario.problem("load.workers", message, remedy))
     for key, total, what in too_few(scenario.load, scenario.limits, of):
         message = f"{total:,} {what} cannot be divided among {of} workers"
         if scenario.load.copies_per_request > 1 and key != "load.copies":
@@ -251,7 +255,7 @@ def fingerprint(compiled: CompiledScenario) -> str:
     most = compiled.planned or _PROBED
     numbers = sorted({each * most // _PROBED for each in range(_PROBED)})
     said = agreed(load).encode()
-    before = dict(plan.unsent)
+    before = dict(plan.unsendable)
     with compiled.run.shared.assumed():
         for number in numbers:
             flow = plan.copy(number, 0, Backoff(Retry(attempts=1), 0))
@@ -261,8 +265,8 @@ def fingerprint(compiled: CompiledScenario) -> str:
                 origin = str(request.origin).encode()
                 said = b"\n".join((said, origin, request.head, request.body))
     # these requests were not to be sent: those that could not be made do not count
-    plan.unsent.clear()
-    plan.unsent.update(before)
+    plan.unsendable.clear()
+    plan.unsendable.update(before)
     for value in sorted(compiled.secrets, key=len, reverse=True):
         said = said.replace(value.encode(), HIDDEN.encode())
     made = hashlib.sha256(said)

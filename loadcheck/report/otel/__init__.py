@@ -323,21 +323,22 @@ class _Export:
 
 
 class _Identity:
-    """The resource that metrics are from: that of the environment, updated by the run's own."""
+    """The resource that metrics are from: the run's own attributes, and the environment's first."""
 
     def __init__(self) -> None:
         from opentelemetry.sdk.resources import Resource  # noqa: PLC0415  # an extra
 
         self._resource = Resource
-        self._said = Resource.create()
+        self._given = Resource.create()
 
     def of(self, outline: Outline) -> Any:
         """Return the resource of a run."""
         own = {f"loadcheck.label.{name}": value for name, value in outline.labels.items()}
         own |= {"service.instance.id": outline.run_id}
         own |= {"loadcheck.scenario": outline.name, "loadcheck.run.id": outline.run_id}
-        named = str(self._said.attributes.get("service.name", ""))
+        resource = self._resource(own).merge(self._given)
+        named = str(self._given.attributes.get("service.name", ""))
         # what the SDK calls a service without a name
         if named.startswith("unknown_service"):
-            own["service.name"] = "loadcheck"
-        return self._said.merge(self._resource(own))
+            resource = resource.merge(self._resource({"service.name": "loadcheck"}))
+        return resource

@@ -19,7 +19,12 @@ from loadcheck.report.pages import (
     arrival,
     timeline,
 )
-from loadcheck.report.pages.run import charts_section, several_page, thresholds_table
+from loadcheck.report.pages.run import (
+    charts_section,
+    several_page,
+    thresholds_table,
+    workers_table,
+)
 from loadcheck.report.pages.timeline import Cells, map_of
 from loadcheck.result import Document
 
@@ -287,13 +292,14 @@ def _over_time(document: Document, live: Live) -> Section | None:
 def _generator(document: Document, now: Mapping[str, Any]) -> Section:
     """Return the section about the load generator and its workers."""
     late = document["timeline"].get("lateness_p99_ms") or [None]
+    shards = (now["workers"] or {}).get("shards", ())
     blocks: list[Block] = [
         Table(
             columns=["", ""],
             rows=[
                 ["lateness p99 of the last second", words.duration(late[-1])],
                 [
-                    "CPU",
+                    "CPU of the busiest worker" if shards else "CPU",
                     "–"
                     if now["cpu_share"] is None
                     else f"{100 * now['cpu_share']:.0f} % of a core",
@@ -303,32 +309,6 @@ def _generator(document: Document, now: Mapping[str, Any]) -> Section:
             numeric=False,
         )
     ]
-    shards = (now["workers"] or {}).get("shards", ())
     if shards:
-        blocks.append(
-            Table(
-                columns=[
-                    *("worker", "host", "state", "started", "acknowledged"),
-                    *("lateness p99", "loop lag p99", "CPU"),
-                ],
-                rows=[_shard(shard) for shard in shards],
-            )
-        )
+        blocks.append(workers_table(shards, unended="sending"))
     return Section(name="generator", title="Generator", blocks=blocks)
-
-
-def _shard(shard: Mapping[str, Any]) -> list[str | Cell]:
-    cpu = shard["cpu_s"] / shard["watched_s"] if shard["watched_s"] else None
-    end = shard["end"]
-    lost = end == "lost"
-    state = Cell(text=str(end or "sending"), role="fail" if lost else "", strong=lost)
-    return [
-        f"worker {shard['index'] + 1}",
-        str(shard["host"] or "–"),
-        state,
-        words.count(shard["started"]),
-        words.count(shard["acknowledged"]),
-        words.duration(shard["lateness_p99_ms"]),
-        words.duration(shard["loop_lag_p99_ms"]),
-        "–" if cpu is None else f"{100 * cpu:.0f} %",
-    ]

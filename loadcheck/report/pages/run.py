@@ -141,17 +141,56 @@ def environment_section(document: Document) -> Section:
         rows.append(["generator CPU", f"{words.share(round(share, 3))} of one core"])
     if generator and generator.get("peak_memory_bytes"):
         rows.append(["generator memory", f"{generator['peak_memory_bytes'] / 2**20:,.0f} MiB"])
+    shards = run.get("workers", {}).get("shards", ())
     return Section(
         name="scenario",
         title="Scenario and environment",
         blocks=[
             Table(columns=["", ""], rows=rows, numeric=False),
+            *([workers_table(shards)] if shards else ()),
             Code(
                 title="The scenario as run",
                 text=json.dumps(document["scenario"], indent=2, ensure_ascii=False),
             ),
         ],
     )
+
+
+_ENDS = {"planned": "finished", "lease": "cut off"}
+"""Why a worker started no further copy, in words for readers; others are shown as they are."""
+
+
+def workers_table(shards: Sequence[Mapping[str, Any]], unended: str = "–") -> Table:
+    """Return a table of the workers that share a load.
+
+    Args:
+        shards: They, as results files hold them.
+        unended: The state of one that has not ended.
+    """
+    return Table(
+        columns=[
+            *("worker", "host", "state", "started", "acknowledged"),
+            *("lateness p99", "loop lag p99", "CPU"),
+        ],
+        rows=[_worker(shard, unended) for shard in shards],
+    )
+
+
+def _worker(shard: Mapping[str, Any], unended: str) -> list[str | Cell]:
+    cpu = shard["cpu_s"] / shard["watched_s"] if shard["watched_s"] else None
+    end = shard["end"]
+    state = _ENDS.get(end, end) if end else unended
+    lost = end == "lost"
+    return [
+        f"worker {shard['index'] + 1}",
+        str(shard["host"] or "–"),
+        Cell(text=state, role="fail" if lost else "", strong=lost),
+        words.count(shard["started"]),
+        words.count(shard["acknowledged"]),
+        words.duration(shard["lateness_p99_ms"]),
+        words.duration(shard["loop_lag_p99_ms"]),
+        "–" if cpu is None else f"{100 * cpu:.0f} %",
+    ]
 
 
 _MAX_REASONS = 20

@@ -131,7 +131,8 @@ def _figures(figures: Sequence[Document]) -> Table:
             for figure in figures
         ],
         prose=True,
-        note="The level is the mean since the last change, with its 95 % confidence interval.",
+        note="The level, with its 95 % confidence interval, is the mean of the runs since the last "
+        "change; of a figure that drifts, or does not change, of all runs.",
     )
 
 

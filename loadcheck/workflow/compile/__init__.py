@@ -32,7 +32,7 @@ from loadcheck.workflow.expressions import Dynamic, Frame, Slot, uses_of
 from loadcheck.workflow.expressions.resolve import Resolver
 from loadcheck.workflow.expressions.scope import Scope
 from loadcheck.workflow.identity import NAMES, Buckets, Run, bucket_writer
-from loadcheck.workflow.runtime.batch import CompiledBatch, transfers
+from loadcheck.workflow.runtime.batch import CompiledBatch
 from loadcheck.workflow.runtime.plan import Plan, Role, StepPlan
 
 _NOWHERE = {"*": "http://127.0.0.1"}
@@ -141,7 +141,7 @@ def compile_plan(settings: CompileSettings) -> Plan:
     workflow = _chosen(arazzo, settings.workflow_id)
     if workflow is None:
         raise WorkflowError(report.problems)
-    inputs, noted = _inputs(settings, arazzo, workflow)
+    inputs, run_dependencies = _inputs(settings, arazzo, workflow)
     overlay: dict[str, list[Edit]] = {}
     for edit in settings.overlay:
         value = _with_files(edit.value, settings, f"overlay.{edit.at}")
@@ -151,14 +151,14 @@ def compile_plan(settings: CompileSettings) -> Plan:
             run=settings.run,
             servers=settings.servers,
             inputs=inputs,
-            noted=noted,
+            run_dependencies=run_dependencies,
             overlay=overlay,
             criteria=settings.criteria,
         )
     )
     main = program.add(arazzo, workflow, main=True)
     if settings.once is not None:
-        main.scope.signature.wanted.update(workflow.outputs)
+        main.scope.signature.referenced_outputs.update(workflow.outputs)
     program.compile()
     if not settings.cookies:
         program.warn_of_cookies()
@@ -192,13 +192,13 @@ def _inputs(
     resolver = Resolver(scope, arazzo.reporter, own=True)
     path = (*workflow.path, "inputs")
     values: dict[str, Any] = {}
-    noted: dict[str, frozenset[str]] = {}
+    run_dependencies: dict[str, frozenset[str]] = {}
     late: dict[str, Any] = {}
     schema = InputSchema(workflow.inputs, arazzo.reporter.document.root)
     offered = settings.once or {}
     taken = {name: raw for name, raw in offered.items() if name in schema.declared}
     for name, raw in {**taken, **settings.inputs}.items():
-        scope.noted.clear()
+        scope.run_dependencies.clear()
         secret = isinstance(raw, str) and raw in settings.secrets
         before = len(arazzo.reporter.report.errors)
         value = (
@@ -208,7 +208,7 @@ def _inputs(
             late[name] = value  # already reported: do not also report it as missing
         if value is not MISSING:
             values[name] = value
-            noted[name] = frozenset(scope.noted)
+            run_dependencies[name] = frozenset(scope.run_dependencies)
     root = arazzo.reporter.document.root
     others = (arazzo.workflows.get(name) for name in workflow.depends_on)
     schemas = [InputSchema(other.inputs, root).declared for other in others if other is not None]
@@ -229,7 +229,7 @@ def _inputs(
     check_inputs(
         schema, {**schema.defaults, **late, **sample(values, example)}, arazzo.reporter, path
     )
-    return values, noted
+    return values, run_dependencies
 
 
 def _is_shared(value: Any) -> bool:
@@ -319,9 +319,9 @@ def _plan(
     batch = _batch(settings, main, end, words) if settings.together else None
     if report.errors:
         raise WorkflowError(report.problems)
-    unsent: Counter[str] = Counter()
+    unsendable: Counter[str] = Counter()
     for unit in program.units.values():
-        unit.machine.unsent = unsent
+        unit.machine.unsendable = unsendable
         if settings.cookies:
             unit.keep_cookies()
     inlined = main.scope.inputs is not None
@@ -332,7 +332,7 @@ def _plan(
         steps=tuple(steps),
         _warnings=report.warnings,
         _query_warnings=query.warnings,
-        unsent=unsent,
+        unsendable=unsendable,
         user_id=settings.run.user_id,
         user_number=settings.run.user_number,
         _machine=main.machine,
@@ -382,7 +382,7 @@ def _batch(
     steps, ingest, together = main.steps[:end], settings.ingest, settings.together
     if together is None:
         return None
-    if len(steps) != 1 or steps[0].name != ingest or transfers(steps[0].step):
+    if len(steps) != 1 or steps[0].name != ingest or steps[0].step.has_transfers:
         names = ", ".join(step.name for step in steps)
         problem = Problem(
             message="copies cannot share requests: each has to run more than one step",
@@ -402,7 +402,7 @@ def _batch(
             message=f"copies cannot share requests: {', '.join(per_copy)} is used outside of"
             f" {together.events}",
             key="load.copies_per_request",
-            remedy="what differs between copies must stand in their events",
+            remedy="values that differ between copies must be within their events",
         )
         report.add(problem)
     return batch

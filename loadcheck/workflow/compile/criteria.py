@@ -110,7 +110,7 @@ def _jsonpath(
     if pieces is None:
         return compile_jsonpath_test(condition)
     message = f'"{shortened(condition)}" is not a JSONPath'
-    message += ": a comparison stands only in a filter (RFC 9535)"
+    message += ": a comparison is allowed only in a filter (RFC 9535)"
     place = (*raw.path, "condition")
     filtered = "$[?" + _LENGTH_OF.sub(r"length(\1)", condition.strip()) + "]"
     if any(_LENGTH.search(piece) for piece in pieces):

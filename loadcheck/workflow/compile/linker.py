@@ -85,7 +85,7 @@ class ScenarioBindings:
         run: Everything that is the same for all copies.
         servers: Source description name → base URL.
         inputs: Input name → resolved value; None if there is no scenario, as in a linter.
-        noted: Input name → run-wide expressions of our own that its value was made from.
+        run_dependencies: Input name → run-wide expressions of our own that its value was made from.
         overlay: Step name → edits of its request.
         criteria: Step name → further success conditions.
     """
@@ -93,7 +93,7 @@ class ScenarioBindings:
     run: Run
     servers: Mapping[str, str]
     inputs: Mapping[str, Any] | None = None
-    noted: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    run_dependencies: Mapping[str, frozenset[str]] = field(default_factory=dict)
     overlay: Mapping[str, Sequence[Edit]] = field(default_factory=dict)
     criteria: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
@@ -146,7 +146,7 @@ class Linker:
             signature,
             given.run,
             inputs=inputs,
-            noted=given.noted,
+            run_dependencies=given.run_dependencies,
             document=Declared(
                 workflows=arazzo.signatures,
                 sources={entry.name: entry.fields for entry in arazzo.content.sources},
@@ -297,4 +297,6 @@ class Linker:
         values = {
             name: value for name, value in self._given.inputs.items() if declared.accepts(name)
         }
-        return target.called_with(values, self._given.noted, target.arazzo.reporter, path)
+        return target.called_with(
+            values, self._given.run_dependencies, target.arazzo.reporter, path
+        )

@@ -171,7 +171,7 @@ def _by_path(
     except DescriptionError as error:
         if tokens[2] != tokens[2].lower() and tokens[2].lower() in METHODS:
             pointer = format_pointer((*tokens[:2], tokens[2].lower()))
-            remedy = f'the method stands in lower case: "#{pointer}"'
+            remedy = f'write the method in lower case: "#{pointer}"'
             reporter.error(path, f'source description "{name}": {error}', remedy, SECTION)
             return None
         paths = [f"{method.upper()} {known}" for known, method in api.operation_ids.values()]

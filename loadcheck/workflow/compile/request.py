@@ -130,7 +130,7 @@ def _lines(draft: RequestSpec, batch: partial[CompiledBatch]) -> CompiledBatch:
         lines = [request.body.rstrip(b"\r\n") for request in requests]
         return requests[0]._replace(body=b"\n".join([*lines, b""]))
 
-    uses = draft.noted.union(*(uses_of(value) for value in draft.values.values()))
+    uses = draft.run_dependencies.union(*(uses_of(value) for value in draft.values.values()))
     return batch(render=render, each=1, uses=uses)
 
 
@@ -150,7 +150,7 @@ def _around(segments: list[Segment]) -> tuple[bytes | Render, bytes | Render]:
         if isinstance(segment, bytes) and mark in segment:
             before, _, after = segment.partition(mark)
             return join([*segments[:place], before]), join([after, *segments[place + 1 :]])
-    raise RequestError("the events stand where a part of the body may be left out")
+    raise RequestError("the events are in a part of the body that may be left out")
 
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -184,7 +184,7 @@ def compile_request(draft: RequestSpec) -> RequestTemplate:
         fixed_body = join(body)
     except UnsendableError as error:
         raise RequestError(str(error)) from None
-    uses = draft.noted.union(
+    uses = draft.run_dependencies.union(
         *(uses_of(value) for value in draft.values.values()),
         uses_of(None if draft.body is MISSING else draft.body),
     )
@@ -293,7 +293,7 @@ def _target(draft: RequestSpec) -> list[Segment]:
         if where == "querystring"
     ]
     if whole_query and (pairs or len(whole_query) > 1):
-        raise RequestError("a querystring parameter stands alone, without query parameters")
+        raise RequestError("a querystring parameter cannot be combined with query parameters")
     if whole_query:
         return [*segments, b"?", *whole_query[0]]
     if not pairs:

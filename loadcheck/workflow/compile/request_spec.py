@@ -59,7 +59,7 @@ class RequestSpec:
         values: Place and name of a parameter → its value.
         body: The payload; ``MISSING`` if there is none.
         content_type: Media type of the body; "" if it is not given.
-        noted: Run-wide expressions of our own whose values it contains.
+        run_dependencies: Run-wide expressions of our own whose values it contains.
     """
 
     index: int
@@ -69,7 +69,7 @@ class RequestSpec:
     values: dict[tuple[str, str], Any] = field(default_factory=dict)
     body: Any = MISSING
     content_type: str = ""
-    noted: frozenset[str] = frozenset()
+    run_dependencies: frozenset[str] = frozenset()
 
     def edited(self, edits: Iterable[tuple[Edit, Any]]) -> RequestSpec:
         """Return the request with edits applied, in order.
@@ -259,7 +259,7 @@ def gather_draft(
         resolver: Resolves the document's expressions.
     """
     found = find_operation(step, sources, servers, resolver.reporter)
-    resolver.scope.noted.clear()
+    resolver.scope.run_dependencies.clear()
     if found is not None:
         _check_offered(step, found[0], resolver.reporter)
     merged = {
@@ -293,7 +293,7 @@ def gather_draft(
         values={key: value for key, value in values.items() if value is not MISSING},
         body=body,
         content_type=content_type,
-        noted=frozenset(resolver.scope.noted),
+        run_dependencies=frozenset(resolver.scope.run_dependencies),
     )
 
 
@@ -356,7 +356,7 @@ def edit_draft(
     """
     scope = resolver.scope
     scope.answered = False
-    scope.noted.clear()
+    scope.run_dependencies.clear()
     for edit in edits:
         value = resolver.value(edit.value, path)
         try:
@@ -365,4 +365,4 @@ def edit_draft(
             remedy = "see at and value of [[overlay]]"
             problem = Problem(message=str(error), key=f"overlay of step {name}", remedy=remedy)
             resolver.reporter.report.add(problem)
-    return replace(draft, noted=draft.noted | scope.noted)
+    return replace(draft, run_dependencies=draft.run_dependencies | scope.run_dependencies)

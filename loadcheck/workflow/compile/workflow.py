@@ -225,19 +225,19 @@ class WorkflowCompiler:
 
     def fill(self) -> bool:
         """Compile the outputs that are read so far; return whether there were new ones."""
-        new = [wanted for wanted in self.scope.wanted if wanted not in self._filled]
+        new = [wanted for wanted in self.scope.output_slots if wanted not in self._filled]
         for step_id, name in new:
             self._filled.add((step_id, name))
             unit = self.steps[self._positions[step_id]]
             if name == HAS_RUN:
-                slot = self.scope.wanted[step_id, name]
+                slot = self.scope.output_slots[step_id, name]
                 unit.step.outputs = (*unit.step.outputs, (slot, _has_run))
                 continue
             self._at(unit, answered=True)
             outputs = unit.model.outputs if unit.model else {}
             text = outputs.get(name, f"$outputs.{name}")
             value = self._resolver.value(text, (*unit.path, "outputs", name))
-            slot = self.scope.wanted[step_id, name]
+            slot = self.scope.output_slots[step_id, name]
             unit.uses |= uses_of(value)
             stored = (slot, _evaluate(value))
             if f"step:{self.key}/{step_id}" in uses_of(value):  # after other outputs of the step
@@ -246,7 +246,7 @@ class WorkflowCompiler:
                 unit.step.outputs = (stored, *unit.step.outputs)
         self.scope.here = None
         have = {name for name, _ in self.machine.outputs}
-        more = [name for name in self.scope.signature.wanted if name not in have]
+        more = [name for name in self.scope.signature.referenced_outputs if name not in have]
         for name in more:
             path = (*self.model.path, "outputs", name)
             value = self._resolver.value(self.model.outputs[name], path)
@@ -336,7 +336,9 @@ class WorkflowCompiler:
         slots = [
             (
                 name,
-                self.scope.wanted.setdefault((name, HAS_RUN), Slot.FREE + len(self.scope.wanted)),
+                self.scope.output_slots.setdefault(
+                    (name, HAS_RUN), Slot.FREE + len(self.scope.output_slots)
+                ),
             )
             for name in step.depends_on
             if name in self._positions
@@ -345,7 +347,7 @@ class WorkflowCompiler:
             unit.requires = tuple(slots)
 
     def _only_behind(self, unit: StepDraft) -> None:
-        """Make a step fail unless the steps noted by :meth:`_require` have run."""
+        """Make a step fail unless the steps run_dependencies by :meth:`_require` have run."""
         slots, step = unit.requires, unit.step
 
         def check(frame: Frame) -> None:
@@ -427,7 +429,7 @@ class WorkflowCompiler:
     def called_with(
         self,
         values: Mapping[str, Any],
-        noted: Mapping[str, frozenset[str]],
+        run_dependencies: Mapping[str, frozenset[str]],
         reporter: DocumentReporter,
         path: Path,
     ) -> Inputs:
@@ -435,19 +437,19 @@ class WorkflowCompiler:
 
         Args:
             values: Input name → resolved value; those that violate the schema are reported.
-            noted: Input name → run-wide expressions of our own that its value was made from.
+            run_dependencies: Input name → run-wide expressions of our own in its value.
             reporter: Receives problems of the document that calls it.
             path: Path of the call in that document.
         """
         check_inputs(self.schema, {**self.schema.defaults, **values}, reporter, path)
         for name, value in values.items():
             known = self.input_uses.get(name, _NONE)
-            self.input_uses[name] = known | uses_of(value) | noted.get(name, _NONE)
+            self.input_uses[name] = known | uses_of(value) | run_dependencies.get(name, _NONE)
         return compile_inputs(self.schema, values, f'workflow "{self.key}"')
 
     def _call(self, unit: StepDraft, step: description.Step) -> None:
         resolver = self._resolver
-        self.scope.noted.clear()
+        self.scope.run_dependencies.clear()
         target = unit.target
         shared = self.model.parameters if target is not None else ()
         own = {parameter.name for parameter in step.parameters}
@@ -468,9 +470,9 @@ class WorkflowCompiler:
             return
         reporter = self.arazzo.reporter
         check_names((p.name for p in step.parameters), target.schema.declared, reporter, unit.path)
-        noted = dict.fromkeys(values, frozenset(self.scope.noted))
+        run_dependencies = dict.fromkeys(values, frozenset(self.scope.run_dependencies))
         unit.uses = frozenset().union(*map(uses_of, values.values()))
-        unit.step.inputs = target.called_with(values, noted, reporter, unit.path)
+        unit.step.inputs = target.called_with(values, run_dependencies, reporter, unit.path)
         unit.step.call = target.machine
 
     def _entry(self, target: WorkflowCompiler, action: description.Action, entry: Entry) -> Inputs:

@@ -20,13 +20,13 @@ class WorkflowSignature:
         key: Its name, unique among all workflows of the plan.
         inputs: Input name → whether it is required.
         outputs: Output name → its expression.
-        wanted: Names of the outputs that are read.
+        referenced_outputs: Names of the outputs that are read.
     """
 
     key: str
     inputs: Mapping[str, bool]
     outputs: Mapping[str, Any]
-    wanted: set[str] = field(default_factory=set)
+    referenced_outputs: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -233,7 +233,7 @@ class _Parser:
         rest = self._text[self._position :].strip()
         place = f'at "{shortened(rest)}"' if rest else "at its end"
         if rest.startswith('"'):
-            expected = "text stands in single quotes: 'text'"
+            expected = "put text in single quotes: 'text'"
         elif re.match(r"=(?!=)", rest):
             expected = 'equality is "=="'
         return ExpressionError(

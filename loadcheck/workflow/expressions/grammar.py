@@ -250,7 +250,7 @@ def _names(text: str, root: str, end: int, context: _Context) -> tuple[tuple[str
         return _own(text, root, end)
     if root == "message":
         remedy = "loadcheck runs HTTP steps: $request, $response"
-        raise ExpressionError('"$message" is of AsyncAPI messages', remedy)
+        raise ExpressionError('"$message" belongs to AsyncAPI messages', remedy)
     meant = _meant(root, own=False)
     remedy = f'did you mean "{meant}"?' if meant else _LISTED
     raise ExpressionError(f'unknown expression "${root}"', remedy)

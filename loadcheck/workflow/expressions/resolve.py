@@ -382,7 +382,7 @@ class Resolver:
             if not shorter:
                 self.reporter.warn(
                     path,
-                    f'"{expression.text}" is not spelt as the specification has it',
+                    f'"{expression.text}" is not spelt as in the specification',
                     f'write "{self.scope.conforming(expression)}"',
                     SECTION,
                 )
@@ -444,7 +444,7 @@ class Resolver:
         if bare.name in self.scope.signature.inputs:
             self.reporter.warn(
                 path,
-                f'"{bare.text}" inside a longer string stands without braces',
+                f'"{bare.text}" inside a longer string has no braces',
                 f'write "{braced}"',
                 SECTION,
             )

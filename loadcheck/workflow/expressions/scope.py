@@ -54,16 +54,16 @@ class Scope:
         run: Everything that is the same for all copies.
         inputs: Values of its inputs if they are known at compile time; None if they are in the
             frame.
-        noted: Input name → run-wide expressions of our own that its value was made from.
+        run_dependencies: Input name → run-wide expressions of our own that its value was made from.
         document: The declarations of its document.
 
     Attributes:
         here: Id of the step whose strings are being resolved; None outside steps.
         answered: Whether the step has been answered when its strings are evaluated.
         template: Path template of that step's request; None if it is unknown.
-        noted: Run-wide expressions of our own that were resolved since it was last cleared.
+        run_dependencies: Run-wide expressions of our own resolved since it was last cleared.
         not_yet: Returns the ids of steps that cannot have run before the current one.
-        wanted: Step id and name of each output that is read → its slot in the frame.
+        output_slots: Step id and name of each output that is read → its slot in the frame.
         inputs: As given.
         steps: Step id → the step's signature.
         tokens: Names and indexes that the last expression follows after its declared name.
@@ -75,7 +75,7 @@ class Scope:
         run: Run,
         *,
         inputs: Mapping[str, Any] | None = None,
-        noted: Mapping[str, frozenset[str]] | None = None,
+        run_dependencies: Mapping[str, frozenset[str]] | None = None,
         document: Declared | None = None,
     ) -> None:
         self.signature = signature
@@ -83,14 +83,14 @@ class Scope:
         self._copies = CopyData(run.variety)
         self.steps: Mapping[str, StepSignature] = {}
         self.inputs = inputs
-        self._noted_inputs = noted or {}
+        self._noted_inputs = run_dependencies or {}
         self._document = document if document is not None else Declared()
         self._resolving: list[str] = []
         self.here: str | None = None
         self.answered = True
         self.template: str | None = ""
-        self.noted: set[str] = set()
-        self.wanted: dict[tuple[str, str], int] = {}
+        self.run_dependencies: set[str] = set()
+        self.output_slots: dict[tuple[str, str], int] = {}
         self.not_yet: Callable[[], Collection[str]] = tuple
         self.tokens: tuple[str, ...] = ()
         self._declared = ""
@@ -114,7 +114,7 @@ class Scope:
     @property
     def frame_size(self) -> int:
         """Number of slots in a frame of this workflow."""
-        return Slot.FREE + len(self.wanted)
+        return Slot.FREE + len(self.output_slots)
 
     def conforming(self, expression: Expression) -> str:
         """Return the last resolved expression in standard spelling: members by a JSON Pointer."""
@@ -166,12 +166,12 @@ class Scope:
         return dynamic(expression, self._run.shared.reader(name), rest, uses=uses)
 
     def _noting(self, read: Callable[[Expression, Run], str]) -> Callable[[Expression], str]:
-        def noted(expression: Expression) -> str:
+        def run_dependencies(expression: Expression) -> str:
             value = read(expression, self._run)
-            self.noted.add(expression.text)
+            self.run_dependencies.add(expression.text)
             return value
 
-        return noted
+        return run_dependencies
 
     def _input(self, expression: Expression) -> Any:
         name, rest = self._longest(expression, self.signature.inputs, "the workflow has no input")
@@ -184,7 +184,7 @@ class Scope:
 
             optional = not self.signature.inputs.get(name, False)
             return dynamic(expression, evaluate, rest, uses=depends, optional=optional)
-        self.noted |= self._noted_inputs.get(name, frozenset())
+        self.run_dependencies |= self._noted_inputs.get(name, frozenset())
         return follow(expression, self.inputs.get(name, MISSING), rest)
 
     def _output(self, expression: Expression) -> Any:
@@ -213,7 +213,7 @@ class Scope:
         """Return an output of the workflow that the current step has just called."""
         what = f'the workflow "{call.key}" has no output'
         name, rest = self._longest(expression, call.outputs, what)
-        call.wanted.add(name)
+        call.referenced_outputs.add(name)
         outputs = itemgetter(Slot.OUTPUTS)
 
         def evaluate(frame: Frame) -> Any:
@@ -245,7 +245,7 @@ class Scope:
     def _slot(
         self, expression: Expression, step_id: str, name: str, rest: tuple[str, ...]
     ) -> Dynamic:
-        slot = self.wanted.setdefault((step_id, name), Slot.FREE + len(self.wanted))
+        slot = self.output_slots.setdefault((step_id, name), Slot.FREE + len(self.output_slots))
         depends = frozenset({f"step:{self.signature.key}/{step_id}"})
         return dynamic(expression, itemgetter(slot), rest, uses=depends)
 
@@ -262,7 +262,7 @@ class Scope:
         if kind == "outputs" and workflow_id == self._run.shared.workflow:
             return self._shared_output(expression, name, rest)
         if kind == "outputs":
-            signature.wanted.add(name)
+            signature.referenced_outputs.add(name)
         index = 0 if kind == "inputs" else 1
         key = signature.key
 

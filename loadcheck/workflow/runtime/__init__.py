@@ -130,14 +130,14 @@ class CompiledWorkflow:
         steps: Its steps in order.
         empty_frame: The initial frame, copied for every run.
         outputs: Name and value of each output that is read.
-        unsent: Reason why requests could not be made → how often.
+        unsendable: Reason why requests could not be made → how often.
     """
 
     key: str
     steps: tuple[CompiledStep, ...] = ()
     empty_frame: Frame = field(default_factory=list)
     outputs: tuple[tuple[str, Evaluate], ...] = ()
-    unsent: Counter[str] = field(default_factory=Counter)
+    unsendable: Counter[str] = field(default_factory=Counter)
 
 
 class CallContext:

@@ -13,7 +13,6 @@ from loadcheck.documents.document import MISSING
 from loadcheck.workflow.exchange import Exchange, Request, Wait, retry_after_s
 from loadcheck.workflow.expressions import Evaluate, Frame, Slot, UnsendableError
 from loadcheck.workflow.runtime import (
-    CompiledAction,
     CompiledStep,
     CompiledWorkflow,
     Flow,
@@ -82,7 +81,7 @@ def run_batch(
         try:
             request = batch.render([frames[place] for place in left])
         except UnsendableError as error:
-            batch.machine.unsent[f"{step.step_id}: {error}"] += 1
+            batch.machine.unsendable[f"{step.step_id}: {error}"] += 1
             return False
         success, exchange, named = yield from _attempts(batch, request, head, retry, len(left))
         if named:
@@ -175,12 +174,3 @@ def _wait_s(
         asked = retry_after_s(exchange)
         return action.retry_after_s if asked is None else asked
     return retry(exchange, attempt)
-
-
-def transfers(step: CompiledStep) -> bool:
-    """Return whether a step calls a workflow or has an action that leads to another step."""
-
-    def leads(action: CompiledAction) -> bool:
-        return action.kind == "goto" or action.step is not None or action.workflow is not None
-
-    return step.render is None or any(map(leads, (*step.on_success, *step.on_failure)))

@@ -128,7 +128,7 @@ def run(machine: CompiledWorkflow, frame: Frame, retry: RetryPolicy, end: int) -
             try:
                 request = step.render(frame)
             except UnsendableError as error:
-                machine.unsent[f"{step.step_id}: {error}"] += 1
+                machine.unsendable[f"{step.step_id}: {error}"] += 1
                 return False
             frame[0] = exchange = yield request
             success = judge(step, frame, exchange)
@@ -192,7 +192,7 @@ def _transfer(
 ) -> Frame | None:
     """Return the frame in which the run continues after a goto; None if it may not continue."""
     if not frame[Slot.WORKFLOWS].count_transfer():
-        machine.unsent[f"{step.step_id}: more than {MAX_JUMPS} transfers of control"] += 1
+        machine.unsendable[f"{step.step_id}: more than {MAX_JUMPS} transfers of control"] += 1
         return None
     if action.workflow is None:
         return frame
@@ -205,7 +205,7 @@ def _entered(
     try:
         return enter(target, frame, {} if inputs is None else inputs(frame))
     except UnsendableError as error:
-        target.unsent[f"{step.step_id}: {error}"] += 1
+        target.unsendable[f"{step.step_id}: {error}"] += 1
         return None
 
 
@@ -215,7 +215,7 @@ def _make(machine: CompiledWorkflow, step: CompiledStep, frame: Frame) -> Reques
     try:
         return step.render(frame)
     except UnsendableError as error:
-        machine.unsent[f"{step.step_id}: {error}"] += 1
+        machine.unsendable[f"{step.step_id}: {error}"] += 1
         return None
 
 
@@ -329,7 +329,7 @@ def _nested(
     """Run a workflow to its end; return its frame, None if it failed."""
     journey = frame[Slot.WORKFLOWS]
     if not journey.count_transfer() or journey.depth >= MAX_DEPTH:
-        target.unsent[f"{step.step_id}: workflows call each other too often or too deeply"] += 1
+        target.unsendable[f"{step.step_id}: workflows call each other too often or too deeply"] += 1
         return None
     inner = _entered(target, step, inputs, frame)
     if inner is None:

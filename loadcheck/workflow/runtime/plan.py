@@ -211,7 +211,7 @@ class Plan:
         workflow_id: Its ``workflowId``.
         title: The document's title.
         steps: All steps that send requests, of all workflows reached, in document order.
-        unsent: Reason why requests could not be made → how often; grows while copies run.
+        unsendable: Reason why requests could not be made → how often; grows while copies run.
         user_id: Returns the value of ``$copy.userId``, given a number.
         user_number: Returns the number, given the user id; None if no copy has that id.
         uses_at: Returns what a value of a request depends on, given the step and the value's place:
@@ -221,7 +221,7 @@ class Plan:
     workflow_id: str
     title: str
     steps: tuple[StepPlan, ...]
-    unsent: Counter[str]
+    unsendable: Counter[str]
     user_id: Callable[[int], str] = field(repr=False)
     user_number: Callable[[str], int | None] = field(repr=False)
     _warnings: tuple[Problem, ...] = field(repr=False)

@@ -130,7 +130,7 @@ def test_whom_it_is_for_all_the_same(host: str, no_proxy: str) -> None:
 def test_what_cannot_be_read_is_passed_over_and_told(entry: str, variable: str) -> None:
     proxies = Proxies({"https_proxy": PROXY, variable: f"{entry},good.example"})
     [problem] = proxies.problems
-    assert problem.startswith(f'{variable}: "{entry}" is passed over: ')
+    assert problem.startswith(f'{variable}: "{entry}" is ignored: ')
     assert proxies.of("https", "good.example", 443) is None
 
 
@@ -138,7 +138,7 @@ def test_what_cannot_be_read_is_passed_over_and_told(entry: str, variable: str) 
 def test_a_proxy_that_is_no_url_is_told(url: str) -> None:
     proxies = Proxies({"HTTPS_PROXY": url})
     [problem] = proxies.problems
-    assert problem.startswith("HTTPS_PROXY is not used: ")
+    assert problem.startswith("HTTPS_PROXY is ignored: ")
     assert proxies.of("https", "api.example", 443) is None
 
 

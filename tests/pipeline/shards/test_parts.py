@@ -383,6 +383,28 @@ def test_an_address_at_which_a_scheduler_can_be_is_tried(address: str) -> None:
     Workers(scheduler=address).check(scenarios.load(SCENARIOS / "smoke.toml"))
 
 
+def test_of_several_prefixes_none_is_left_out() -> None:
+    prefixes = 'load.prefixes=["ssh a", "ssh b", "ssh c"]'
+    scenario = scenarios.load(SCENARIOS / "smoke.toml", overrides=[prefixes, "load.workers=2"])
+    with pytest.raises(
+        InputError, match=r"load.workers: 2 workers cannot use all 3 prefixes; each"
+    ):
+        Workers().check(scenario)
+    for workers in ("load.workers=3", "load.workers=7"):
+        Workers().check(scenarios.load(SCENARIOS / "smoke.toml", overrides=[prefixes, workers]))
+    Workers().check(scenarios.load(SCENARIOS / "smoke.toml", overrides=[prefixes]))
+
+
+def test_without_workers_there_is_none_to_go_on_with() -> None:
+    alone = scenarios.load(SCENARIOS / "smoke.toml")
+    shared = scenarios.load(SCENARIOS / "smoke.toml", overrides=["load.workers=2"])
+    with pytest.raises(InputError, match="--keep-going: there are no workers to go on with; add"):
+        Workers(keep_going=True).check_use([alone, alone])
+    Workers(keep_going=True).check_use([alone, shared])
+    Workers(keep_going=True, scheduler="cluster:8786").check_use([alone])
+    Workers().check_use([alone])
+
+
 def test_no_more_workers_are_started_than_the_machine_has_memory_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
