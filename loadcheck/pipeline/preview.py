@@ -18,6 +18,7 @@ from loadcheck.load.transport import encode_gzip, encode_plain
 from loadcheck.pipeline import warnings
 from loadcheck.pipeline.labels import new_run
 from loadcheck.pipeline.prepare import compile_scenario
+from loadcheck.pipeline.shards import check_shares
 from loadcheck.pipeline.target import UNSTARTED, Address, destinations
 from loadcheck.scenario.model import ClosedLoad, OpenLoad, Scenario
 from loadcheck.secrets import Redactor, redactor
@@ -62,6 +63,7 @@ def preview(scenario: Scenario, *, seed: int = 0, consent: bool = False) -> dict
     address = UNSTARTED if scenario.target.kind == "emulator" else Address()
     run = new_run(scenario, datetime.now(UTC), address.supplied, seed=seed)
     compiled = compile_scenario(scenario, run, address, seed=seed, consent=consent)
+    check_shares(scenario)
     with compiled.run.shared.assumed():
         return _preview(scenario, compiled, address, consent=consent)
 

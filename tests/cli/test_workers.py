@@ -124,6 +124,7 @@ def test_of_a_worker_that_is_killed_nothing_is_forgotten(
 
 
 @pytest.mark.long
+@pytest.mark.stops_generator
 def test_a_worker_that_stands_still_for_a_while_is_not_lost(
     loadcheck: Loadcheck, smoke: Path
 ) -> None:

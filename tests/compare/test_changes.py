@@ -39,6 +39,18 @@ def test_a_step_is_found_by_its_third_run_with_its_size() -> None:
     assert level.low < 22 < level.high
 
 
+def test_the_level_is_of_the_runs_since_the_last_step_and_of_all_runs_of_a_drift() -> None:
+    """The page of a trend says so below its table."""
+    step, drift = np.array(noisy(30)), np.array(noisy(40, 1))
+    step[20:] *= 1.2
+    drift *= np.exp(np.linspace(0, 0.3, 40))
+    stepped = find_changes({"p50": series(step)}, 0.03)["p50"]
+    drifting = find_changes({"p50": series(drift)}, 0.03)["p50"]
+    assert [point.kind for point in (*stepped.points, *drifting.points)] == ["step", "drift"]
+    assert stepped.level == pytest.approx(np.exp(np.log(step[20:]).mean()))
+    assert drifting.level == pytest.approx(np.exp(np.log(drift).mean()))
+
+
 def test_a_stretch_that_stands_out_has_two_ends() -> None:
     values = noisy(60)
     values[25:35] = [1.1 * value for value in values[25:35]]

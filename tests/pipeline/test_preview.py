@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from loadcheck import scenario as scenarios
+from loadcheck.errors import InputError
 from loadcheck.pipeline.preview import preview
 from tests.pipeline import services
 
@@ -37,6 +38,14 @@ def test_the_first_query_asks_for_this_run_only() -> None:
     found = shown("smoke")
     run = json.loads(found["first_request"]["body"])["events"][0]["event_properties"]
     assert run["loadcheck_run"] in found["first_query"]["url"]
+
+
+def test_a_load_that_its_workers_cannot_share_is_found_beforehand() -> None:
+    few = "load.max_in_flight=2"
+    with pytest.raises(InputError, match="2 copies in flight cannot be divided among 3 workers"):
+        shown("smoke", few, "load.workers=3")
+    # how many these are is known where they run
+    assert shown("smoke", few, "load.workers='auto'")
 
 
 @pytest.mark.parametrize("name", ["live", "smoke"])

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
-from loadcheck.errors import InputError, Problem, many, printable
+from loadcheck.errors import InputError, Problem, printable
 from loadcheck.load.slices import Slice
 from loadcheck.load.transport.routes import is_loopback
 from loadcheck.pipeline.shards.coordinator import ShardedEngine
@@ -108,13 +108,9 @@ class Workers:
             remedy = "give it as tcp://HOST:PORT or tls://HOST:PORT"
             raise InputError(Problem(key="--scheduler", message=message, remedy=remedy))
         if self.scheduler is None and self.wanted(scenario):
-            if (number := count(scenario)) < len(load.prefixes):
-                message = f"{many(number, 'workers')} cannot use all {len(load.prefixes)} prefixes"
-                remedy = "each starts one worker or more: raise it, or leave it out"
-                raise InputError(scenario.problem("load.workers", message, remedy))
-            refuse_too_few(scenario, number)
+            refuse_too_few(scenario, count(scenario))
             if not load.prefixes:
-                refuse_too_many(scenario, number)
+                refuse_too_many(scenario, count(scenario))
 
 
 _SCHEMES: Final = ("tcp", "tls", "ucx", "ws", "wss")
@@ -145,6 +141,16 @@ def count(scenario: Scenario) -> int:
     if load.workers:
         return load.workers
     return max(1, cores() - (scenario.target.kind == "emulator"))
+
+
+def check_shares(scenario: Scenario) -> None:
+    """Check that a load can be shared by the number of workers that its scenario names, if any.
+
+    Raises:
+        ScenarioError: It cannot, wherever it is run.
+    """
+    if scenario.load.workers != 0:  # "auto" depends on the machine
+        refuse_too_few(scenario, count(scenario))
 
 
 @asynccontextmanager

@@ -21,7 +21,7 @@ import numpy as np
 
 from loadcheck import scenario as scenarios
 from loadcheck.documents.files import noting, read_file
-from loadcheck.errors import InputError, Problem, ScenarioError
+from loadcheck.errors import InputError, Problem, ScenarioError, many
 from loadcheck.load.engine import LoadSpec
 from loadcheck.load.pacer import max_requests
 from loadcheck.load.retry import Backoff
@@ -195,9 +195,13 @@ def refuse_too_few(scenario: Scenario, of: int) -> None:
     """Check that a scenario's load and limits can be divided among ``of`` workers.
 
     Raises:
-        ScenarioError: There is too little of something.
+        ScenarioError: There is too little of something, or a prefix would start no worker.
     """
     problems = []
+    if of < (prefixes := len(scenario.load.prefixes)):
+        message = f"{many(of, 'workers')} cannot use all {prefixes} prefixes"
+        remedy = "each starts one worker or more: raise it, or leave it out"
+        problems.append(scenario.problem("load.workers", message, remedy))
     for key, total, what in too_few(scenario.load, scenario.limits, of):
         message = f"{total:,} {what} cannot be divided among {of} workers"
         if scenario.load.copies_per_request > 1 and key != "load.copies":
