@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import gc
 import os
 import signal
+import sys
 from collections import Counter
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests import repeats
 
 # how long an example takes says how busy the machine is, not whether it is right
 settings.register_profile(
@@ -25,9 +29,18 @@ settings.load_profile("same")
 # what a shell starts in the background ignores Ctrl-C, and so would all that tests start
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# and what is started under nohup a hangup; a handler of ours, unlike that, is not inherited
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
-# hundreds of commands are started; without bytecode each would compile the whole package
+# hundreds of commands are started; without bytecode each would compile the whole package, and each
+# process of tests would rewrite the assertions of all of them
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(repeats)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -35,6 +48,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("long") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(600))
+
+
+def pytest_collection_finish() -> None:
+    """Let no pass of the garbage collector look through what all the tests share."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

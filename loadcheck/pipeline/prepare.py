@@ -99,13 +99,17 @@ def fetch(url: str, *, consent: bool = False) -> bytes:
     thread = threading.Thread(target=work, name="fetch", daemon=True)
     thread.start()
     thread.join(_TIMEOUT_S)
-    answer = found[0] if found else OSError(f"it did not arrive within {_TIMEOUT_S:g} s")
+    answer = found[0] if found else _too_late()
     if isinstance(answer, OSError | InputError):
         raise answer
     noted = _FETCHED.get()
     if noted is not None:
         noted[url] = answer
     return answer
+
+
+def _too_late() -> OSError:
+    return OSError(f"it did not arrive within {_TIMEOUT_S:g} s")
 
 
 def _download(url: str, until: float, *, consent: bool) -> bytes:
@@ -126,8 +130,10 @@ def _download(url: str, until: float, *, consent: bool) -> bytes:
                 if coding != "identity":  # a few bytes may stand for any number
                     raise OSError(f"the answer is coded with {coding}, which was not asked for")
                 for piece in response.iter_raw():
+                    if time.monotonic() > until:
+                        raise _too_late()
                     content += piece
-                    if len(content) > MAX_BYTES or time.monotonic() > until:
+                    if len(content) > MAX_BYTES:
                         break
                 return content
         except LeavingError as error:

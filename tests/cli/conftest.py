@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 import pytest
 
+from loadcheck.cli.exits import Exit
 from tests.cli.forked import Forks
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,6 +46,7 @@ class Loadcheck:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._started: list[subprocess.Popen[str]] = []
+        self._codes: list[int] = []
 
     def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         """Return the environment of a command: warnings are errors there too."""
@@ -67,6 +69,7 @@ class Loadcheck:
                 text=True,
                 timeout=timeout_s,
             )
+        self._codes.append(done.returncode)
         return Ended(done.returncode, done.stdout, done.stderr, self.results())
 
     def start(
@@ -86,6 +89,12 @@ class Loadcheck:
         )
         self._started.append(process)
         return process
+
+    @property
+    def crashed(self) -> bool:
+        """Whether a command has ended with an error of its own."""
+        codes = [*self._codes, *(process.returncode for process in self._started)]
+        return Exit.BUG in codes
 
     def close(self) -> None:
         """End what a test that failed has left running."""

@@ -28,6 +28,7 @@ from typing import Self
 ROOT = Path(__file__).resolve().parents[2]
 # what commands import, most of it only when they need it
 _READ_AHEAD = (
+    "anyio._backends._asyncio",
     "loadcheck.cli.outputs",
     "loadcheck.cli.terminal",
     "loadcheck.cli.web",

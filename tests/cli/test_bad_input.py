@@ -118,14 +118,14 @@ def test_an_override_that_does_not_fit_is_named_as_one(loadcheck: Loadcheck, smo
 
 def test_a_secret_appears_nowhere(loadcheck: Loadcheck, tmp_path: Path) -> None:
     secret = "s3cr3t-4f9a0c7e"
-    env = {"LC_KEY": secret, "LC_SECRET": f"{secret}-2"}
+    env = {"KEY_OF_THIS": secret, "SECRET_OF_THIS": f"{secret}-2"}
     Path(tmp_path, "secret.toml").write_text(
         GOOD.replace("emulator", "live").replace(
             "[inputs]",
             'servers.httpV2Api = "http://127.0.0.1:9"\n'
             'servers.dashboardRestApi = "http://127.0.0.1:9"\n'
-            '[inputs]\napiKey = { env = "LC_KEY" }\nbasicAuth = { basic = { username = '
-            '{ env = "LC_KEY" }, password = { env = "LC_SECRET" } } }',
+            '[inputs]\napiKey = { env = "KEY_OF_THIS" }\nbasicAuth = { basic = { username = '
+            '{ env = "KEY_OF_THIS" }, password = { env = "SECRET_OF_THIS" } } }',
         )
         + '[retry]\nattempts = 1\n[verify]\ndeadline = "1s"\nquiet = "1s"\n'
     )

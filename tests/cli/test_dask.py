@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import orjson
@@ -21,8 +22,14 @@ from tests.cli.conftest import KEYS, SCENARIOS, Loadcheck, Service
 from tests.cli.test_interrupts import document, started, wait_for
 from tests.cli.test_workers import bounds_hold
 
-pytest.importorskip("distributed")
-pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.timeout(240),
+    # an import would take a second in every process that collects tests
+    pytest.mark.skipif(
+        find_spec("distributed") is None, reason="the extra dask brings distributed"
+    ),
+]
 
 
 class Cluster:

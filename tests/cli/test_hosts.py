@@ -235,16 +235,11 @@ def test_a_cut_that_heals_loses_nothing(
     wait_for(lambda: document(loadcheck)["copies"]["acknowledged"] > 350, 20)
     hosts.heal(0)
     until_told(process, "is heard again")
-    result = ended(process, loadcheck, 0, 3)
-    # on a busy machine a worker may pause, and pass over what falls due meanwhile: that is told
-    wrong = {each["check"] for each in result["findings"] if each["verdict"] != "pass"}
-    assert wrong <= {"generator"}, result["findings"]
+    result = ended(process, loadcheck, 0)
     assert any("was silent" in warning for warning in result["warnings"])
-    copies = result["copies"]
-    assert bool(copies["skipped"]) is bool(wrong)
-    assert copies["acknowledged"] == result["consistency"]["uniques"] == 1200 - copies["skipped"]
+    assert result["copies"]["acknowledged"] == result["consistency"]["uniques"] == 1200
     workers = result["run"]["workers"]["shards"]
-    assert all(600 - copies["skipped"] <= worker["acknowledged"] <= 600 for worker in workers)
+    assert [worker["acknowledged"] for worker in workers] == [600, 600]
     # their clocks have nothing in common, and what was sent in a second is all the same known
     assert all(90 <= row <= 110 for row in result["timeline"]["due"][:12])
     wait_for(lambda: not hosts.shards())

@@ -62,6 +62,7 @@ def gone(processes: list[psutil.Process]) -> bool:
 
 
 @pytest.mark.long
+@pytest.mark.stops_generator
 def test_a_process_that_was_stopped_blames_nobody_and_sends_no_burst(
     loadcheck: Loadcheck, smoke: Path
 ) -> None:

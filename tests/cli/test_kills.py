@@ -8,7 +8,7 @@ import pytest
 
 from tests.cli import kills
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(240), pytest.mark.stops_generator]
 
 
 @pytest.fixture(scope="module")

@@ -124,7 +124,7 @@ def test_the_last_export_agrees_with_the_results_file(
 def test_each_flow_of_a_mix_is_told_by_its_name(loadcheck: Loadcheck, collector: Collector) -> None:
     (loadcheck.folder / "mix.toml").write_text(MIX)
     done = loadcheck("run", "mix.toml", env={"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url})
-    assert done.code in (0, 3), done.stderr
+    assert done.code == 0, done.stderr
     due: dict[str, int] = {}
     for request in collector.requests:
         (resource,) = request.resource_metrics

@@ -208,8 +208,7 @@ def test_the_flows_of_a_mix_are_watched_and_scraped_at_one_address(
     assert 'loadcheck_scenario="mix"' in told
     assert "loadcheck_label_flow" not in told
     process.send_signal(signal.SIGINT)
-    # of a machine that is busy nothing may be proved
-    assert process.wait(60) in (0, 3)
+    assert process.wait(60) == 0
 
 
 @pytest.mark.long

@@ -144,6 +144,7 @@ def test_what_the_service_lost_is_proven_though_a_worker_is_lost_too(
 
 
 @pytest.mark.long
+@pytest.mark.stops_generator
 def test_a_worker_that_stands_still_for_a_while_is_not_lost(
     loadcheck: Loadcheck, smoke: Path
 ) -> None:

@@ -8,6 +8,7 @@ import contextlib
 import datetime as dt
 import socket
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -25,6 +26,12 @@ from loadcheck.emulator.standalone import Control, serving
 API_KEY = "an-api-key-of-the-tests"
 SECRET_KEY = "a-secret-key-of-the-tests"
 NOON = dt.datetime(2026, 6, 15, 12, tzinfo=dt.UTC)  # a Monday
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out a file of long tests: its cases take seconds to lay out when it is only read."""
+    unwanted = config.option.markexpr == "not long"
+    return True if unwanted and collection_path.name == "test_openapi.py" else None
 
 
 class Project:

@@ -288,7 +288,7 @@ CASES = [
 ]
 
 
-NAMING = (the_dropped_are_named, the_doubled_are_named, the_window_is_told)
+NAMING = (the_dropped_are_named, the_doubled_are_named, the_window_is_told, the_late_are_missing)
 
 
 @pytest.mark.anyio

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 
 from loadcheck.documents.document import MAX_BYTES
-from loadcheck.pipeline.prepare import fetch
+from loadcheck.pipeline.prepare import _download, fetch
 
 DONE = threading.Event()
 
@@ -64,6 +65,12 @@ def test_what_drips_is_given_up(base: str, monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(OSError, match="did not arrive within"):
         fetch(f"{base}/drips")
     DONE.set()
+
+
+def test_what_came_before_the_time_was_up_is_not_taken_for_all_of_it(base: str) -> None:
+    # the thread may see that the time is up before the one that waits for it does
+    with pytest.raises(OSError, match="did not arrive within"):
+        _download(f"{base}/there", time.monotonic() - 1, consent=False)
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/x", "http://127.0.0.1:99999/", "http://"])
