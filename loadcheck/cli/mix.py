@@ -173,7 +173,7 @@ def _saved_again(flow: _Flow) -> _Flow:
     return flow
 
 
-def merge_flows(mixes: Sequence[Sequence[Path]], output: Path | None, outputs: Outputs) -> NoReturn:
+def merge_flows(mixes: Sequence[Sequence[Path]], output: str | None, outputs: Outputs) -> NoReturn:
     """Merge mixes flow by flow, judge them together, save and print the result, and exit.
 
     Raises:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
@@ -119,9 +120,14 @@ Sources = Annotated[
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Treat specification warnings as errors.")]
 Output = Annotated[
-    _File,
+    str | None,  # a path drops the slash that makes a name a directory's
     typer.Option(
-        "--output", "-o", help="Results file, or a directory for it.", show_default="results/"
+        "--output",
+        "-o",
+        help="Results file, or a directory for it.",
+        metavar="PATH",
+        show_default="results/",
+        autocompletion=result_files,
     ),
 ]
 Into = Annotated[
@@ -475,8 +481,9 @@ def _named(option: str, entries: Sequence[str] | None) -> list[tuple[str, str]]:
     return named
 
 
-def resolve_output(output: Path | None) -> tuple[Path, Path | None]:
+def resolve_output(output: str | None) -> tuple[Path, Path | None]:
     """Return the directory and the file that ``--output`` names; None: a default file name."""
-    if output is not None and (is_folder(output) or str(output).endswith("/")):
-        return output, None
-    return Path("results"), output
+    if output is None:
+        return Path("results"), None
+    path = Path(output)
+    return (path, None) if output.endswith(os.sep) or is_folder(path) else (Path("results"), path)

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from loadcheck import scenario
-from loadcheck.cli.overrides import ChangeOptions, Sharing, named_sources, placed
+from loadcheck.cli.overrides import ChangeOptions, Sharing, named_sources, placed, resolve_output
 from loadcheck.cli.terminal import read
 from loadcheck.errors import ScenarioError
+from tests.cli.conftest import Loadcheck
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
 KEYS = {"AMPLITUDE_API_KEY": "a-key", "AMPLITUDE_SECRET_KEY": "a-secret"}
@@ -75,3 +76,18 @@ def test_a_table_that_is_set_whole_drops_no_option() -> None:
         *("loading=2", "load=x", "load.a=1", "load.a=3"),
     ]
     assert placed(["a.b.c=1"], ["a=x", "a.b=y", "d=z"]) == ["a=x", "a.b=y", "a.b.c=1", "d=z"]
+
+
+def test_a_slash_at_its_end_makes_the_output_a_directory(tmp_path: Path) -> None:
+    assert resolve_output(f"{tmp_path}/new/") == (tmp_path / "new", None)
+    assert resolve_output(str(tmp_path)) == (tmp_path, None)
+    assert resolve_output(f"{tmp_path}/new") == (Path("results"), tmp_path / "new")
+    assert resolve_output(None) == (Path("results"), None)
+
+
+def test_a_run_creates_the_directory_that_its_output_names(
+    loadcheck: Loadcheck, tmp_path: Path
+) -> None:
+    ended = loadcheck("run", SCENARIOS / "smoke.toml", "--output", "new/here/")
+    assert ended.code == 0
+    assert [path.suffix for path in (tmp_path / "new" / "here").iterdir()] == [".json"]

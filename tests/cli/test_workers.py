@@ -58,8 +58,8 @@ def test_two_workers_send_one_load(loadcheck: Loadcheck, smoke: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        (["load.max_in_flight=1"], "load.max_in_flight: 1 copies in flight cannot be divided"),
-        (["limits.uploadEvents.concurrency=1"], "limits.uploadEvents.concurrency: 1 requests"),
+        (["load.max_in_flight=1"], "load.max_in_flight: 1 copy in flight cannot be divided"),
+        (["limits.uploadEvents.concurrency=1"], "limits.uploadEvents.concurrency: 1 request "),
     ],
 )
 def test_a_share_of_nothing_is_refused(

@@ -203,7 +203,7 @@ def refuse_too_few(scenario: Scenario, of: int) -> None:
         remedy = "each starts one worker or more: raise it, or leave it out"
         problems.append(scenario.problem("load.workers", message, remedy))
     for key, total, what in too_few(scenario.load, scenario.limits, of):
-        message = f"{total:,} {what} cannot be divided among {of} workers"
+        message = f"{many(total, what)} cannot be divided among {of} workers"
         if scenario.load.copies_per_request > 1 and key != "load.copies":
             message += f", in requests of {scenario.load.copies_per_request:,}"
         problems.append(scenario.problem(key, message, "raise it, or take fewer workers"))
