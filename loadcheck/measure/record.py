@@ -629,7 +629,7 @@ class Record(Recorded):
         self.paused = renumbered(self.paused)
         self.unsent = renumbered(self.unsent)
 
-    def lose(self, due: int, since_begin_ns: int) -> dict[str, int]:
+    def lose(self, due: int, since_begin_ns: int, placed: int = 0) -> dict[str, int]:
         """Mark the generator as lost: copies that fell due may or may not have been sent.
 
         They are indeterminate but not started: only copies that certainly were count as started.
@@ -637,9 +637,11 @@ class Record(Recorded):
         Args:
             due: How many of its copies fell due before it was certainly gone.
             since_begin_ns: When it was last heard of, in ns since the load began.
+            placed: How many of those that it has not reported the caller counts among its outcomes,
+                at the instants at which they fell due.
 
         Returns:
-            What was added to its counts, by name.
+            What counts at the instant when it was last heard of, by name.
         """
         ledger, outcomes = self.ledger, self.outcomes()
         due = max(due, self.due)
@@ -656,14 +658,15 @@ class Record(Recorded):
             made = self.uploads
             made.indeterminate.add_range(0, due * self.most_uploads)
             made.indeterminate -= made.acknowledged | made.rejected
-        outcomes.add_at(since_begin_ns, gained)
+        there = {**gained, "due": gained["due"] - placed}
+        outcomes.add_at(since_begin_ns, there)
         self._outcomes = outcomes
         for name, count in gained.items():
             setattr(self, name, getattr(self, name) + count)
         self.in_flight = 0
         if not self.load_ns:
             self.end(max(since_begin_ns, 1))
-        return gained
+        return there
 
     COUNTS = (
         "due",

@@ -124,6 +124,26 @@ def test_of_a_worker_that_is_killed_nothing_is_forgotten(
 
 
 @pytest.mark.long
+def test_what_the_service_lost_is_proven_though_a_worker_is_lost_too(
+    loadcheck: Loadcheck, smoke: Path
+) -> None:
+    process = loadcheck.start(
+        *("run", smoke, "--workers", "2", "--keep-going"),
+        *("--set", "load.duration=6", "--set", "load.rate=200"),
+        *("--set", "target.faults={drop = {count = 200, among = 400}}"),
+    )
+    wait_for(lambda: started(loadcheck) > 100)
+    shards(children(process))[1].kill()
+    stdout, stderr = process.communicate(timeout=90)
+    assert process.returncode == 1, stdout + stderr
+    result = document(loadcheck)
+    found = {each["check"]: each["verdict"] for each in result["findings"]}
+    assert (found["shard"], found["lost"]) == ("unknown", "fail")
+    assert result["copies"]["indeterminate"] > 0
+    assert 0 < result["consistency"]["lost_at_least"] <= 200
+
+
+@pytest.mark.long
 @pytest.mark.stops_generator
 def test_a_worker_that_stands_still_for_a_while_is_not_lost(
     loadcheck: Loadcheck, smoke: Path

@@ -51,10 +51,12 @@ class ProbeTemplate:
         return self.scenario.capacity.warmup_s + self.measured_s(rate)
 
     def events(self, rate: float, seed: int) -> int:
-        """Return how many events a probe sends; the seed decides random arrivals."""
+        """Return how many events a probe sends at most; the seed decides random arrivals."""
         load = self._load(*self._stages(rate))
         pacer = OpenPacer(stages=load.stages, arrivals=load.arrivals, seed=seed)
-        return pacer.planned * load.events_per_copy
+        sessions = self.scenario.sessions
+        uploads = 1 if sessions is None else sessions.most
+        return pacer.planned * uploads * load.events_per_copy
 
     @property
     def max_in_flight(self) -> int:

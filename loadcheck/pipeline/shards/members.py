@@ -160,7 +160,7 @@ class Member:
             # no copy falls due later
             heard_ns = min(heard_ns, int(spec.pacer.duration_s * _S))
         due = self.record.started_by(since_ns, spec.load, spec.pacer)
-        self.record.lost = Loss(heard_ns=heard_ns, ended_ns=since_ns, due=due)
+        self.record.lost = Loss(heard_ns=heard_ns, ended_ns=since_ns, due=due, whole=spec.pacer)
         self.lost = LostShard(
             index=index,
             name=self.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -24,6 +25,7 @@ from loadcheck.workflow.exchange import Exchange
 
 _HELD: Final = {name: place for place, name in enumerate(("outcomes", *Record._HELD))}  # noqa: SLF001
 _TIMELINE: Final = {name: place for place, name in enumerate(Timeline().to_json())}
+_NS_PER_S: Final = 1_000_000_000
 _MOST_RATE: Final = 500_000
 """Requests per second, more than any process can start."""
 
@@ -36,11 +38,13 @@ class Loss:
         heard_ns: When it was last known to be alive, within the load.
         ended_ns: The latest at which it may have sent a copy.
         due: How many of its copies may have fallen due by ``ended_ns``.
+        whole: The schedule of the whole load; None if it is closed.
     """
 
     heard_ns: int
     ended_ns: int
     due: int
+    whole: OpenPacer | None = None
 
 
 class ShardRecord:
@@ -136,17 +140,42 @@ class ShardRecord:
         ended = ("skipped", "acknowledged", "rejected", "indeterminate")
         return max(due, self.held("due") or 0) - sum(self.held(name) or 0 for name in ended)
 
-    def record(self, empty: Record) -> tuple[Record, dict[str, int]]:
-        """Return its record in numbers of the run, and what its loss has added to the counts.
+    def _fell_due(self, due: int, whole: OpenPacer) -> dict[int, int]:
+        """Return how many of its unreported copies fell due in each second, by its beginning in ns.
+
+        Args:
+            due: How many of its copies fell due in all.
+            whole: The schedule of the whole load.
+        """
+        found: Counter[int] = Counter()
+        first = self.held("due") or 0
+        begun = 0
+        for instants in SlicedPacer.of(whole, self.part).chunks():
+            unreported = instants[max(0, first - begun) : max(0, due - begun)]
+            seconds, numbers = np.unique(unreported // _NS_PER_S, return_counts=True)
+            found.update(dict(zip((seconds * _NS_PER_S).tolist(), numbers.tolist(), strict=True)))
+            begun += instants.size
+            if begun >= due:
+                break
+        return dict(found)
+
+    def record(self, empty: Record) -> tuple[Record, list[tuple[int, dict[str, int]]]]:
+        """Return its record in numbers of the run, and what its loss adds to the counts, and when.
+
+        What fell due after its last report is not yet among the outcomes of the record.
 
         Args:
             empty: A record of the same run that holds nothing.
         """
         made: Record = empty if self._tree is None else moving(self._tree[0])
-        gained = {}
+        gained = []
         if self.lost is not None:
             # copies that it has not reported may have been sent, at an unknown time
-            gained = made.lose(self.lost.due, self.lost.heard_ns)
+            lost = self.lost
+            when = {} if lost.whole is None else self._fell_due(lost.due, lost.whole)
+            gained = [(at_ns, {"due": number}) for at_ns, number in when.items()]
+            there = made.lose(lost.due, lost.heard_ns, sum(when.values()))
+            gained.append((lost.heard_ns, there))
         made.renumber(self.part.numbers)
         return made, gained
 
@@ -244,16 +273,21 @@ class MergedRecord(Record):
         self.show()
         timeline, uniques, own = self.timeline, self.uniques, self._own
         records = []
+        later: list[tuple[int, dict[str, int]]] = []
         for shard in self._shards:
             record, gained = shard.record(empty())
-            if shard.lost is not None:
-                timeline.add_at(shard.lost.heard_ns // 1_000_000_000, gained)
+            for at_ns, counts in gained:
+                timeline.add_at(at_ns // _NS_PER_S, counts)
+            later += gained[:-1]
             record.timeline = Timeline()
             records.append(record)
         own.timeline = Timeline()
         own.end(self._began_ns + max(record.load_ns for record in records))
         super().__setstate__(reduce(add, (*records, own)).__getstate__())
         self.timeline, self.uniques = timeline, uniques
+        # these intervals are only in the sum: a lost shard's own end when it was last heard of
+        for at_ns, counts in later:
+            self.outcomes().add_at(at_ns, counts)
 
 
 def _held(shards: Sequence[ShardRecord], name: str) -> list[Any]:

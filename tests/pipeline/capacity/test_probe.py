@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from loadcheck.data import Sessions
+from loadcheck.data.order import Spread
 from loadcheck.errors import ScenarioError
 from loadcheck.load.pacer import OpenPacer
 from loadcheck.pipeline.capacity import _allowance, aim_of
@@ -80,6 +82,9 @@ def test_a_closed_load_is_opened() -> None:
     load = common.at(100).load
     assert isinstance(load, OpenLoad)
     assert (load.events_per_copy, common.events(100, 1)) == (3, 3000)
+    sessions = Sessions(uploads=Spread(first=4.0))
+    again = replace(common, scenario=replace(common.scenario, sessions=sessions))
+    assert again.events(100, 1) == 12_000
     assert aim_of(given).lowest == 100
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,7 +15,7 @@ from pyroaring import BitMap
 
 from loadcheck.load.monitor import Monitor
 from loadcheck.load.pacer import OpenPacer
-from loadcheck.load.slices import Slice
+from loadcheck.load.slices import Slice, SlicedPacer
 from loadcheck.measure import Outcome
 from loadcheck.measure.changes import BrokenChangeError, change, decode, digest, encode, still
 from loadcheck.measure.grid import Grid
@@ -223,6 +224,31 @@ def test_of_a_lost_shard_the_truth_lies_between_the_bounds(
     assert sum(columns["indeterminate"]) == merged.indeterminate
     # how long copies were started for certain, whenever that one died
     assert merged.load_ns == max(1, (LENGTH_S if of > 1 else told_s) * S)
+
+
+@pytest.mark.parametrize("arrivals", ["constant", "poisson"])
+def test_what_a_lost_shard_did_not_report_is_due_when_it_fell_due(
+    arrivals: Literal["constant", "poisson"],
+) -> None:
+    stages = (Stage(name="x", duration_s=LENGTH_S, rate=700, end_rate=1100),)
+    pacer = OpenPacer(stages=stages, arrivals=arrivals, seed=7)
+    told = ShardRecord(Slice(index=1, of=3))
+    due = told.started_by(LENGTH_S * S, OpenLoad(stages=stages), pacer)
+    own = np.concatenate([*SlicedPacer.of(pacer, told.part).chunks()])[:due]
+    other = ShardRecord(Slice(index=0, of=3))
+    shard = shards_of([Copy(0, 0, 0, S, 200, settled=True)], 1)[0]
+    other.take(shard.tell(LENGTH_S))
+    merged = MergedRecord(empty, [other, told])
+    told.lost = Loss(heard_ns=0, ended_ns=LENGTH_S * S, due=due, whole=pacer)
+    merged.conclude(empty)
+    expected = np.bincount(own // S, minlength=LENGTH_S)
+    assert (expected > 0).all()
+    expected[0] += 1  # the other's
+    assert merged.timeline.column("due")[:LENGTH_S] == expected.tolist()
+    assert total(merged.timeline.column("due")) == merged.due
+    by_interval = merged.outcomes().columns()["due"]
+    assert sum(by_interval) == merged.due
+    assert max(by_interval) <= max(expected)
 
 
 def test_a_message_that_is_missing_is_noticed() -> None:
