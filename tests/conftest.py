@@ -5,6 +5,9 @@ import os
 import signal
 import sys
 from collections import Counter
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,6 +44,22 @@ sys.dont_write_bytecode = False
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(repeats)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Import a share of the tests first, as one of several processes that all import all of them.
+
+    The assertions of a module are rewritten where nobody has done so yet: so each is, once.
+    """
+    given: dict[str, Any] = getattr(session.config, "workerinput", {})
+    root, places = session.config.rootpath, [Path(each) for each in session.config.args]
+    if given and all((root / place).is_dir() for place in places):
+        found = sorted(path for place in places for path in (root / place).rglob("test_*.py"))
+        first = int(given["workerid"].removeprefix("gw"))
+        for path in found[first :: given["workercount"]]:
+            # what cannot be imported is told when it is collected
+            with suppress(Exception, pytest.skip.Exception):
+                import_module(".".join(path.relative_to(root).with_suffix("").parts))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
