@@ -75,9 +75,8 @@ def pack(counts: npt.NDArray[Any]) -> Sparse:
 def unpack(packed: Sparse, counts: npt.NDArray[Any]) -> None:
     """Add to a flat array what :func:`pack` returned."""
     places, values = packed
-    counts[np.frombuffer(places, dtype="<u4")] += np.frombuffer(values, dtype="<u8").astype(
-        counts.dtype
-    )
+    gained = np.frombuffer(values, dtype="<u8").astype(counts.dtype, copy=False)
+    np.add.at(counts, np.frombuffer(places, dtype="<u4"), gained)
 
 
 _CHUNK = 1 << 18

@@ -301,16 +301,21 @@ def _added(old: tuple[bytes, bytes], gain: tuple[bytes, bytes]) -> tuple[bytes, 
     more, gained = _sparse(gain)
     if not more.size:
         return old
-    # entries before the first gain stay as they are: most of them, as a run grows long
-    begin = int(more[0])
-    head = int(np.searchsorted(places, more[0]))
-    end = 1 + max(int(more[-1]), int(places[-1]) if places.size else 0)
+    begin, last = int(more[0]), int(places[-1]) if places.size else -1
+    end = 1 + max(int(more[-1]), last)
     if end > _MOST_PLACES:
         raise ValueError(f"an array of {end:,} places")
+    # most gains are of an interval that begins, or of the same few places as before
+    if begin > last:
+        return old[0] + gain[0], old[1] + gain[1]
+    if gain[0] == old[0]:
+        return old[0], (values + gained).tobytes()
+    # entries before the first gain stay as they are: most of them, as a run grows long
+    head = int(places.searchsorted(more[0]))
     sums = np.zeros(end - begin, dtype="<u8")
-    sums[places[head:] - begin] = values[head:]
-    sums[more - begin] += gained
-    found = np.flatnonzero(sums != 0)
+    sums[places[head:].astype(np.intp) - begin] = values[head:]
+    sums[more.astype(np.intp) - begin] += gained
+    found = (sums != 0).nonzero()[0]
     wider = (found + begin).astype("<u4")
     return old[0][: 4 * head] + wider.tobytes(), old[1][: 8 * head] + sums[found].tobytes()
 

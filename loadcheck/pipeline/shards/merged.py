@@ -10,6 +10,7 @@ from operator import add
 from typing import Any, Final
 
 import numpy as np
+from pyroaring import BitMap
 
 from loadcheck.load.monitor import Monitor
 from loadcheck.load.pacer import OpenPacer
@@ -124,10 +125,13 @@ class ShardRecord:
         copies = len(now)
         if most > 1:
             now += self.held("uploads").held
-        before = self._numbered or [type(now[0])() for _ in now]
+        before = self._numbered or [BitMap() for _ in now]
         self._numbered = now
         found = []
         for place, (new, old) in enumerate(zip(now, before, strict=True)):
+            if new is old:  # as most are
+                found.append(BitMap())
+                continue
             own = np.array((new - old).to_array(), dtype=np.int64)
             if place < copies:
                 found.append(bitmap(self.part.numbers(own)))
