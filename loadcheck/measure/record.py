@@ -636,12 +636,12 @@ class Record(Recorded):
 
         Args:
             due: How many of its copies fell due before it was certainly gone.
-            since_begin_ns: When it was last heard of, in ns since the load began.
+            since_begin_ns: When it was last heard from, in ns since the load began.
             placed: How many of those that it has not reported the caller counts among its outcomes,
                 at the instants at which they fell due.
 
         Returns:
-            What counts at the instant when it was last heard of, by name.
+            What counts at the instant when it was last heard from, by name.
         """
         ledger, outcomes = self.ledger, self.outcomes()
         due = max(due, self.due)

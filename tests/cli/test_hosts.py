@@ -234,7 +234,7 @@ def test_a_cut_that_heals_loses_nothing(
     # what the other tells is saved meanwhile
     wait_for(lambda: document(loadcheck)["copies"]["acknowledged"] > 350, 20)
     hosts.heal(0)
-    until_told(process, "is heard again")
+    until_told(process, "reports again")
     result = ended(process, loadcheck, 0)
     assert any("was silent" in warning for warning in result["warnings"])
     assert result["copies"]["acknowledged"] == result["consistency"]["uniques"] == 1200
@@ -253,10 +253,10 @@ def test_who_is_cut_off_in_silence_stops_by_itself_and_is_lost(
     wait_for(lambda: started(loadcheck) > 100)
     hosts.cut(0)
     until_told(process, "is silent")
-    until_told(process, "is lost: nothing was heard of it for 12 s")
+    until_told(process, "is lost: nothing was heard from it for 12 s")
     result = ended(process, loadcheck, 3)
     (finding,) = (each for each in result["findings"] if each["check"] == "shard")
-    assert "nothing was heard of it" in finding["summary"]
+    assert "nothing was heard from it" in finding["summary"]
     # what it may have sent until its lease ended, and what nobody heard of before
     assert 400 < finding["evidence"]["indeterminate"] <= 50 * (10 + 1 + 3)
     first, second = result["run"]["workers"]["shards"]

@@ -441,7 +441,7 @@ shard.stdin.close()
     ("kind", "does", "told"),
     [
         ("ready", "end", "was lost before the load began: it ended with exit code 9"),
-        ("armed", "hollow", "a message of its cannot be used: KeyError('at_ns')"),
+        ("armed", "hollow", "one of its messages cannot be used: KeyError('at_ns')"),
         ("snap", "end", "s into the load: it ended with exit code 9"),
     ],
 )

@@ -214,7 +214,7 @@ class ShardedEngine:
     def _look_after(self, shard: Member, now_ns: int) -> None:
         silent_s = (now_ns - shard.heard_ns) / _S
         if silent_s > LEASE_S + _GRACE_S:
-            why = f"nothing was heard of it for {silent_s:.0f} s"
+            why = f"nothing was heard from it for {silent_s:.0f} s"
             shard.gone = Gone(why=why, certain=False)
             self._lose(shard)
             # it must not go on if it comes back
@@ -223,7 +223,7 @@ class ShardedEngine:
             shard.silent = True
             at_s = (now_ns - self.begin_ns) / _S
             self.notes.append(f"{shard.name} was silent {at_s:.0f} s into the load")
-            self.announce(f"{shard.name} is silent: nothing was heard of it for {silent_s:.0f} s")
+            self.announce(f"{shard.name} is silent: nothing was heard from it for {silent_s:.0f} s")
 
     def stop(self) -> None:
         """Start no further copies; those in flight are followed to their end."""
@@ -260,13 +260,13 @@ class ShardedEngine:
             return True
         if shard.silent:
             shard.silent = False
-            self.announce(f"{shard.name} is heard again")
+            self.announce(f"{shard.name} reports again")
         try:
             self._take(shard, arrived_ns, said)
         except (BrokenChangeError, LookupError, TypeError, ValueError) as error:
             certain = await shard.remote.kill()
             told = error if isinstance(error, BrokenChangeError) else repr(error)
-            shard.gone = Gone(why=f"a message of its cannot be used: {told}", certain=certain)
+            shard.gone = Gone(why=f"one of its messages cannot be used: {told}", certain=certain)
             self._lose(shard, time.monotonic_ns())
             return True
         if shard.gone is not None:

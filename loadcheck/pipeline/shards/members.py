@@ -172,7 +172,7 @@ class Member:
 
     def ended_early(self) -> LostShard:
         """Return the entry of a shard that ended its part because its lease ran out."""
-        why = f"it heard nothing of the run for {LEASE_S:g} s, and ended its part"
+        why = f"it heard nothing from the run for {LEASE_S:g} s, and ended its part"
         at_s = self.record.held("load_ns") / _S
         index = self.record.part.index
         return LostShard(index=index, name=self.name, why=why, heard_s=at_s, at_s=at_s)

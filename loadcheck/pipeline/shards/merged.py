@@ -78,7 +78,7 @@ class ShardRecord:
             sequence, by, rows = message["sequence"], message["change"], int(message["rows"])
             final = message["digest"] if message["is"] == "done" else None
         except (KeyError, TypeError, ValueError) as error:
-            raise BrokenChangeError(f"what it holds is not of the kind: {error!r}") from None
+            raise BrokenChangeError(f"a field is missing or of the wrong type: {error!r}") from None
         if sequence != self._sequence:
             raise BrokenChangeError(f"message {sequence} came where {self._sequence} was due")
         self._sequence += 1
@@ -289,7 +289,7 @@ class MergedRecord(Record):
         own.end(self._began_ns + max(record.load_ns for record in records))
         super().__setstate__(reduce(add, (*records, own)).__getstate__())
         self.timeline, self.uniques = timeline, uniques
-        # these intervals are only in the sum: a lost shard's own end when it was last heard of
+        # these intervals are only in the sum: a lost shard's own end when it was last heard from
         for at_ns, counts in later:
             self.outcomes().add_at(at_ns, counts)
 
