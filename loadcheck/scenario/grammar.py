@@ -525,9 +525,10 @@ LOAD: Keys = {
     ),
     "workers": either(
         'Processes that share the load; "auto": as many as this machine, or the container, has '
-        "cores to spare. By default one, or one for each of prefixes. They sleep between copies of "
-        "an open load, which start some 0.05 ms after they are due, and together where they are "
-        "less than 0.1 ms apart (0.25 ms where a worker has 16,000 or more a second).",
+        "cores to spare. By default one, or one for each of prefixes. Each flow of a mix has its "
+        "own. They sleep between copies of an open load, which start some 0.05 ms after they are "
+        "due, and together where they are less than 0.1 ms apart (0.25 ms where a worker has "
+        "16,000 or more a second).",
         {"type": "integer", "minimum": 1, "maximum": MAX_WORKERS},
         {"const": "auto"},
         title=f'whole number from 1 to {MAX_WORKERS:,}, or "auto"',

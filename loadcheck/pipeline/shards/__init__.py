@@ -18,7 +18,7 @@ import ssl
 import sys
 import time
 import warnings
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -70,11 +70,13 @@ class Workers:
             that we start.
         keep_going: Continue with the others when one is lost.
         environment: Environment variables that the scenario may read.
+        connections: Connections that the workers of all flows need, by the machine's boot id.
     """
 
     scheduler: str | None = None
     keep_going: bool = False
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
+    connections: Counter[str] = field(default_factory=Counter, repr=False, compare=False)
 
     def wanted(self, scenario: Scenario) -> bool:
         """Return whether the load is shared at all."""
@@ -82,11 +84,15 @@ class Workers:
         return load.workers is not None or bool(load.prefixes) or self.scheduler is not None
 
     def check_use(self, flows: Sequence[Scenario]) -> None:
-        """Check that no option is given that only workers need, if no flow has any.
+        """Check what concerns the workers of all flows together, before anything starts.
 
         Raises:
-            InputError: One is.
+            InputError: An option that only workers need is given, and no flow has any; or this
+                machine does not have the memory for those of all.
         """
+        here = [flow for flow in flows if self.wanted(flow) and not flow.load.prefixes]
+        if len(here) > 1 and self.scheduler is None:
+            refuse_too_many(here[0], sum(map(count, here)))
         if self.keep_going and not any(map(self.wanted, flows)):
             message = "there are no workers to go on with"
             remedy = "add --workers, --prefix or --scheduler, or leave it out"
@@ -184,7 +190,9 @@ async def open_workers(
     try:
         refuse_too_few(scenario, number)
         specs = _specs(compiled, engine, address, number, workers)
-        await _unless(signals, sharded.open(specs, fingerprint(compiled), _tell))
+        await _unless(
+            signals, sharded.open(specs, fingerprint(compiled), _tell, workers.connections)
+        )
         yield sharded
     finally:
         await sharded.shut()

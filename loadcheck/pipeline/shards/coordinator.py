@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from operator import add
@@ -29,6 +30,7 @@ from loadcheck.pipeline.shards.members import (
     Crew,
     Member,
     arm,
+    connections_of,
     crowded_workers,
     disarm,
     greet,
@@ -79,6 +81,8 @@ class ShardedEngine:
         self._crew = Crew()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._stopping = False
+        self._needed: Counter[str] = Counter()
+        self._connections: Counter[str] = Counter()
         self._second: Callable[[int], None] = lambda _: None
         self.record: MergedRecord = MergedRecord(self._empty, ())
         self.monitor = Monitor()
@@ -91,7 +95,11 @@ class ShardedEngine:
     # before the load
 
     async def open(
-        self, specs: Sequence[Message], fingerprint: str, tell: Callable[[str], None]
+        self,
+        specs: Sequence[Message],
+        fingerprint: str,
+        tell: Callable[[str], None],
+        connections: Counter[str],
     ) -> None:
         """Start the shards, and check that all have made the same plan.
 
@@ -99,6 +107,8 @@ class ShardedEngine:
             specs: The message ``spec`` for each.
             fingerprint: The fingerprint that each must find.
             tell: Called with a message about each shard that is slow to start.
+            connections: What the flows of a mix need on each machine; this one adds its own until
+                it is shut.
 
         Raises:
             InputError: A shard does not start, cannot do its part, or runs another version.
@@ -108,7 +118,9 @@ class ShardedEngine:
         await launch(self._engine, parts, self._welcome)
         self.record = MergedRecord(self._empty, [shard.record for shard in self._crew])
         self.notes += await greet(self._crew, tell)
-        await prepare(self._crew, specs, fingerprint, tell)
+        await prepare(self._crew, specs, fingerprint, tell, connections)
+        self._needed, self._connections = connections_of(self._crew), connections
+        connections.update(self._needed)
 
     def _welcome(self, shard: Member) -> None:
         self._crew.add(shard)
@@ -372,6 +384,7 @@ class ShardedEngine:
 
     async def shut(self) -> None:
         """End all shards, and close the engine."""
+        self._connections.subtract(self._needed)
         async with asyncio.TaskGroup() as ending:
             for shard in self._crew:
                 ending.create_task(shard.remote.end())

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -270,12 +270,23 @@ def odd(members: Sequence[Member]) -> Iterator[str]:
         yield f"{', '.join(slow)}: runs at a lower priority (nice), may be late"
 
 
-def ready_problems(members: Iterable[Member], fingerprint: str) -> Iterator[Problem]:
+def connections_of(members: Iterable[Member]) -> Counter[str]:
+    """Return how many connections shards need on each machine, by its boot id."""
+    needed: Counter[str] = Counter()
+    for member in members:
+        needed[str(member.hello.get("boot"))] += int((member.ready or {}).get("connections", 0))
+    return needed
+
+
+def ready_problems(
+    members: Iterable[Member], fingerprint: str, others: Counter[str]
+) -> Iterator[Problem]:
     """Yield why shards cannot send their parts.
 
     Args:
         members: All shards, each ready or not.
         fingerprint: The fingerprint that each must have found.
+        others: What the other flows of a mix need, as :func:`connections_of` returns it.
     """
     hosts: dict[str, list[Member]] = defaultdict(list)
     for member in members:
@@ -289,13 +300,19 @@ def ready_problems(members: Iterable[Member], fingerprint: str) -> Iterator[Prob
                 "same there?"
             )
             yield Problem(message=message, remedy=remedy)
-    for together in hosts.values():
-        yield from host_problems(together)
+    for boot, together in hosts.items():
+        yield from host_problems(together, others[boot])
 
 
-def host_problems(members: Sequence[Member]) -> Iterator[Problem]:
-    """Yield which limits of a machine its shards exceed together."""
-    needed = sum(int((member.ready or {}).get("connections", 0)) for member in members)
+def host_problems(members: Sequence[Member], others: int = 0) -> Iterator[Problem]:
+    """Yield which limits of a machine its shards exceed together.
+
+    Args:
+        members: All shards of one machine.
+        others: Connections that the other flows of a mix need there.
+    """
+    needed = others + connections_of(members).total()
+    also = ", with the mix's other flows," if others else ""
     for name, what, remedy in (
         ("ports", "ephemeral ports", "widen net.ipv4.ip_local_port_range"),
         ("files", "open files", "raise fs.file-max"),
@@ -304,8 +321,8 @@ def host_problems(members: Sequence[Member]) -> Iterator[Problem]:
         if free is not None and needed > free:
             host = members[0].hello.get("host")
             message = (
-                f"{len(members)} workers on {host} need {many(needed, 'connections')}; it has "
-                f"{free:,} {what}"
+                f"{len(members)} workers on {host}{also} need {many(needed, 'connections')}; "
+                f"it has {free:,} {what}"
             )
             every = f"lower load.max_in_flight (or load.concurrency), {remedy}, or add a machine"
             yield Problem(key="load", message=message, remedy=every)
@@ -427,7 +444,11 @@ async def greet(crew: Crew, announce: Announce) -> list[str]:
 
 
 async def prepare(
-    crew: Crew, specs: Sequence[Message], fingerprint: str, announce: Announce
+    crew: Crew,
+    specs: Sequence[Message],
+    fingerprint: str,
+    announce: Announce,
+    others: Counter[str],
 ) -> None:
     """Send each shard its ``spec``, and check that all have made the same plan.
 
@@ -436,6 +457,7 @@ async def prepare(
         specs: The message ``spec`` for each.
         fingerprint: The fingerprint that each must find.
         announce: Called with a message about each shard that is slow.
+        others: What the other flows of a mix need, as :func:`connections_of` returns it.
 
     Raises:
         InputError: A shard cannot do its part.
@@ -447,7 +469,7 @@ async def prepare(
         "was not ready",
         announce,
     )
-    _refuse(ready_problems(crew, fingerprint))
+    _refuse(ready_problems(crew, fingerprint, others))
 
 
 async def _await_all(

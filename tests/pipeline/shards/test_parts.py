@@ -197,6 +197,9 @@ def test_workers_of_one_machine_have_its_ports_together() -> None:
     (problem,) = host_problems([shard(host="a", ports=99_999, files=1999) for _ in range(2)])
     assert "2 workers on a need 2,000 connections; it has 1,999 open files" in str(problem)
     assert not [*host_problems([shard(host="a", files=None)])]
+    (problem,) = host_problems(few[:2], 501)
+    assert "2 workers on a, with the mix's other flows, need 2,501 connections" in str(problem)
+    assert not [*host_problems(few[:2], 500)]
 
 
 @given(
@@ -421,6 +424,8 @@ def test_no_more_workers_are_started_than_the_machine_has_memory_for(
         Workers().check(scenario)
     memory = Memory(free_bytes=25_000_000_000)
     Workers().check(scenario)
+    with pytest.raises(InputError, match="800 workers need about 48.0 GB of memory"):
+        Workers().check_use([scenario, scenario])
     monkeypatch.setattr(specs, "available_memory", lambda: None)
     Workers().check(scenario)
 
