@@ -190,6 +190,8 @@ async def execute(
                 send=asking.send, sent=engine.record.record_query, budget=context.allowance
             )
             session = RunSession(compiled, writer, engine, channel, context)
+            if context.opened is not None:  # what another flow lacks leaves no file of this one
+                await context.opened()
             # 3. save the intent, before the first request
             await session.save_intent()
             # whatever breaks now, the run is judged and saved; a second signal ends 4 to 7

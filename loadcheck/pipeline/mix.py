@@ -132,7 +132,8 @@ async def _together(
 ) -> CompletedMix:
     runs: dict[int, CompletedRun] = {}
     errors: list[Exception] = []
-    barrier, budgets, shared = StartBarrier(len(compiled)), _Budgets(), alike(compiled)
+    opening, barrier = StartBarrier(len(compiled)), StartBarrier(len(compiled))
+    budgets, shared = _Budgets(), alike(compiled)
     same_users = have_same_users(compiled)
     whole = _MixThresholds(compiled, limits, same_users=same_users)
     waiting = loop_waiting()
@@ -146,6 +147,7 @@ async def _together(
                     context,
                     signals=fan.heard(place),
                     allowance=budgets.of(compiled[place]),
+                    opened=partial(opening.ready, place),
                     barrier=partial(barrier.ready, place),
                     abort=partial(_FlowAbort, whole, place),
                     shared=shared[place],

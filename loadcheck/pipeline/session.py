@@ -102,6 +102,7 @@ class RunContext:
         abort: Makes the policy that may stop the load early.
         address: Where requests go.
         workers: The workers that send the load, if this process does not.
+        opened: Returns once others are ready to save their intent as well; None: there are none.
         barrier: Returns when the load begins, once others are ready as well, or None if one of them
             cannot begin. Without a barrier it begins at once.
         shared: The set-up and tear-down that this run shares with others; None: it has its own.
@@ -116,6 +117,7 @@ class RunContext:
     abort: AbortPolicyFactory = ThresholdAbort
     address: Address = field(default_factory=Address)
     workers: Workers = field(default_factory=Workers)
+    opened: Callable[[], Awaitable[object]] | None = None
     barrier: Barrier | None = None
     shared: SharedSteps | None = None
     preflight: Mapping[str, int] = field(default_factory=dict)

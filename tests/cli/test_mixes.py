@@ -257,6 +257,16 @@ def test_it_works_with_workers_and_random_arrivals(
 
 
 @pytest.mark.long
+def test_a_flow_whose_worker_does_not_start_leaves_no_file_of_another(
+    loadcheck: Loadcheck, tmp_path: Path
+) -> None:
+    text = f'{MIX}load = {{ prefixes = ["false"] }}\n'
+    ended = loadcheck("run", scenario(tmp_path, text))
+    assert ended.code == 2, ended.stderr
+    assert "worker 1 on false did not come up" in ended.stderr
+    assert not loadcheck.results()
+
+
 def test_ctrl_c_ends_all_flows_and_each_is_saved(loadcheck: Loadcheck, tmp_path: Path) -> None:
     text = MIX.replace('duration = "1s"', 'duration = "60s"')
     process = loadcheck.start("run", scenario(tmp_path, text))
