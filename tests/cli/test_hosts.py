@@ -278,6 +278,15 @@ def test_workers_of_one_host_share_its_ports(
     assert "2 workers on" in stderr
     assert "need 100 connections; it has 64 ephemeral ports" in " ".join(stderr.split())
     assert not loadcheck.results()
+    # and so do those of several flows, each of which would fit
+    flows = "".join(f'[[mix]]\nname = "{name}"\nload = {{ max_in_flight = 40 }}\n' for name in "ab")
+    mix = loadcheck.folder / "mix.toml"
+    mix.write_text(smoke.read_text() + flows)
+    refused = away.start(mix, *hosts.prefix(0))
+    _, stderr = refused.communicate(timeout=60)
+    assert refused.returncode == 2, stderr
+    assert "with the mix's other flows, need 80 connections; it has 64" in " ".join(stderr.split())
+    assert not loadcheck.results()
     # each on a host of its own they fit
     process = away.start(smoke, *hosts.prefix(0), *hosts.prefix(1), **load)
     assert ended(process, loadcheck, 0)["copies"]["acknowledged"] == 200

@@ -26,6 +26,8 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
+import anyio
+
 from loadcheck.errors import InputError, Problem, printable
 from loadcheck.load.slices import Slice
 from loadcheck.load.transport.routes import is_loopback
@@ -195,7 +197,8 @@ async def open_workers(
         )
         yield sharded
     finally:
-        await sharded.shut()
+        with anyio.CancelScope(shield=True):  # another flow of a mix may have failed
+            await sharded.shut()
 
 
 def _tell(news: str) -> None:
