@@ -45,7 +45,7 @@ class Cluster:
         self._options = options
         self.nanny = self._hire()
         self.address = str(orjson.loads(self.file.read_bytes())["address"])
-        wait_for(lambda: len(self.workers()) == 2)
+        wait_for(self._is_ready)
 
     def _hire(self) -> subprocess.Popen[bytes]:
         return self._start("dask_worker", "--nworkers", "2", "--nthreads", "1", *self._options)
@@ -54,7 +54,21 @@ class Cluster:
         """Bring it back to two workers, where some were killed."""
         if self.nanny.poll() is not None:
             self.nanny = self._hire()
-        wait_for(lambda: len(self.workers()) == 2)
+        wait_for(self._is_ready)
+
+    def _is_ready(self) -> bool:
+        """Return whether the scheduler knows both workers."""
+        port = int(self.address.rpartition(":")[2])
+        known = 0
+        for worker in self.workers():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                lines = worker.net_connections("tcp")
+                known += any(
+                    line.status == psutil.CONN_ESTABLISHED and line.raddr.port == port
+                    for line in lines
+                )
+        said = (self.file.parent / "dask_worker.log").read_bytes()
+        return known == 2 and said.count(b"Start worker at:") <= said.count(b"Registered to:")
 
     def _start(self, module: str, *options: str) -> subprocess.Popen[bytes]:
         with (self.file.parent / f"{module}.log").open("ab") as log:
