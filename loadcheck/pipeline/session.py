@@ -102,7 +102,7 @@ class RunContext:
         abort: Makes the policy that may stop the load early.
         address: Where requests go.
         workers: The workers that send the load, if this process does not.
-        opened: Returns once others are ready to save their intent as well; None: there are none.
+        opened: Awaited when all is ready, before the intent is saved; None: nothing is.
         barrier: Returns when the load begins, once others are ready as well, or None if one of them
             cannot begin. Without a barrier it begins at once.
         shared: The set-up and tear-down that this run shares with others; None: it has its own.

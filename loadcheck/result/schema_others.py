@@ -70,7 +70,7 @@ def _probe() -> Shape:
         reached_rate=number("Copies per second started."),
         again=flag("Whether the rate had been probed before."),
         verdict=choice(
-            "unproven: the fault was the generator's, or there is not evidence. cut: "
+            "unproven: the fault was the generator's, or there is no evidence. cut: "
             "stopped by a signal or the end of the budget.",
             "held",
             "broke",

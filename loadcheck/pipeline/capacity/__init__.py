@@ -10,7 +10,7 @@ import math
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ import anyio.to_thread
 from anyio.streams.memory import MemoryObjectSendStream
 
 from loadcheck.documents import format_duration
-from loadcheck.errors import InputError, ResultFileError, ScenarioError, innermost
+from loadcheck.errors import InputError, ResultFileError, SaveError, ScenarioError, innermost
 from loadcheck.pipeline import Options, execute, open_signals, prepare_run, seed_of
 from loadcheck.pipeline.capacity import document
 from loadcheck.pipeline.capacity.judge import judge_probe
@@ -220,33 +220,6 @@ class _NullSink:
         """Do nothing."""
 
 
-class _FirstSink:
-    """Saves the intent of the search before that of its first probe, and before anything is sent.
-
-    By then the emulator is up and the probe's workers are ready: what they lack leaves no file.
-
-    Args:
-        probe: Takes the results documents of the probe.
-        save_intent: Saves the intent of the search.
-    """
-
-    def __init__(self, probe: ResultSink, save_intent: Callable[[], None]) -> None:
-        self.path = probe.path
-        self._probe = probe
-        self._save_intent: Callable[[], None] | None = save_intent
-
-    def save(self, document: dict[str, Any], *, durable: bool = True) -> None:
-        """Save a document of the probe."""
-        if self._save_intent is not None:
-            self._save_intent()
-            self._save_intent = None
-        self._probe.save(document, durable=durable)
-
-    def close(self) -> None:
-        """Close the probe's own."""
-        self._probe.close()
-
-
 class CapacitySearch:
     """The state of a search while it goes on.
 
@@ -337,10 +310,9 @@ class CapacitySearch:
     async def _probe(self, rate: float, compiled: CompiledScenario, context: RunContext) -> None:
         number, began_s = len(self._probes) + 1, time.monotonic()
         watch = self._view.watch(number, rate)
-        place = self._place(compiled.run.id)
-        if not self.begun:
-            place = _FirstSink(place, self._save_intent)
-        finished = await execute(compiled, place, watch, context)
+        if not self.begun:  # what the first probe's workers lack leaves no file
+            context = replace(context, opened=self._save_intent)
+        finished = await execute(compiled, self._place(compiled.run.id), watch, context)
         took_s = time.monotonic() - began_s
         if finished.fault is not None:
             raise finished.fault
@@ -399,15 +371,18 @@ class CapacitySearch:
 
     # what is kept
 
-    def _save_intent(self) -> None:
+    async def _save_intent(self) -> None:
         """Save the intent of the search, before anything is sent.
 
         Raises:
-            SaveError: It cannot be written.
+            ResultFileError: It cannot be written.
         """
         self._update()
         self._document["run"]["phase"] = "running"
-        self._writer.file.save(self._document)
+        try:
+            await anyio.to_thread.run_sync(self._writer.file.save, self._document)
+        except SaveError as error:
+            raise ResultFileError(error.problems) from error
         self.begun = True
 
     async def save(self, phase: str = "running") -> None:

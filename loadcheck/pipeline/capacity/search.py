@@ -27,7 +27,7 @@ class ProbeVerdict(enum.Enum):
     HELD = "held"
     BROKE = "broke"
     UNPROVEN = "unproven"
-    """The generator could not deliver the load, or there is not evidence."""
+    """The generator could not deliver the load, or there is no evidence."""
 
 
 class Ending(enum.Enum):
